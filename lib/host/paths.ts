@@ -1,0 +1,26 @@
+/** Every place on the machine that hardway uses. Nothing else spells these paths. */
+export const root = '/var/lib/hardway';
+export const cache = process.env['HARDWAY_CACHE'] ?? '/var/cache/hardway';
+export const paths = {
+  root,
+  /** Binaries in use by this lab, one file a name. */
+  bin: `${root}/bin`,
+  certs: `${root}/certs`,
+  kubeconfigs: `${root}/kubeconfigs`,
+  /** Configuration files of the daemons. */
+  config: `${root}/config`,
+  etcd: `${root}/etcd`,
+  logs: `${root}/logs`,
+  state: `${root}/state.json`,
+  ledger: `${root}/ledger.jsonl`,
+  /** Files that stood where we wrote ours, kept for reset. */
+  before: `${root}/before`,
+  units: '/etc/systemd/system',
+  links: '/usr/local/bin',
+  lock: '/run/hardway.lock',
+  settings: '/etc/hardway.yaml',
+  cache,
+  images: `${cache}/images`,
+  /** Throw-away VMs, one folder a name. */
+  vms: '/var/lib/hardway-vms',
+} as const;

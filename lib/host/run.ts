@@ -1,0 +1,53 @@
+import { execa } from 'execa';
+
+/** What a finished command left behind. `code` is 128 + signal number when a signal ended it, 127 when it was not found. */
+export interface Ran {
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly code: number;
+}
+
+export interface RunOptions {
+  readonly input?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly cwd?: string;
+  /** Milliseconds; none by default. */
+  readonly timeout?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** A command that ended with anything but 0; its message holds the command and the last lines it wrote to stderr. */
+export class CommandFailed extends Error {
+  override readonly name = 'CommandFailed';
+  readonly ran: Ran;
+  constructor(argv: readonly string[], ran: Ran) {
+    const words = (ran.stderr.trim() || ran.stdout.trim()).split('\n').slice(-6).join('\n');
+    super(`${argv.join(' ')}: exit code ${ran.code}${words ? `\n${words}` : ''}`);
+    this.ran = ran;
+  }
+}
+
+/** Runs a command without a shell and returns what it left, whatever its exit code. Throws only when aborted. */
+export const tryRun = async (file: string, args: readonly string[] = [], options: RunOptions = {}): Promise<Ran> => {
+  const { input, env, cwd, timeout, signal } = options;
+  const result = await execa(file, args, {
+    reject: false,
+    maxBuffer: 64 * 1024 * 1024,
+    ...(input === undefined ? { stdin: 'ignore' } : { input }),
+    ...(env && { env }),
+    ...(cwd && { cwd }),
+    ...(timeout && { timeout }),
+    ...(signal && { cancelSignal: signal }),
+  });
+  if (result.isCanceled) signal?.throwIfAborted();
+  const words = result.stderr || (result.failed && result.exitCode === undefined ? result.shortMessage : '');
+  const code = result.exitCode ?? (result.isTerminated ? 128 + 15 : 127);
+  return { stdout: result.stdout ?? '', stderr: words ?? '', code };
+};
+
+/** Runs a command without a shell; throws CommandFailed unless it ends with 0. */
+export const run = async (file: string, args: readonly string[] = [], options: RunOptions = {}): Promise<Ran> => {
+  const ran = await tryRun(file, args, options);
+  if (ran.code !== 0) throw new CommandFailed([file, ...args], ran);
+  return ran;
+};
