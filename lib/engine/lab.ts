@@ -1,3 +1,11 @@
+import type { Survey } from '../host/survey.ts';
+import { addressIn, type Settings } from './settings.ts';
+
+export const cnis = ['calico', 'bridge'] as const;
+export type Cni = (typeof cnis)[number];
+export const pkiProfiles = ['components', 'guide'] as const;
+export type PkiProfile = (typeof pkiProfiles)[number];
+
 /** The settings of the cluster on this machine, resolved once by `hardway up` and kept in the state file. */
 export interface Lab {
   readonly node: { readonly name: string; readonly address: string; readonly interface: string };
@@ -13,11 +21,6 @@ export interface Lab {
   readonly machine: Machine;
 }
 
-export const cnis = ['calico', 'bridge'] as const;
-export type Cni = (typeof cnis)[number];
-export const pkiProfiles = ['components', 'guide'] as const;
-export type PkiProfile = (typeof pkiProfiles)[number];
-
 /** What we found this machine to be, where a flag or a setting depends on it. */
 export interface Machine {
   readonly arch: 'amd64' | 'arm64';
@@ -26,7 +29,36 @@ export interface Machine {
   readonly mayRaiseOomScore: boolean;
   /** Inside a network namespace the conntrack sysctls are not writable. */
   readonly ownConntrack: boolean;
-  readonly resolvConf: string;
+  /** resolv.conf with the name servers that Pods may ask; absent where the machine has none that a Pod can reach. */
+  readonly resolvConf?: string;
   readonly swap: boolean;
   readonly ufw: boolean;
 }
+
+/** Kubernetes' names of the processor architectures that Node names otherwise. */
+export const architectures: Readonly<Record<string, Machine['arch']>> = { x64: 'amd64', arm64: 'arm64' };
+
+/** The lab for this machine; the survey must have passed preflight. */
+export const labOf = (found: Survey, settings: Settings, choice: Pick<Lab, 'cni' | 'pki'>): Lab => {
+  const { node, resolvConf } = found;
+  const arch = architectures[found.arch];
+  if (!node || !arch) throw new Error('a lab was asked for on a machine that preflight refuses');
+  return {
+    node: { name: found.hostName.toLowerCase(), ...node },
+    podCIDR: settings.podCIDR,
+    serviceCIDR: settings.serviceCIDR,
+    apiServiceAddress: addressIn(settings.serviceCIDR, 1),
+    dnsAddress: addressIn(settings.serviceCIDR, 10),
+    domain: settings.domain,
+    ...choice,
+    machine: {
+      arch,
+      cgroup: found.cgroup,
+      mayRaiseOomScore: found.mayRaiseOomScore,
+      ownConntrack: found.ownConntrack,
+      ...(resolvConf && { resolvConf }),
+      swap: found.swap,
+      ufw: found.ufw,
+    },
+  };
+};

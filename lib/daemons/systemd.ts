@@ -1,0 +1,114 @@
+import { commandLine, type Daemon } from '../engine/daemon.ts';
+import { statIfThere } from '../host/files.ts';
+import type { Host } from '../host/host.ts';
+import { paths } from '../host/paths.ts';
+import { run, tryRun } from '../host/run.ts';
+
+const unitName = (name: string): string => `${name}.service`;
+const unitPath = (name: string): string => `${paths.units}/${unitName(name)}`;
+
+/** systemd reads % as a specifier, $ as a variable and blanks as separators in ExecStart= (systemd.service(5)). */
+const escaped = (word: string): string => {
+  const safe = word.replaceAll('%', '%%').replaceAll('$', '$$$$');
+  return /[\s"'\\;]/.test(safe) ? `"${safe.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"` : safe;
+};
+
+/** The unit file of a daemon, as text. One flag a line, as a person would write it. */
+export const unitFile = (daemon: Daemon): string => `[Unit]
+Description=${daemon.description}
+Documentation=https://kubernetes.io/docs/home/
+${daemon.after.length > 0 ? `After=${daemon.after.map(unitName).join(' ')}\n` : ''}StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+ExecStart=${commandLine(daemon).map(escaped).join(' \\\n  ')}
+Restart=always
+RestartSec=1
+${(daemon.service ?? []).map((line) => `${line}\n`).join('')}
+[Install]
+WantedBy=multi-user.target
+`;
+
+/** What systemd says of a component's unit. */
+export interface UnitStatus {
+  readonly active: boolean;
+  readonly enabled: boolean;
+  /** For a person: "active (running)", "not installed", "exited with code 1". */
+  readonly words: string;
+  /** How often systemd has started it again since it was started by hand or at boot. */
+  readonly restarts: number;
+  /** Since when it is active, in milliseconds of the Unix epoch; 0 when it is not. */
+  readonly since: number;
+}
+
+const properties = [
+  'LoadState',
+  'ActiveState',
+  'SubState',
+  'Result',
+  'ExecMainStatus',
+  'NRestarts',
+  'UnitFileState',
+  'ActiveEnterTimestamp',
+];
+
+/** Asks systemd for the state of several units in one call, in their order. */
+export const unitStatuses = async (names: readonly string[]): Promise<readonly UnitStatus[]> => {
+  const { stdout } = await run('systemctl', [
+    'show',
+    '--timestamp=unix',
+    '-p',
+    properties.join(','),
+    ...names.map(unitName),
+  ]);
+  return stdout.split('\n\n').map((block) => {
+    const value = new Map(block.split('\n').map((line) => line.split(/=(.*)/s).slice(0, 2) as [string, string]));
+    const active = value.get('ActiveState') === 'active';
+    const died = value.get('SubState') === 'auto-restart' || value.get('ActiveState') === 'failed';
+    const words =
+      value.get('LoadState') === 'not-found'
+        ? 'not installed'
+        : died
+          ? `ended: ${value.get('Result')}, exit code ${value.get('ExecMainStatus')}`
+          : `${value.get('ActiveState')} (${value.get('SubState')})`;
+    return {
+      active,
+      enabled: value.get('UnitFileState') === 'enabled',
+      words,
+      restarts: Number(value.get('NRestarts') ?? 0),
+      since: active ? Number((value.get('ActiveEnterTimestamp') ?? '').replace('@', '')) * 1000 : 0,
+    };
+  });
+};
+
+export const unitStatus = async (name: string): Promise<UnitStatus> => {
+  const [status] = await unitStatuses([name]);
+  if (!status) throw new Error(`systemctl show said nothing of ${name}`);
+  return status;
+};
+
+/** The last `lines` lines that a component wrote in its current or last run, oldest first. */
+export const lastLog = async (name: string, lines: number): Promise<readonly string[]> => {
+  const { stdout } = await tryRun('journalctl', ['-u', unitName(name), '-n', String(lines), '-o', 'cat', '--no-pager']);
+  return stdout.split('\n').filter((line) => line !== '');
+};
+
+/** Whether one of these files was written after that moment (milliseconds; systemd's clock shows whole seconds). */
+const anyNewer = async (files: readonly string[], moment: number): Promise<boolean> => {
+  const stats = await Promise.all(files.map((file) => statIfThere(file)));
+  return stats.some((found) => found !== undefined && found.mtimeMs > moment + 999);
+};
+
+/**
+ * Makes a daemon run as described, now and after every boot. A changed unit, or a file that it reads and that is
+ * newer than the process, restarts it; one that already runs as described is left alone.
+ */
+export const ensureRunning = async (host: Host, daemon: Daemon): Promise<void> => {
+  const unit = unitName(daemon.name);
+  const before = await unitStatus(daemon.name);
+  const rewritten = await host.writeFile(unitPath(daemon.name), unitFile(daemon));
+  if (rewritten && before.words !== 'not installed') await host.sh(['systemctl', 'daemon-reload']);
+  if (!before.enabled) await host.sh(['systemctl', 'enable', unit], ['systemctl', 'disable', unit]);
+  if (!before.active) await host.sh(['systemctl', 'start', unit], ['systemctl', 'stop', unit]);
+  else if (rewritten || (await anyNewer(daemon.reads, before.since))) await host.sh(['systemctl', 'restart', unit]);
+};

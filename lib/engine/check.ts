@@ -1,0 +1,77 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { reasonOf } from './errors.ts';
+
+/** A phrase that completes "waiting: ..." and a look at the real thing that throws why it is not so. */
+export interface Check<Subject> {
+  readonly phrase: string;
+  readonly look: (subject: Subject) => Promise<void>;
+}
+
+export const check = <Subject>(phrase: string, look: (subject: Subject) => Promise<void>): Check<Subject> => ({
+  phrase,
+  look,
+});
+
+/** A check that did not pass in time, with the last reason it gave. */
+export interface Failure {
+  readonly phrase: string;
+  readonly reason: string;
+}
+
+/** Looks once at every check, all at the same time; returns those that fail, in their order. */
+export const lookOnce = async <Subject>(checks: readonly Check<Subject>[], subject: Subject): Promise<Failure[]> => {
+  const outcomes = await Promise.all(
+    checks.map(async ({ phrase, look }) => {
+      try {
+        await look(subject);
+        return [];
+      } catch (error) {
+        return [{ phrase, reason: reasonOf(error) }];
+      }
+    }),
+  );
+  return outcomes.flat();
+};
+
+export interface WaitOptions {
+  /** Milliseconds between two looks. */
+  readonly interval: number;
+  /** Milliseconds after which the last reason is the answer. */
+  readonly deadline: number;
+  readonly signal: AbortSignal;
+  /** Told whenever the reason changes. */
+  readonly waiting: (failure: Failure) => void;
+  /** Looked at twice a second: throws when waiting on is useless, because the process is dead. */
+  readonly giveUp: () => Promise<void>;
+}
+
+/**
+ * Waits until each check has passed, one after the other. Returns the failure that the deadline found, with the
+ * last reason, or undefined when all have passed. Throws what `giveUp` throws, and the signal's reason when aborted.
+ */
+export const waitFor = async <Subject>(
+  checks: readonly Check<Subject>[],
+  subject: Subject,
+  { interval, deadline, signal, waiting, giveUp }: WaitOptions,
+): Promise<Failure | undefined> => {
+  const end = performance.now() + deadline;
+  let nextGlance = performance.now() + 300;
+  for (const one of checks) {
+    let told: string | undefined;
+    for (;;) {
+      signal.throwIfAborted();
+      const [failure] = await lookOnce([one], subject);
+      if (!failure) break;
+      if (failure.reason !== told) waiting(failure);
+      told = failure.reason;
+      const now = performance.now();
+      if (now > end) return failure;
+      if (now > nextGlance) {
+        await giveUp();
+        nextGlance = now + 500;
+      }
+      await sleep(interval, undefined, { signal });
+    }
+  }
+  return undefined;
+};

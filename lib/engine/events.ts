@@ -1,0 +1,15 @@
+/** What a run tells while it goes on; `--json` prints these as they are, one a line. */
+export type RunEvent =
+  | {
+      readonly event: 'step';
+      readonly step: string;
+      readonly state: 'started' | 'healthy' | 'skipped' | 'failed';
+      readonly seconds?: number;
+    }
+  | { readonly event: 'waiting'; readonly step: string; readonly check: string; readonly reason: string }
+  | { readonly event: 'progress'; readonly step: string; readonly text: string }
+  /** A change to this machine; in a dry run, one that would be made. */
+  | { readonly event: 'change'; readonly step: string; readonly what: string }
+  | { readonly event: 'done'; readonly ok: boolean; readonly seconds: number; readonly reason?: string };
+
+export type Tell = (event: RunEvent) => void;

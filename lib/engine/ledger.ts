@@ -1,0 +1,55 @@
+import { closeSync, fdatasyncSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { Change } from '../host/change.ts';
+import { readIfThere } from '../host/files.ts';
+
+/** One line of the ledger: a change, when it was about to happen, and for which step. */
+export interface LedgerEntry extends Change {
+  readonly at: string;
+  readonly step: string;
+}
+
+/**
+ * The ledger's entries in the order they were written. A torn last line, left by a crash in the middle of
+ * a write, is passed over: the change it announced had not begun.
+ */
+export const readLedger = async (path: string): Promise<readonly LedgerEntry[]> => {
+  const lines = ((await readIfThere(path)) ?? '').split('\n').filter((line) => line !== '');
+  return lines.flatMap((line) => {
+    try {
+      return [JSON.parse(line) as LedgerEntry];
+    } catch {
+      return [];
+    }
+  });
+};
+
+/** Paths that the ledger's changes made, so that a later run knows its own files from foreign ones. */
+export const ownedPaths = (entries: readonly LedgerEntry[]): ReadonlySet<string> =>
+  new Set(entries.flatMap(({ undo }) => ('path' in undo ? [undo.path] : [])));
+
+/**
+ * Opens the ledger for writing; each appended entry is on the disk when `append` returns. The file, and the
+ * lab's folder around it, is made with the first entry, so that a run which changes nothing leaves nothing.
+ */
+export const openLedger = (path: string) => {
+  let file: number | undefined;
+  const open = (): number => {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    const opened = openSync(path, 'a', 0o600);
+    writeSync(opened, '\n'); // a torn line of a former run must not swallow our first one
+    return opened;
+  };
+  return {
+    append(step: string, change: Change): void {
+      file ??= open();
+      const entry: LedgerEntry = { at: new Date().toISOString(), step, ...change };
+      writeSync(file, `${JSON.stringify(entry)}\n`);
+      fdatasyncSync(file);
+    },
+    close(): void {
+      if (file !== undefined) closeSync(file);
+      file = undefined;
+    },
+  };
+};

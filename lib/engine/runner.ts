@@ -1,0 +1,147 @@
+import { sha256 } from '../host/files.ts';
+import { type Host, type HostOptions, openHost, quoted } from '../host/host.ts';
+import { paths } from '../host/paths.ts';
+import { lookOnce, waitFor } from './check.ts';
+import { commandLine } from './daemon.ts';
+import { Unhealthy } from './errors.ts';
+import type { Tell } from './events.ts';
+import type { Lab } from './lab.ts';
+import type { openLedger } from './ledger.ts';
+import { type State, writeState } from './state.ts';
+import type { Context, Step } from './step.ts';
+
+/** How a supervisor answers for a component: whether it has died since it was started, and its last words. */
+export interface Supervisor {
+  readonly status: (
+    name: string,
+  ) => Promise<{ readonly words: string; readonly restarts: number; readonly active: boolean }>;
+  readonly lastLog: (name: string, lines: number) => Promise<readonly string[]>;
+}
+
+export interface Run {
+  readonly lab: Lab;
+  readonly source: Context['source'];
+  readonly signal: AbortSignal;
+  readonly dryRun: boolean;
+  /** Seconds that a step may take to get healthy after it was applied. */
+  readonly deadline: number;
+  readonly tell: Tell;
+  readonly ledger: ReturnType<typeof openLedger>;
+  readonly owned: HostOptions['owned'];
+  readonly supervisor: Supervisor;
+  /** What was known before this run; the runner writes it anew after every step. */
+  readonly state: State | undefined;
+}
+
+/** The milliseconds between two looks at a check that has not passed. */
+const interval = 50;
+
+/** Everything a step is applied from. A step whose fingerprint is the recorded one, and that is healthy, is skipped. */
+export const fingerprint = (step: Step, lab: Lab): string =>
+  sha256(JSON.stringify([lab, step.daemon?.(lab)])).slice(0, 16);
+
+/** The memory behind Context.once. A rejected promise stays rejected: whoever waits for it gets the reason. */
+const memory = (): Context['once'] => {
+  const made = new Map<string, Promise<unknown>>();
+  return <T>(key: string, make: () => Promise<T>): Promise<T> => {
+    const known = made.get(key) as Promise<T> | undefined;
+    if (known) return known;
+    const making = make();
+    making.catch(() => {}); // it is waited for later, perhaps after it failed: not an unhandled rejection
+    made.set(key, making);
+    return making;
+  };
+};
+
+/**
+ * Prepares a run; the returned function takes one step after the other through skip, apply, wait and record.
+ * Throws Unhealthy when a check does not pass in time or the component dies.
+ */
+export const openRun = (run: Run) => {
+  const { lab, signal, tell, supervisor } = run;
+  const once = memory();
+  let records = run.state?.steps ?? {};
+  /** Once a step was applied in this run the later ones are too: what they rest on may be new. */
+  let applied = false;
+
+  const hostFor = (step: Step): Host =>
+    openHost({
+      dryRun: run.dryRun,
+      owned: run.owned,
+      record: (change) => run.ledger.append(step.id, change),
+      tell: (what) => tell({ event: 'change', step: step.id, what }),
+    });
+
+  const contextOf = (step: Step): Context => ({
+    lab,
+    signal,
+    source: run.source,
+    once,
+    host: hostFor(step),
+    progress: (text) => tell({ event: 'progress', step: step.id, text }),
+  });
+
+  const unhealthy = async (step: Step, message: string): Promise<Unhealthy> => {
+    if (!step.daemon) return new Unhealthy(message, { next: `hardway check ${step.id}, then hardway up` });
+    const daemon = step.daemon(lab);
+    return new Unhealthy(`${message}\ncommand: ${quoted(commandLine(daemon))}`, {
+      log: await supervisor.lastLog(daemon.name, 8),
+      next: `hardway logs ${daemon.name}, then hardway up`,
+    });
+  };
+
+  /** Throws as soon as the step's process has ended since `restarts` was read: no check will pass then. */
+  const death = (step: Step, restarts: number) => async (): Promise<void> => {
+    if (!step.daemon) return;
+    const status = await supervisor.status(step.daemon(lab).name);
+    if (status.active && status.restarts <= restarts) return;
+    throw await unhealthy(step, `${step.id} does not stay up: ${status.words}`);
+  };
+
+  const record = async (step: Step, seconds: number): Promise<void> => {
+    const entry = { fingerprint: fingerprint(step, lab), at: new Date().toISOString(), seconds };
+    records = { ...records, [step.id]: entry };
+    await writeState(paths.state, { version: 1, lab, steps: records });
+  };
+
+  const bringUp = async (step: Step, context: Context): Promise<void> => {
+    await step.apply(context);
+    if (run.dryRun) return;
+    const restarts = step.daemon ? (await supervisor.status(step.daemon(lab).name)).restarts : 0;
+    const failure = await waitFor(step.healthy, context, {
+      interval,
+      deadline: run.deadline * 1000,
+      signal,
+      waiting: ({ phrase, reason }) => tell({ event: 'waiting', step: step.id, check: phrase, reason }),
+      giveUp: death(step, restarts),
+    });
+    if (failure) {
+      throw await unhealthy(
+        step,
+        `${step.id}: "${failure.phrase}" is not so after ${run.deadline} s: ${failure.reason}`,
+      );
+    }
+  };
+
+  return async (step: Step): Promise<void> => {
+    signal.throwIfAborted();
+    const context = contextOf(step);
+    const known = !applied && records[step.id]?.fingerprint === fingerprint(step, lab);
+    if (known && (await lookOnce(step.healthy, context)).length === 0) {
+      tell({ event: 'step', step: step.id, state: 'skipped' });
+      return;
+    }
+    applied = true;
+    tell({ event: 'step', step: step.id, state: 'started' });
+    const begin = performance.now();
+    const seconds = (): number => Math.round(performance.now() - begin) / 1000;
+    try {
+      await bringUp(step, context);
+      if (!run.dryRun) await record(step, seconds());
+    } catch (error) {
+      tell({ event: 'step', step: step.id, state: 'failed', seconds: seconds() });
+      throw error;
+    }
+    tell({ event: 'step', step: step.id, state: 'healthy', seconds: seconds() });
+  };
+};

@@ -1,0 +1,90 @@
+import ipaddr from 'ipaddr.js';
+import { readIfThere } from '../host/files.ts';
+import { UserError } from './errors.ts';
+
+/** What a person may set in /etc/hardway.yaml. Every field has a default that suits a lab. */
+export interface Settings {
+  readonly podCIDR: string;
+  readonly serviceCIDR: string;
+  readonly domain: string;
+  /** Interface that carries the node's address; by default the one of the default route. */
+  readonly interface?: string | undefined;
+  /** Seconds that a component may take to get healthy. */
+  readonly deadline: number;
+}
+
+const defaults: Settings = {
+  podCIDR: '10.200.0.0/16',
+  serviceCIDR: '10.32.0.0/24',
+  domain: 'cluster.local',
+  deadline: 240,
+};
+
+/** Whether the text is an IPv4 network with no host bits set, and wide enough for `prefix`. */
+const isNetwork = (text: string, longest: number): boolean => {
+  if (!ipaddr.IPv4.isValidCIDR(text)) return false;
+  const [, prefix] = ipaddr.IPv4.parseCIDR(text);
+  const exact = `${ipaddr.IPv4.networkAddressFromCIDR(text).toString()}/${prefix}` === text;
+  return exact && prefix >= 8 && prefix <= longest;
+};
+
+/**
+ * Reads the settings file; absent means defaults. Throws UserError that names the file, the field, its value and
+ * what would be right.
+ */
+export const readSettings = async (path: string): Promise<Settings> => {
+  const text = await readIfThere(path);
+  if (text === undefined) return defaults;
+  const [{ z }, { parse, YAMLParseError }] = await Promise.all([import('zod'), import('yaml')]);
+  const network = (longest: number, example: string) =>
+    z.string().refine((value) => isNetwork(value, longest), {
+      error: ({ input }) =>
+        `${JSON.stringify(input)} is not an IPv4 network of /8 to /${longest} without host bits, such as ${example}`,
+    });
+  const schema = z
+    .strictObject({
+      podCIDR: network(24, defaults.podCIDR),
+      serviceCIDR: network(28, defaults.serviceCIDR),
+      domain: z.string().regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/, {
+        error: ({ input }) => `${JSON.stringify(input)} is not a DNS domain such as ${defaults.domain}`,
+      }),
+      interface: z.string(),
+      deadline: z.int().min(1).max(3600),
+    })
+    .partial();
+  let document: unknown;
+  try {
+    document = parse(text) ?? {};
+  } catch (error) {
+    if (!(error instanceof YAMLParseError)) throw error;
+    throw new UserError(
+      `${path} is not YAML: ${error.message.split('\n')[0]}`,
+      `correct ${path}, then run hardway again`,
+    );
+  }
+  const result = schema.safeParse(document);
+  if (result.success) {
+    const given = Object.fromEntries(Object.entries(result.data).filter(([, value]) => value !== undefined));
+    return { ...defaults, ...given };
+  }
+  const problems = result.error.issues.map(
+    ({ path: field, message }) => `${field.length > 0 ? `${field.join('.')}: ` : ''}${message}`,
+  );
+  throw new UserError(
+    `${path} is not right:\n${problems.map((problem) => `  ${problem}`).join('\n')}`,
+    `correct ${path}; its fields are ${Object.keys(schema.shape).join(', ')}`,
+  );
+};
+
+/** The address number `index` of a network: 1 is the first after the network's own. */
+export const addressIn = (cidr: string, index: number): string => {
+  const octets = ipaddr.IPv4.networkAddressFromCIDR(cidr).octets;
+  const number = octets.reduce((sum, octet) => sum * 256 + octet, 0) + index;
+  return [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join('.');
+};
+
+/** Whether two IPv4 networks share an address. */
+export const overlap = (one: string, other: string): boolean => {
+  const [a, b] = [ipaddr.IPv4.parseCIDR(one), ipaddr.IPv4.parseCIDR(other)];
+  return a[1] < b[1] ? b[0].match(a[0], a[1]) : a[0].match(b[0], b[1]);
+};

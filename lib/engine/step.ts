@@ -1,0 +1,32 @@
+import type { Host } from '../host/host.ts';
+import type { Check } from './check.ts';
+import type { Daemon } from './daemon.ts';
+import type { Lab } from './lab.ts';
+
+/** Where binaries and images come from. */
+export const sources = ['auto', 'release', 'go', 'dir'] as const;
+export type Source = (typeof sources)[number];
+
+/** What a step has at hand. */
+export interface Context {
+  readonly lab: Lab;
+  readonly host: Host;
+  readonly source: { readonly kind: Source; readonly from?: string };
+  readonly signal: AbortSignal;
+  /** Says what a long change is at, for the step's line on the screen. */
+  readonly progress: (text: string) => void;
+  /** What `make` returned the first time in this run that `key` was asked for: work that begins in one step and is waited for in another. */
+  readonly once: <T>(key: string, make: () => Promise<T>) => Promise<T>;
+}
+
+/** One stage of the guide, as a value. */
+export interface Step {
+  readonly id: string;
+  readonly title: string;
+  /** The process that this step starts, as data. Absent for a step that starts none. */
+  readonly daemon?: (lab: Lab) => Daemon;
+  /** Brings the machine to where this step wants it. Runs again without harm, and changes nothing where nothing is to do. */
+  readonly apply: (context: Context) => Promise<void>;
+  /** How we know that it works. Never empty. */
+  readonly healthy: readonly Check<Context>[];
+}

@@ -1,0 +1,160 @@
+import { chmod, chown, copyFile, link, mkdir, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import type { Change, Undo } from './change.ts';
+import { readIfThere, sha256, statIfThere, writeAtomically } from './files.ts';
+import { paths } from './paths.ts';
+import { CommandFailed } from './run.ts';
+
+/**
+ * The one gate through which hardway changes a machine. Every change is handed to `record` with its undo
+ * before it happens, and in a dry run it is only told. Each method does nothing where nothing is to do,
+ * and says whether it changed anything.
+ */
+export interface Host {
+  readonly dryRun: boolean;
+  /** Any other change: `perform` runs after the undo was recorded. */
+  change(change: Change, perform: () => Promise<void>): Promise<void>;
+  makeDir(path: string, mode?: number, owner?: Owner): Promise<boolean>;
+  writeFile(path: string, content: string, mode?: number, owner?: Owner): Promise<boolean>;
+  symlink(path: string, target: string): Promise<boolean>;
+  /** Puts `from` at `path`: a hard link on the same file system, else a symbolic link, so that no bytes are copied. */
+  place(path: string, from: string): Promise<boolean>;
+  /** A command that changes the machine, shown to learners word for word. */
+  sh(argv: readonly string[], undo?: readonly string[]): Promise<void>;
+  /** Sets a kernel parameter now; the former value is the undo. */
+  sysctl(key: string, value: string): Promise<boolean>;
+}
+
+/** To whom a new file or folder is given; root's own by default. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+export interface HostOptions {
+  readonly dryRun: boolean;
+  /** Called with each change before it happens; must be durable when it returns. */
+  readonly record: (change: Change) => void;
+  /** Called with each change, dry run or not. */
+  readonly tell: (what: string) => void;
+  /** Paths that earlier changes of ours made: they are overwritten without keeping what was there. */
+  readonly owned: ReadonlySet<string>;
+}
+
+/** Quotes a command the way a person would type it. */
+export const quoted = (argv: readonly string[]): string =>
+  argv.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(' ');
+
+/** A kernel parameter's file: dots are slashes. */
+const sysctlFile = (key: string): string => `/proc/sys/${key.replaceAll('.', '/')}`;
+
+export const openHost = ({ dryRun, record, tell, owned }: HostOptions): Host => {
+  const ours = new Set(owned);
+
+  const change = async ({ what, undo }: Change, perform: () => Promise<void>): Promise<void> => {
+    tell(what);
+    if (dryRun) return;
+    record({ what, undo });
+    await perform();
+  };
+
+  /** The undo of putting something at `path`, after keeping what stood there. */
+  const wayBack = async (path: string, checksum?: string): Promise<Undo> => {
+    const mark = checksum ? { sha256: checksum } : {};
+    if (ours.has(path) || !(await statIfThere(path))) return { kind: 'remove', path, ...mark };
+    const from = `${paths.before}/${sha256(path).slice(0, 8)}-${basename(path)}`;
+    if (!dryRun) {
+      await mkdir(paths.before, { recursive: true, mode: 0o700 });
+      await copyFile(path, from);
+    }
+    return { kind: 'restore', path, from, ...mark };
+  };
+
+  const makeDir = async (path: string, mode = 0o755, owner?: Owner): Promise<boolean> => {
+    if (await statIfThere(path)) return false;
+    if (!(await statIfThere(dirname(path)))) await makeDir(dirname(path));
+    await change({ what: `make folder ${path}`, undo: { kind: 'remove-tree', path } }, async () => {
+      await mkdir(path, { mode });
+      if (owner) await chown(path, owner.uid, owner.gid);
+    });
+    return true;
+  };
+
+  const put = async (path: string, what: string, perform: () => Promise<void>, checksum?: string): Promise<true> => {
+    await makeDir(dirname(path));
+    await change({ what, undo: await wayBack(path, checksum) }, perform);
+    ours.add(path);
+    return true;
+  };
+
+  return {
+    dryRun,
+    change,
+    makeDir,
+
+    async writeFile(path, content, mode = 0o644, owner = undefined) {
+      const stat = await statIfThere(path);
+      if (stat?.isFile() && (await readIfThere(path)) === content) {
+        if ((stat.mode & 0o777) === mode) return false;
+        await change(
+          {
+            what: `chmod ${mode.toString(8)} ${path}`,
+            undo: { kind: 'run', argv: ['chmod', (stat.mode & 0o777).toString(8), path] },
+          },
+          () => chmod(path, mode),
+        );
+        return true;
+      }
+      return put(
+        path,
+        `write ${path}`,
+        () => writeAtomically(path, content, { mode, ...(owner && { owner }) }),
+        sha256(content),
+      );
+    },
+
+    async symlink(path, target) {
+      const stat = await statIfThere(path);
+      if (stat?.isSymbolicLink() && (await readlink(path)) === target) return false;
+      return put(path, `link ${path} to ${target}`, async () => {
+        const temporary = `${path}.hardway-${process.pid}`;
+        await rm(temporary, { force: true });
+        await symlink(target, temporary);
+        await rename(temporary, path);
+      });
+    },
+
+    async place(path, from) {
+      const [there, source] = await Promise.all([statIfThere(path), statIfThere(from)]);
+      if (there && source && there.ino === source.ino && there.dev === source.dev) return false;
+      if (there?.isSymbolicLink() && (await readlink(path)) === from) return false;
+      return put(path, `place ${path}`, async () => {
+        const temporary = `${path}.hardway-${process.pid}`;
+        await rm(temporary, { force: true });
+        await link(from, temporary).catch(() => symlink(from, temporary));
+        await rename(temporary, path);
+      });
+    },
+
+    async sh(argv, undo) {
+      const perform = async () => {
+        const { $ } = await import('zx/core'); // loaded where it is used: it is a tenth of a second
+        const done = await $({ quiet: true, nothrow: true, stdio: ['ignore', 'pipe', 'pipe'] })`${argv}`;
+        if (done.exitCode !== 0) {
+          throw new CommandFailed(argv, { stdout: done.stdout, stderr: done.stderr, code: done.exitCode ?? 1 });
+        }
+      };
+      if (undo) return change({ what: quoted(argv), undo: { kind: 'run', argv: undo } }, perform);
+      tell(quoted(argv));
+      if (!dryRun) await perform();
+    },
+
+    async sysctl(key, value) {
+      const now = (await readIfThere(sysctlFile(key)))?.trim().replaceAll('\t', ' ');
+      if (now === value) return false;
+      const undo: Undo = { kind: 'run', argv: ['sysctl', '-qw', `${key}=${now ?? ''}`] };
+      await change({ what: `sysctl -w ${key}=${value}`, undo }, () => writeFile(sysctlFile(key), value));
+      return true;
+    },
+  };
+};

@@ -1,0 +1,261 @@
+import { readFileSync, readlinkSync } from 'node:fs';
+import { access, readdir, stat, statfs } from 'node:fs/promises';
+import { arch, availableParallelism, hostname, totalmem } from 'node:os';
+import { readIfThere } from './files.ts';
+import { paths } from './paths.ts';
+import { tryRun } from './run.ts';
+
+/** A TCP port in the state LISTEN, and who holds it. */
+export interface Listener {
+  readonly address: string;
+  readonly port: number;
+  readonly pid: number;
+  readonly process: string;
+  /** Path of the executable; empty when it cannot be read. */
+  readonly executable: string;
+}
+
+/** An IPv4 network that this machine has an address in or a route to. */
+export interface HostNetwork {
+  readonly interface: string;
+  readonly cidr: string;
+}
+
+/** What this machine is, read without changing anything and without judging it: that is preflight's part. */
+export interface Survey {
+  readonly root: boolean;
+  readonly platform: string;
+  readonly arch: string;
+  /** Name of the process with pid 1. */
+  readonly init: string;
+  readonly cpus: number;
+  readonly memoryBytes: number;
+  readonly diskBytes: number;
+  readonly hostName: string;
+  readonly hostNameResolves: boolean;
+  /** The interface and address that the default route leaves by. */
+  readonly node: { readonly interface: string; readonly address: string } | undefined;
+  readonly networks: readonly HostNetwork[];
+  readonly listeners: readonly Listener[];
+  /** Traces of another Kubernetes, containerd or etcd, in words. */
+  readonly foreign: readonly string[];
+  /** Commands that the components call and that are not on PATH. */
+  readonly missing: readonly string[];
+  readonly apt: boolean;
+  readonly cgroup: 'v1' | 'v2';
+  readonly mayRaiseOomScore: boolean;
+  readonly ownConntrack: boolean;
+  readonly resolvConf: string | undefined;
+  readonly swap: boolean;
+  readonly ufw: boolean;
+  readonly iptables: 'nft' | 'legacy' | undefined;
+}
+
+const exists = (path: string): Promise<boolean> =>
+  access(path).then(
+    () => true,
+    () => false,
+  );
+
+interface Route {
+  readonly dst: string;
+  readonly dev: string;
+  readonly prefsrc?: string;
+  readonly metric?: number;
+}
+interface Link {
+  readonly ifname: string;
+  readonly addr_info: readonly {
+    readonly family: string;
+    readonly local: string;
+    readonly prefixlen: number;
+    readonly scope: string;
+  }[];
+}
+
+const ipJson = async <T>(args: readonly string[]): Promise<T[]> => {
+  const { stdout, code } = await tryRun('ip', ['-j', '-4', ...args]);
+  return code === 0 && stdout.trim() ? (JSON.parse(stdout) as T[]) : [];
+};
+
+/** The node's address is the one that the default route with the lowest metric leaves by, as kubelet and Calico find it. */
+const network = async (wanted: string | undefined): Promise<Pick<Survey, 'node' | 'networks'>> => {
+  const [links, routes] = await Promise.all([ipJson<Link>(['addr', 'show', 'up']), ipJson<Route>(['route', 'show'])]);
+  const addresses = links.flatMap(({ ifname, addr_info }) =>
+    addr_info.filter(({ scope }) => scope !== 'host').map((one) => ({ interface: ifname, ...one })),
+  );
+  const defaults = routes.filter(({ dst }) => dst === 'default').sort((a, b) => (a.metric ?? 0) - (b.metric ?? 0));
+  const device = wanted ?? defaults[0]?.dev;
+  const source = defaults.find(({ dev }) => dev === device)?.prefsrc;
+  const address = source ?? addresses.find((one) => one.interface === device && one.scope === 'global')?.local;
+  return {
+    node: device && address ? { interface: device, address } : undefined,
+    networks: [
+      ...addresses.map(({ interface: name, local, prefixlen }) => ({ interface: name, cidr: `${local}/${prefixlen}` })),
+      ...routes.filter(({ dst }) => dst.includes('/')).map(({ dst, dev }) => ({ interface: dev, cidr: dst })),
+    ],
+  };
+};
+
+const executableOf = (pid: number): string => {
+  try {
+    return readlinkSync(`/proc/${pid}/exe`);
+  } catch {
+    return '';
+  }
+};
+
+const listening = async (): Promise<readonly Listener[]> => {
+  const { stdout } = await tryRun('ss', ['-Hltnp']);
+  return stdout.split('\n').flatMap((line) => {
+    const local = line.trim().split(/\s+/)[3];
+    const colon = local?.lastIndexOf(':') ?? -1;
+    if (!local || colon < 0) return [];
+    const holder = /\(\("([^"]*)",pid=(\d+)/.exec(line);
+    const pid = Number(holder?.[2] ?? 0);
+    const port = Number(local.slice(colon + 1));
+    return [
+      {
+        address: local.slice(0, colon),
+        port,
+        pid,
+        process: holder?.[1] ?? 'an unknown process',
+        executable: executableOf(pid),
+      },
+    ];
+  });
+};
+
+/** Units and folders by which a Kubernetes, a container runtime or an etcd that is not ours shows itself. */
+const foreignUnits = [
+  'kubelet',
+  'kube-apiserver',
+  'etcd',
+  'containerd',
+  'docker',
+  'crio',
+  'k3s',
+  'k3s-agent',
+  'rke2-server',
+  'k0scontroller',
+  'snap.microk8s.daemon-kubelite',
+];
+const foreignFolders = [
+  '/etc/kubernetes',
+  '/var/lib/kubelet',
+  '/var/lib/etcd',
+  '/var/lib/rancher',
+  '/var/lib/k0s',
+  '/etc/cni/net.d',
+  '/var/snap/microk8s',
+];
+
+const unitFolders = ['/etc/systemd/system', '/run/systemd/system', '/lib/systemd/system', '/usr/lib/systemd/system'];
+
+const foreigners = async (): Promise<readonly string[]> => {
+  const units = await Promise.all(
+    foreignUnits.map(async (unit) => {
+      for (const folder of unitFolders) {
+        const text = await readIfThere(`${folder}/${unit}.service`);
+        if (text !== undefined && !text.includes(paths.bin)) return [`the unit ${folder}/${unit}.service`];
+      }
+      return [];
+    }),
+  );
+  const folders = await Promise.all(
+    foreignFolders.map(async (folder) => {
+      const entries = await readdir(folder).catch(() => []);
+      return entries.length > 0 ? [`files in ${folder}`] : [];
+    }),
+  );
+  const socket = (await exists('/run/containerd/containerd.sock'))
+    ? ['the socket /run/containerd/containerd.sock']
+    : [];
+  return [...units.flat(), ...folders.flat(), ...socket];
+};
+
+/** Commands that the components, or hardway itself, run on the host; each comes from the Debian package named. */
+export const hostCommands: Readonly<Record<string, string>> = {
+  ip: 'iproute2',
+  ss: 'iproute2',
+  iptables: 'iptables',
+  modprobe: 'kmod',
+  sysctl: 'procps',
+  mount: 'mount',
+};
+
+const isOnPath = async (command: string): Promise<boolean> => {
+  const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin'];
+  const found = await Promise.all(folders.map((folder) => exists(`${folder}/${command}`)));
+  return found.includes(true);
+};
+
+/** resolv.conf for Pods: systemd-resolved's stub on 127.0.0.53 would make CoreDNS ask itself for ever. */
+const resolvConf = async (): Promise<string | undefined> => {
+  const candidates = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'];
+  for (const path of candidates) {
+    const servers = [...((await readIfThere(path)) ?? '').matchAll(/^nameserver\s+(\S+)/gm)].map(
+      ([, server]) => server ?? '',
+    );
+    if (servers.length > 0 && !servers.some((server) => server.startsWith('127.') || server === '::1')) return path;
+  }
+  return undefined;
+};
+
+/** Bit 24 of the bounding set: without CAP_SYS_RESOURCE nobody here may lower an oom_score_adj (capabilities(7)). */
+const mayRaiseOomScore = (): boolean => {
+  const bounding = /^CapBnd:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
+  return ((BigInt(`0x${bounding}`) >> 24n) & 1n) === 1n;
+};
+
+const isWritable = (path: string): Promise<boolean> =>
+  stat(path).then(
+    ({ mode }) => (mode & 0o200) !== 0,
+    () => true,
+  );
+
+/** Looks at this machine. `wantedInterface` names the interface of the node's address instead of the default route's. */
+export const survey = async (wantedInterface?: string): Promise<Survey> => {
+  const linux = process.platform === 'linux';
+  const hostName = hostname();
+  const [net, listeners, foreign, resolves, disk, init, conf, swaps, ufw, apt, iptables, cgroup2, conntrack, missing] =
+    await Promise.all([
+      network(wantedInterface),
+      listening(),
+      foreigners(),
+      tryRun('getent', ['hosts', hostName]),
+      statfs('/var/lib').catch(() => undefined),
+      readIfThere('/proc/1/comm'),
+      resolvConf(),
+      readIfThere('/proc/swaps'),
+      readIfThere('/etc/ufw/ufw.conf'),
+      isOnPath('apt-get'),
+      tryRun('iptables', ['--version']),
+      exists('/sys/fs/cgroup/cgroup.controllers'),
+      isWritable('/proc/sys/net/netfilter/nf_conntrack_max'),
+      Promise.all(Object.keys(hostCommands).map(async (name) => ((await isOnPath(name)) ? [] : [name]))),
+    ]);
+  return {
+    root: process.getuid?.() === 0,
+    platform: process.platform,
+    arch: arch(),
+    init: init?.trim() ?? '',
+    cpus: availableParallelism(),
+    memoryBytes: totalmem(),
+    diskBytes: disk ? disk.bavail * disk.bsize : 0,
+    hostName,
+    hostNameResolves: resolves.code === 0,
+    ...net,
+    listeners,
+    foreign,
+    missing: missing.flat(),
+    apt,
+    cgroup: cgroup2 ? 'v2' : 'v1',
+    mayRaiseOomScore: linux && mayRaiseOomScore(),
+    ownConntrack: conntrack,
+    resolvConf: conf,
+    swap: (swaps ?? '').trim().split('\n').length > 1,
+    ufw: /^ENABLED=yes/m.test(ufw ?? ''),
+    iptables: iptables.code === 0 ? (iptables.stdout.includes('nf_tables') ? 'nft' : 'legacy') : undefined,
+  };
+};
