@@ -1,0 +1,69 @@
+#!/bin/sh
+# One container VM, three stages. lib/vm/container.ts calls `run` and `enter`; `run` calls `boot`.
+#   run   FOLDER TREE NET NSPAWN-ARGS...  keep it running: a reboot inside boots it again, a power-off ends this
+#   boot  FOLDER TREE NET NSPAWN-ARGS...  in mount and network namespaces of its own: disk, network card, systemd-nspawn
+#   enter INIT COMMAND...                 run a command beside the systemd that is process INIT here
+# All mounts and links live in those namespaces, so they are gone with the last process, however it ended.
+set -eu
+stage=$1
+
+run() {
+  folder=$2 net=$4
+  while read -r cgroup; do echo $$ >"$cgroup/cgroup.procs"; done <"$folder/cgroups"
+  shift
+  while :; do
+    # Whoever kills this script kills the VM: nothing may outlive it unseen.
+    setpriv --pdeathsig KILL unshare --mount --net --propagation private sh "$0" boot "$@" &
+    vm=$!
+    echo "$vm" >"$folder/nspawn.pid"
+    wan=
+    if [ "$net" = net ]; then
+      while [ "$(readlink "/proc/$vm/ns/net" || echo gone)" = "$(readlink /proc/$$/ns/net)" ]; do sleep 0.02; done
+      setpriv --pdeathsig KILL slirp4netns --cidr=10.240.0.0/24 --disable-host-loopback "$vm" eth0 &
+      wan=$!
+    fi
+    code=0
+    wait "$vm" || code=$?
+    [ -z "$wan" ] || kill "$wan" 2>/dev/null || :
+    # systemd-nspawn --keep-unit ends with 133 to say: boot it again.
+    [ "$code" = 133 ] || exit "$code"
+  done
+}
+
+boot() {
+  folder=$2 tree=$3 net=$4
+  shift 4
+  mount -t overlay hardway-vm -o "lowerdir=$tree,upperdir=$folder/upper,workdir=$folder/work" "$folder/root"
+  ip link set lo up
+  if [ "$net" = net ]; then
+    gateway=10.240.0.2
+    until ip link show eth0 >/dev/null 2>&1; do sleep 0.02; done
+  else
+    # Nobody is at the other end: a default route is needed to find the node's address, not to get anywhere.
+    gateway=10.240.0.1
+    ip link add eth0 type veth peer name wan0
+    ip link set wan0 up
+  fi
+  ip address add 10.240.0.10/24 dev eth0
+  ip link set eth0 up
+  ip route add default via "$gateway"
+  # No machined, no D-Bus, no systemd as process 1 are needed; runc needs the keyring calls that the filter forbids.
+  export SYSTEMD_SECCOMP=0 SYSTEMD_NSPAWN_API_VFS_WRITABLE=1
+  [ -e /sys/fs/cgroup/cgroup.controllers ] || export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=0
+  exec systemd-nspawn --directory="$folder/root" --boot --keep-unit --register=no --capability=all \
+    --network-namespace-path=/proc/self/ns/net --hostname=kubernetes "$@"
+}
+
+enter() {
+  init=$2
+  shift 2
+  # Into the cgroups of the VM first, or the command would count as one of this machine's.
+  while IFS=: read -r _ controllers path; do
+    mount=/sys/fs/cgroup/${controllers#name=}
+    [ -n "$controllers" ] || [ ! -d /sys/fs/cgroup/unified ] || mount=/sys/fs/cgroup/unified
+    echo $$ >"$mount$path/cgroup.procs" 2>/dev/null || :
+  done <"/proc/$init/cgroup"
+  exec nsenter --target "$init" --all -- "$@"
+}
+
+"$stage" "$@"

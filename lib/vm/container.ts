@@ -1,0 +1,102 @@
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { paths } from '../host/paths.ts';
+import { tryRun } from '../host/run.ts';
+import { makeCgroups, removeCgroups } from './cgroups.ts';
+import { guestFiles, inside, writableCgroups, writeGuestFiles } from './guest.ts';
+import type { Machine } from './machine.ts';
+import { install } from './needs.ts';
+import { ensureNode } from './node.ts';
+import { childrenOf, identify, isAlive, type ProcessId, signalProcess, waitForEnd } from './process.ts';
+import { folderOf, type VmRecord, writeRecord } from './record.ts';
+import { cachedTree } from './tree.ts';
+
+const project = resolve(import.meta.dirname, '../..');
+const script = `${import.meta.dirname}/container.sh`;
+const isV1 = (): boolean => !existsSync('/sys/fs/cgroup/cgroup.controllers');
+
+/** The systemd-nspawn of a running VM: the child of the script that keeps it, which writes its pid down. */
+const nspawnOf = async ({ name, process: keeper }: VmRecord): Promise<ProcessId | undefined> => {
+  if (!keeper || !isAlive(keeper)) return undefined;
+  const pid = Number(await readFile(`${folderOf(name)}/nspawn.pid`, 'utf8').catch(() => ''));
+  return childrenOf(keeper.pid).includes(pid) ? identify(pid) : undefined;
+};
+
+/** The VM's own systemd, as this machine sees it. */
+const initOf = async (record: VmRecord): Promise<ProcessId | undefined> => {
+  const nspawn = await nspawnOf(record);
+  const child = nspawn && childrenOf(nspawn.pid)[0];
+  return child === undefined ? undefined : identify(child);
+};
+
+const bindArgs = (folder: string): string[] => {
+  const modules = '/lib/modules';
+  return [
+    `--bind-ro=${project}:${inside.project}`,
+    `--bind=${paths.cache}:${inside.cache}`,
+    `--tmpfs=${inside.cache}/vm:mode=0700,size=4k`,
+    // An overlay cannot be the disk of another: containerd gets a folder of the real one.
+    `--bind=${folder}/containerd:/var/lib/containerd`,
+    ...['/dev/kmsg', '/dev/net/tun'].filter(existsSync).map((device) => `--bind=${device}`),
+    ...(existsSync(modules) ? [`--bind-ro=${modules}`] : []),
+  ];
+};
+
+/** A VM that is a systemd-nspawn container: this machine's kernel, everything else its own. Up in half a second. */
+export const container: Machine = {
+  prepare: async ({ suite, kind, flavour, net, report }) => {
+    await install(['systemd-nspawn', 'ip', ...(net ? (['slirp4netns'] as const) : [])], report);
+    await ensureNode(report);
+    return cachedTree({ suite, kind, flavour, report });
+  },
+
+  create: async ({ name, net }) => {
+    const folder = folderOf(name);
+    for (const part of ['root', 'upper', 'work', 'containerd']) await mkdir(`${folder}/${part}`, { recursive: true });
+    const files = [...guestFiles(net ? '10.240.0.3' : undefined), ...(isV1() ? writableCgroups : [])];
+    await writeGuestFiles(`${folder}/upper`, files);
+  },
+
+  boot: async (record) => {
+    const folder = folderOf(record.name);
+    await removeCgroups(record.cgroups);
+    await rm(`${folder}/nspawn.pid`, { force: true });
+    const planned = { ...record, cgroups: makeCgroups(record.name) };
+    await writeFile(`${folder}/cgroups`, planned.cgroups.map((cgroup) => `${cgroup}\n`).join(''));
+    await writeRecord(planned);
+    const log = await open(`${folder}/console.log`, 'a', 0o600);
+    try {
+      const args = [script, 'run', folder, record.base, record.net ? 'net' : 'no-net', ...bindArgs(folder)];
+      // A session of its own: the Ctrl-C of this terminal is not meant for the VM.
+      const keeper = spawn('sh', args, { detached: true, stdio: ['ignore', log.fd, log.fd] });
+      keeper.unref();
+      const id = keeper.pid === undefined ? undefined : identify(keeper.pid);
+      if (!id) throw new Error('sh, which should keep the VM, did not start');
+      return await writeRecord({ ...planned, process: id });
+    } finally {
+      await log.close();
+    }
+  },
+
+  entry: async (record) => {
+    const init = await initOf(record);
+    return init && { argv: ['sh', script, 'enter', String(init.pid)] };
+  },
+
+  powerOff: async (record) => {
+    const init = await initOf(record);
+    // SIGRTMIN+4 asks systemd to power off (systemd(1)); Node has no name for it.
+    if (init) await tryRun('kill', ['-s', 'RTMIN+4', String(init.pid)]);
+  },
+
+  kill: async (record) => {
+    const ids = [record.process, await nspawnOf(record), await initOf(record)].filter((id) => id !== undefined);
+    for (const id of ids) signalProcess(id, 'SIGKILL');
+    await waitForEnd(ids, 10_000);
+    await removeCgroups(record.cgroups);
+  },
+
+  clean: (record) => removeCgroups(record.cgroups),
+};

@@ -1,0 +1,61 @@
+import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { z } from 'zod';
+import { paths } from '../host/paths.ts';
+
+export const kinds = ['container', 'qemu'] as const;
+export type Kind = (typeof kinds)[number];
+
+/** plain: a bare minimal system. ubuntu-like: what an Ubuntu cloud image adds to it (packages.ts), for tests. */
+export const flavours = ['plain', 'ubuntu-like'] as const;
+export type Flavour = (typeof flavours)[number];
+
+/** vm.json: what is known of a VM between two commands. */
+const recordSchema = z.object({
+  version: z.literal(1),
+  name: z.string(),
+  kind: z.enum(kinds),
+  suite: z.string(),
+  flavour: z.enum(flavours),
+  net: z.boolean(),
+  /** The cached tree or image that it was made from. */
+  base: z.string(),
+  /** Whether its disk is whole: false while it is being created. */
+  ready: z.boolean(),
+  process: z.object({ pid: z.number(), start: z.number() }).optional(),
+  /** container: the cgroups that were made for it. */
+  cgroups: z.array(z.string()).default([]),
+  /** qemu: the port on 127.0.0.1 that leads to its sshd. */
+  port: z.number().optional(),
+});
+export type VmRecord = z.infer<typeof recordSchema>;
+
+export const folderOf = (name: string): string => `${paths.vms}/${name}`;
+
+/** The record of a VM; undefined when there is none or it cannot be read: such a VM can only be deleted. */
+export const readRecord = async (name: string): Promise<VmRecord | undefined> => {
+  const text = await readFile(`${folderOf(name)}/vm.json`, 'utf8').catch(() => undefined);
+  if (text === undefined) return undefined;
+  try {
+    return recordSchema.parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+};
+
+/** Replaces vm.json at once, so that a crash leaves the old or the new one. */
+export const writeRecord = async (record: VmRecord): Promise<VmRecord> => {
+  const folder = folderOf(record.name);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  await writeFile(`${folder}/vm.json.new`, `${JSON.stringify(record, undefined, 2)}\n`, { mode: 0o600 });
+  await rename(`${folder}/vm.json.new`, `${folder}/vm.json`);
+  return record;
+};
+
+/** The names of all VMs, broken ones too. */
+export const vmNames = async (): Promise<string[]> => {
+  const entries = await readdir(paths.vms, { withFileTypes: true }).catch(() => []);
+  return entries
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => entry.name)
+    .sort();
+};

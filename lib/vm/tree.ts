@@ -1,0 +1,92 @@
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { Unhealthy } from '../engine/errors.ts';
+import { paths } from '../host/paths.ts';
+import { tryRun } from '../host/run.ts';
+import { install } from './needs.ts';
+import { packagesFor } from './packages.ts';
+import type { Flavour, Kind } from './record.ts';
+import type { Suite } from './suites.ts';
+
+export interface TreeOptions {
+  readonly suite: Suite;
+  readonly kind: Kind;
+  readonly flavour: Flavour;
+  readonly report: (line: string) => void;
+}
+
+const arch = process.arch === 'arm64' ? 'arm64' : 'x64';
+
+/** The name of the cached tree: the same packages of the same suite are the same tree. */
+export const treeName = ({ suite, kind, flavour }: Omit<TreeOptions, 'report'>): string => {
+  const packages = packagesFor(suite.distribution, kind, flavour, arch);
+  const hash = createHash('sha256').update(packages.join(' ')).digest('hex').slice(0, 12);
+  return `${suite.name}-${arch}-${hash}`;
+};
+
+/** Builds something below <cache>/vm in a temporary folder and renames it, so that what is there is whole. */
+export const cached = async (name: string, build: (folder: string) => Promise<void>): Promise<string> => {
+  const place = `${paths.cache}/vm/${name}`;
+  if (existsSync(place)) return place;
+  await mkdir(`${paths.cache}/vm`, { recursive: true });
+  const temporary = await mkdtemp(`${place}.new-`);
+  try {
+    await build(temporary);
+    // Another one may have built the same meanwhile: then theirs is as good as ours.
+    await rename(temporary, place).catch((error) => {
+      if (!existsSync(place)) throw error;
+    });
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
+  }
+  return place;
+};
+
+/**
+ * The root file system of such a VM, built by debootstrap once and kept in the cache; nobody writes to it afterwards.
+ * Returns its folder. Throws Unhealthy with the end of debootstrap's log when that fails.
+ */
+export const cachedTree = ({ suite, kind, flavour, report }: TreeOptions): Promise<string> => {
+  const name = treeName({ suite, kind, flavour });
+  return cached(name, async (folder) => {
+    const keyring = `/usr/share/keyrings/${suite.distribution}-archive-keyring.gpg` as const;
+    await install(['debootstrap', keyring], report);
+    report(`Building a ${suite.distribution} ${suite.name} tree with debootstrap (once; a minute or two)`);
+    const debs = `${paths.cache}/vm/debs`;
+    const log = `${paths.cache}/vm/${name}.log`;
+    await mkdir(debs, { recursive: true });
+    const packages = packagesFor(suite.distribution, kind, flavour, arch);
+    const args = [
+      '--variant=minbase',
+      '--force-check-gpg',
+      `--keyring=${keyring}`,
+      `--cache-dir=${debs}`,
+      ...(suite.distribution === 'ubuntu' ? ['--components=main,universe'] : []),
+      `--include=${packages.join(',')}`,
+      suite.name,
+      folder,
+      ...(suite.mirror ? [suite.mirror] : []),
+    ];
+    const script = 'log=$1; shift; exec debootstrap "$@" >"$log" 2>&1';
+    const ran = await tryRun('sh', ['-c', script, 'debootstrap', log, ...args], {
+      env: { DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' },
+    });
+    if (ran.code !== 0) {
+      const { stdout } = await tryRun('tail', ['-n', '8', log]);
+      throw new Unhealthy(`debootstrap could not build ${suite.name} (all of it: ${log})`, {
+        log: stdout.split('\n'),
+        next: 'hardway vm create --suite bookworm',
+      });
+    }
+    // The machine's own resolv.conf and what is only of use to apt on this very day do not belong in it.
+    const useless = ['etc/resolv.conf', 'etc/hostname', 'var/lib/apt/lists', 'var/cache/apt', 'var/log/bootstrap.log'];
+    for (const path of useless) await rm(`${folder}/${path}`, { recursive: true, force: true });
+    await tryRun('sh', [
+      '-c',
+      ': >"$1/etc/machine-id"; chmod 755 "$1"; passwd -q --root "$1" --delete root',
+      'sh',
+      folder,
+    ]);
+  });
+};

@@ -1,0 +1,259 @@
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { execa } from 'execa';
+import { Unhealthy, UserError } from '../engine/errors.ts';
+import { paths } from '../host/paths.ts';
+import { type Ran, tryRun } from '../host/run.ts';
+import { container } from './container.ts';
+import type { Machine } from './machine.ts';
+import { checkName, unknownVm } from './name.ts';
+import { isAlive, waitForEnd } from './process.ts';
+import { qemu } from './qemu.ts';
+import { type Flavour, folderOf, type Kind, readRecord, type VmRecord, vmNames, writeRecord } from './record.ts';
+import { chooseSuite } from './suites.ts';
+import { type InsideOptions, insideWords, quoteWords } from './words.ts';
+
+/** A VM on this machine. */
+export interface Vm {
+  readonly name: string;
+  readonly kind: Kind;
+  readonly folder: string;
+}
+
+export interface CreateOptions {
+  readonly name: string;
+  readonly kind: Kind;
+  /** A suite of suites.ts; by default the newest Ubuntu that its archive answers for, else Debian. */
+  readonly suite?: string | undefined;
+  /** A way out to the network of this machine. Never by default. */
+  readonly net?: boolean | undefined;
+  /** For tests. */
+  readonly flavour?: Flavour | undefined;
+  readonly report?: ((line: string) => void) | undefined;
+}
+
+/** What `hardway vm list` says of a VM; `broken`: its creation was cut short, it can only be deleted. */
+export interface VmState extends Vm {
+  readonly state: 'running' | 'stopped' | 'broken';
+  readonly suite: string;
+}
+
+const machines: Readonly<Record<Kind, Machine>> = { container, qemu };
+
+const vmOf = ({ name, kind }: Pick<VmRecord, 'name' | 'kind'>): Vm => ({ name, kind, folder: folderOf(name) });
+
+const isRunning = (record: VmRecord): boolean => record.process !== undefined && isAlive(record.process);
+
+const recordOf = async ({ name }: Vm): Promise<VmRecord> => {
+  const record = await readRecord(checkName(name));
+  if (record) return record;
+  const names = await vmNames();
+  if (!names.includes(name)) throw unknownVm(name, names);
+  throw new UserError(`The VM '${name}' is broken: its vm.json cannot be read`, `hardway vm delete ${name}`);
+};
+
+/** Whether its console has something to say about why it does not answer. */
+const consoleTail = async (vm: Vm): Promise<string[]> => {
+  const text = await readFile(`${vm.folder}/console.log`, 'utf8').catch(() => '');
+  return text.trimEnd().split('\n').slice(-10);
+};
+
+/** Waits until the systemd inside has started what it should. A failed unit does not matter: that is the VM's affair. */
+const waitUntilUp = async (record: VmRecord): Promise<void> => {
+  const vm = vmOf(record);
+  const limit = record.kind === 'container' ? 60_000 : 300_000;
+  const deadline = Date.now() + limit;
+  let reason = 'it has not started';
+  while (Date.now() < deadline) {
+    if (!isRunning(record)) {
+      reason = 'it stopped while booting';
+      break;
+    }
+    const ran = await tryInVm(record, ['systemctl', 'is-system-running']);
+    const state = ran?.stdout.trim() ?? '';
+    if (state === 'running' || state === 'degraded') return;
+    if (ran) reason = `systemd says '${state || ran.stderr.trim().split('\n').at(-1)}'`;
+    await sleep(record.kind === 'container' ? 50 : 500);
+  }
+  throw new Unhealthy(`The VM '${vm.name}' did not come up: ${reason} (its console: ${vm.folder}/console.log)`, {
+    log: await consoleTail(vm),
+    next: `hardway vm delete ${vm.name}`,
+  });
+};
+
+/** The whole command that runs `argv` inside a VM; undefined when nobody answers there. */
+const commandFor = async (
+  record: VmRecord,
+  argv: readonly string[],
+  options: InsideOptions = {},
+): Promise<[string, ...string[]] | undefined> => {
+  const entry = await machines[record.kind].entry(record);
+  if (!entry) return undefined;
+  const words = insideWords(argv, options);
+  const [file = '', ...rest] = entry.argv;
+  return [file, ...rest, ...(entry.shell ? [quoteWords(words)] : words)];
+};
+
+const tryInVm = async (record: VmRecord, argv: readonly string[]): Promise<Ran | undefined> => {
+  const command = await commandFor(record, argv);
+  if (!command) return undefined;
+  const [file, ...args] = command;
+  return tryRun(file, args, { timeout: 20_000 });
+};
+
+const runningCommand = async (vm: Vm, argv: readonly string[], options: InsideOptions) => {
+  const command = await commandFor(await recordOf(vm), argv, options);
+  if (command) return command;
+  throw new UserError(`The VM '${vm.name}' is not running`, `hardway vm create ${vm.name}`);
+};
+
+/** Boots a VM that is off and returns when its systemd answers. */
+export const bootVm = async (vm: Vm): Promise<void> => {
+  const record = await recordOf(vm);
+  const machine = machines[record.kind];
+  await waitUntilUp(isRunning(record) ? record : await machine.boot(record));
+};
+
+/**
+ * Creates the VM, or boots it when it is there and off; returns when the systemd inside answers.
+ * Throws a UserError for a name or suite that cannot be, or when there is such a VM of another kind or suite.
+ */
+export const createVm = async (options: CreateOptions): Promise<Vm> => {
+  const { name, kind, net = false, flavour = 'plain', report = () => {} } = options;
+  checkName(name);
+  needsRootOnLinux();
+  const found = await readRecord(name);
+  if (found?.ready) {
+    const differs = found.kind !== kind ? found.kind : undefined;
+    if (differs) {
+      throw new UserError(`There is a VM '${name}' already, and it is a ${differs} one`, `hardway vm delete ${name}`);
+    }
+    const vm = vmOf(found);
+    if (!isRunning(found)) report(`Booting the VM ${name}`);
+    await bootVm(vm);
+    return vm;
+  }
+  const machine = machines[kind];
+  if ((await vmNames()).includes(name)) {
+    throw new UserError(`The VM '${name}' is broken: its creation was cut short`, `hardway vm delete ${name}`);
+  }
+  const suite = await chooseSuite(options.suite);
+  const base = await machine.prepare({ suite, kind, flavour, net, report });
+  await mkdir(paths.vms, { recursive: true, mode: 0o700 });
+  await mkdir(folderOf(name), { mode: 0o700 }).catch((error) => {
+    if (error.code !== 'EEXIST') throw error;
+    throw new UserError(`The VM '${name}' is being created by someone else just now`, 'hardway vm list');
+  });
+  const record = { version: 1, name, kind, suite: suite.name, flavour, net, base, ready: false, cgroups: [] } as const;
+  report(`Creating the VM ${name} (${kind}, ${suite.name})`);
+  await writeRecord({ ...record, cgroups: [] });
+  await machine.create({ ...record, cgroups: [] });
+  // What create learned (a port, a key) is in vm.json by now.
+  const made = await recordOf({ name, kind, folder: folderOf(name) });
+  await writeRecord({ ...made, ready: true });
+  report(`Booting the VM ${name}`);
+  await bootVm(vmOf(made));
+  return vmOf(made);
+};
+
+/** The VM of that name; undefined when there is none or it is broken. */
+export const findVm = async (name: string): Promise<Vm | undefined> => {
+  const record = await readRecord(checkName(name));
+  return record && vmOf(record);
+};
+
+/** The VM of that name. Throws a UserError that names the nearest one, or how to get rid of a broken one. */
+export const getVm = async (name: string): Promise<Vm> =>
+  vmOf(await recordOf({ name, kind: 'container', folder: folderOf(name) }));
+
+export const listVms = async (): Promise<VmState[]> => {
+  const names = await vmNames();
+  return Promise.all(
+    names.map(async (name) => {
+      const record = await readRecord(name);
+      if (!record?.ready) {
+        return { ...vmOf({ name, kind: record?.kind ?? 'container' }), suite: record?.suite ?? '', state: 'broken' };
+      }
+      return { ...vmOf(record), suite: record.suite, state: isRunning(record) ? 'running' : 'stopped' };
+    }),
+  );
+};
+
+/** Stops a VM in good order; one that does not end within 30 seconds (an emulated one: 120) is cut off. */
+export const stopVm = async (vm: Vm): Promise<void> => {
+  const record = await recordOf(vm);
+  if (!isRunning(record) || !record.process) return;
+  await machines[record.kind].powerOff(record);
+  const ended = await waitForEnd([record.process], record.kind === 'container' ? 30_000 : 120_000);
+  await (ended ? machines[record.kind].clean(record) : machines[record.kind].kill(record));
+};
+
+/** A power cut: the VM's processes get SIGKILL, nothing inside is told. */
+export const powerCut = async (vm: Vm): Promise<void> => {
+  const record = await recordOf(vm);
+  await machines[record.kind].kill(record);
+};
+
+/** The mount points of this machine in or below the folder, the deepest first. */
+const mountsBelow = async (folder: string): Promise<string[]> => {
+  const lines = (await readFile('/proc/self/mountinfo', 'utf8')).trim().split('\n');
+  const points = lines.map((line) => line.split(' ')[4] ?? '');
+  return points.filter((point) => point === folder || point.startsWith(`${folder}/`)).reverse();
+};
+
+/**
+ * Removes a VM in any state: running, stopped, crashed, half created. Nothing of it is left: no process, cgroup,
+ * mount, namespace or file. Throws a UserError when there is none of that name.
+ */
+export const deleteVm = async (name: string): Promise<void> => {
+  checkName(name);
+  needsRootOnLinux();
+  const names = await vmNames();
+  if (!names.includes(name)) throw unknownVm(name, names);
+  const folder = folderOf(name);
+  const record = await readRecord(name);
+  if (record) await machines[record.kind].kill(record);
+  for (const point of await mountsBelow(folder)) await tryRun('umount', [point]);
+  const [left] = await mountsBelow(folder);
+  // Deleting through a live mount would delete what is mounted there.
+  if (left)
+    throw new Unhealthy(`${left} is still mounted and busy, so nothing was deleted`, { next: `umount ${left}` });
+  await rm(folder, { recursive: true, force: true });
+};
+
+const needsRootOnLinux = (): void => {
+  if (process.platform !== 'linux') throw new UserError('VMs are made on Linux only', 'run it on a Linux machine');
+  if (process.getuid?.() !== 0)
+    throw new UserError('Making a VM needs root: mounts, namespaces, devices', 'sudo hardway vm up');
+};
+
+export interface ExecOptions extends InsideOptions {
+  readonly input?: string;
+  /** Milliseconds; none by default. */
+  readonly timeout?: number;
+}
+
+/** Runs a command inside and captures what it leaves, whatever its exit code. Throws a UserError when the VM is off. */
+export const execInVm = async (vm: Vm, argv: readonly string[], options: ExecOptions = {}): Promise<Ran> => {
+  const { input, timeout, ...inner } = options;
+  const [file, ...args] = await runningCommand(vm, argv, inner);
+  return tryRun(file, args, { ...(input !== undefined && { input }), ...(timeout && { timeout }) });
+};
+
+/**
+ * Runs a command inside with this program's own terminal, or its pipes when it has none; returns the exit code.
+ * On a terminal the command has one of its own in the VM: Ctrl-C reaches it, and only it.
+ */
+export const attachInVm = async (vm: Vm, argv: readonly string[], options: InsideOptions = {}): Promise<number> => {
+  const tty = options.tty ?? Boolean(process.stdin.isTTY && process.stdout.isTTY);
+  const [file, ...args] = await runningCommand(vm, argv, { ...options, tty });
+  // Without a terminal the signal goes to the whole process group, the command too; let it decide what that means.
+  const ignore = () => {};
+  process.on('SIGINT', ignore);
+  try {
+    const { exitCode, isTerminated } = await execa(file, args, { stdio: 'inherit', reject: false });
+    return exitCode ?? (isTerminated ? 130 : 127);
+  } finally {
+    process.off('SIGINT', ignore);
+  }
+};

@@ -1,0 +1,40 @@
+/** One string that a POSIX shell reads back as exactly these words. */
+export const quoteWords = (words: readonly string[]): string =>
+  words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ');
+
+export interface InsideOptions {
+  /** Draw on a terminal of the VM's own: what `less`, `tmux` and Ctrl-C need. */
+  readonly tty?: boolean | undefined;
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  /** Who runs it; root by default. */
+  readonly user?: string | undefined;
+}
+
+const knownTerminals = /^(xterm|screen|tmux|linux|vt\d|rxvt|ansi|dumb)/;
+
+/** The command as it is run inside a VM: with a login's environment instead of the caller's, as that user. */
+export const insideWords = (argv: readonly string[], { tty, env, user = 'root' }: InsideOptions): string[] => {
+  const home = user === 'root' ? '/root' : `/home/${user}`;
+  const term = process.env['TERM'] ?? '';
+  const settings = {
+    HOME: home,
+    USER: user,
+    LOGNAME: user,
+    SHELL: '/bin/bash',
+    PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    LANG: 'C.UTF-8',
+    // A VM knows the terminals of ncurses-base; a newer one is near enough to xterm.
+    TERM: knownTerminals.test(term) ? term : 'xterm-256color',
+    ...env,
+  };
+  const words = [
+    'env',
+    '-i',
+    '-C',
+    home,
+    ...Object.entries(settings).map(([key, value]) => `${key}=${value}`),
+    ...argv,
+  ];
+  const asUser = user === 'root' ? words : ['runuser', '-u', user, '--', ...words];
+  return tty ? ['script', '-qefc', quoteWords(asUser), '/dev/null'] : asUser;
+};
