@@ -1,0 +1,168 @@
+# shellcheck shell=sh
+# Brings what the program runs on: Node and the npm packages. Read by bin/hardway and bin/test with `.`; POSIX sh.
+# Needs $project (the checkout's folder); gives $node. Says nothing when nothing is to do; what it says goes to stderr.
+
+: "${project:?is the checkout}"
+
+node_wanted=24
+# Where there is no npm: this very file. Checksums as signed by the Node project in its release post
+# (nodejs.org/en/blog/release/v24.14.0, section SHASUMS).
+node_release=v24.14.0
+node_sha256_x64=dbf5b8665dec15e59e6359a517fefb47b23fdb9152d8def975b9bca3dfc6d355
+node_sha256_arm64=f44740cd218de8127f1c44c41510a3a740fa5c9c8d1cdce1c3bedada79f3cde7
+
+say() { printf 'hardway: %s\n' "$*" >&2; }
+
+# die MESSAGE [NEXT]: exit code 2, what was asked cannot be done on this machine as it is.
+die() {
+  say "$1"
+  [ -z "${2-}" ] || printf '  %s\n' "$2" >&2
+  exit 2
+}
+
+# logged WHAT COMMAND...: runs COMMAND quietly; when it fails, shows its last lines, the log and what to do.
+logged() {
+  what=$1
+  shift
+  log=$(mktemp "${TMPDIR:-/tmp}/hardway-setup.XXXXXX") || die "no temporary file can be made in ${TMPDIR:-/tmp}"
+  if "$@" >"$log" 2>&1 </dev/null; then
+    rm -f "$log"
+    return
+  fi
+  say "$what failed; the end of $log:"
+  tail -n 6 "$log" | sed 's/^/  | /' >&2
+  die "the program cannot start without it" "Is this machine online, or behind a proxy (https_proxy)? Once it is, type the same command again."
+}
+
+# new_enough NODE: true for 22.18 and later, the first that runs TypeScript as it is.
+new_enough() {
+  version=$("$1" --version 2>/dev/null) || return 1
+  version=${version#v}
+  major=${version%%.*}
+  minor=${version#*.}
+  minor=${minor%%.*}
+  case $major$minor in '' | *[!0-9]*) return 1 ;; esac
+  [ "$major" -gt 22 ] || { [ "$major" -eq 22 ] && [ "$minor" -ge 18 ]; }
+}
+
+# find_node: sets $node to the first Node on PATH if it is new enough, else to one that we brought earlier.
+find_node() {
+  node=$(command -v node) && new_enough "$node" && return
+  for node in "$shared_node/$node_path" "$own_node/$node_path"; do
+    [ -x "$node" ] && return
+  done
+  return 1
+}
+node_path=node_modules/node/bin/node
+shared_node=${HARDWAY_CACHE:-/var/cache/hardway}/node
+own_node=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/hardway/node
+
+# choose_folder: sets $into to where Node is brought, for everybody or else for this user.
+choose_folder() {
+  into=$shared_node
+  { mkdir -p "$into" && [ -w "$into" ]; } 2>/dev/null || into=$own_node
+  mkdir -p "$into" || die "Node 22.18 or later is needed, and $into cannot be made to hold it"
+}
+
+# bring_node: installs Node where find_node looks for it; two at once take turns.
+bring_node() {
+  choose_folder
+  exec 8<"$into"
+  flock 8
+  find_node || {
+    if command -v npm >/dev/null; then
+      say "bringing Node $node_wanted to $into (npm install node@$node_wanted)"
+      # Without one npm would look for a project in the folders above.
+      [ -e "$into/package.json" ] || echo '{ "private": true }' >"$into/package.json"
+      # shellcheck disable=SC2086 # options without spaces
+      (cd "$into" && logged "npm install node@$node_wanted in $into" npm install $npm_quietly "node@$node_wanted") || exit
+    else
+      unpack_node
+    fi
+    find_node || die "Node was brought to $into but does not run there" "Install Node 22.18 or later and type the same command again."
+  }
+  exec 8<&-
+}
+
+# unpack_node: the official release file, checked, then put in its place in one move.
+unpack_node() {
+  choose_folder
+  say "bringing Node $node_release to $into (from nodejs.org)"
+  case $(uname -m) in
+  x86_64) arch=x64 sha256=$node_sha256_x64 ;;
+  aarch64) arch=arm64 sha256=$node_sha256_arm64 ;;
+  *) die "there is no Node of ours for $(uname -m): hardway runs on x86_64 and arm64" ;;
+  esac
+  url=https://nodejs.org/dist/$node_release/node-$node_release-linux-$arch.tar.gz
+  rm -rf "$into/unpacking"
+  mkdir -p "$into/unpacking/node" "$into/node_modules"
+  if command -v curl >/dev/null; then
+    logged "downloading $url" curl -fsSL --retry 2 --connect-timeout 10 -o "$into/unpacking/node.tar.gz" "$url"
+  elif command -v wget >/dev/null; then
+    logged "downloading $url" wget -q --tries=2 --timeout=10 -O "$into/unpacking/node.tar.gz" "$url"
+  else
+    die 'Node 22.18 or later is needed, and this machine has no npm, curl or wget to bring it' \
+      'Type: apt-get install curl ca-certificates'
+  fi
+  got=$(sha256sum "$into/unpacking/node.tar.gz")
+  got=${got%% *}
+  [ "$got" = "$sha256" ] || {
+    rm -rf "$into/unpacking"
+    die "$url has the checksum $got instead of $sha256: it was not used" 'A proxy may have changed it. Type the same command again, or install Node 22.18 or later yourself.'
+  }
+  tar -xzf "$into/unpacking/node.tar.gz" -C "$into/unpacking/node" --strip-components=1
+  rm -rf "$into/node_modules/node"
+  mv "$into/unpacking/node" "$into/node_modules/node"
+  rm -rf "$into/unpacking"
+}
+
+# Waits seconds, not npm's minutes, for a registry that does not answer. (And never --prefix: with it npm does not read
+# the settings of the machine, where a company's certificate or mirror may be.)
+npm_quietly='--no-audit --no-fund --no-progress --loglevel=error --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=5000'
+
+# shellcheck disable=SC3013 # -nt: POSIX since 2024, in dash and BusyBox long before
+# packages_ready FILE: npm finished after the lock file was last changed, and FILE is there.
+# npm writes node_modules/.package-lock.json last, so an interrupted run leaves none.
+packages_ready() {
+  [ -e "$project/node_modules/.package-lock.json" ] &&
+    ! [ "$project/package-lock.json" -nt "$project/node_modules/.package-lock.json" ] &&
+    [ -e "$project/node_modules/$1" ]
+}
+
+# bring_packages use|test: npm ci, for use without what only tests need; two at once take turns.
+# A folder that cannot be written (the project inside a VM) is used as it is.
+bring_packages() {
+  proof='' omit=--omit=dev
+  [ "$1" = use ] || proof=.bin/vitest omit=''
+  packages_ready "$proof" && return
+  [ -w "$project" ] || {
+    [ -d "$project/node_modules" ] && return
+    die "the npm packages are missing and $project cannot be written" "As its owner, type: cd $project && npm ci"
+  }
+  exec 8<"$project/package-lock.json"
+  flock 8
+  packages_ready "$proof" || {
+    # What tests need stays where it was brought once.
+    [ ! -e "$project/node_modules/.bin/vitest" ] || omit=''
+    say 'bringing the npm packages (npm ci)'
+    # The person's own npm, with its own Node and settings; the one in Node's release file where there is none.
+    npm_path=$PATH:$shared_node/${node_path%/node}:$own_node/${node_path%/node}
+    PATH=$npm_path sh -c 'command -v npm' >/dev/null || unpack_node
+    # shellcheck disable=SC2086 # options without spaces
+    (cd "$project" && logged "npm ci in $project" \
+      as_owner env PATH="$npm_path" npm ci --ignore-scripts $npm_quietly $omit) || exit
+    packages_ready "$proof" || die 'npm ci ended well but brought nothing' "See what it says: cd $project && npm ci"
+  }
+  exec 8<&-
+}
+
+# as_owner COMMAND...: as the owner of the checkout when root works in somebody's, so that no root's file is left in it.
+as_owner() {
+  owner=$(stat -c %u "$project")
+  if [ "$(id -u)" -ne 0 ] || [ "$owner" -eq 0 ]; then
+    "$@"
+  else
+    home=$(getent passwd "$owner" | cut -d: -f6)
+    setpriv --reuid "$owner" --regid "$(stat -c %g "$project")" --clear-groups env HOME="${home:-/tmp}" "$@"
+  fi
+}
