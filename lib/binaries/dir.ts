@@ -1,0 +1,59 @@
+import { access, constants, open } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { UserError } from '../engine/errors.ts';
+import { archiveName } from './cache.ts';
+import type { Provided, ProvideOptions } from './provide.ts';
+import type { Arch } from './versions.ts';
+
+/** e_machine of an ELF header: https://man7.org/linux/man-pages/man5/elf.5.html */
+const machines: Readonly<Record<Arch, number>> = { amd64: 62, arm64: 183 };
+
+/** Why a file cannot be a binary of the lab, or undefined when it can. */
+const fault = async (path: string, arch: Arch): Promise<string | undefined> => {
+  if (
+    !(await access(path).then(
+      () => true,
+      () => false,
+    ))
+  )
+    return 'is not there';
+  await using file = await open(path);
+  const { bytesRead, buffer } = await file.read(Buffer.alloc(20), 0, 20, 0);
+  const isElf = bytesRead === 20 && buffer.subarray(0, 4).toString('latin1') === '\x7fELF';
+  if (!isElf || buffer.readUInt16LE(18) !== machines[arch]) return `is not a Linux ${arch} program`;
+  return access(path, constants.X_OK).then(
+    () => undefined,
+    () => 'is not executable (chmod +x)',
+  );
+};
+
+/**
+ * Uses files that are already in a folder, where they are: binaries under their own names, image archives as
+ * `registry.k8s.io_pause_3.10.2.tar`. Throws one UserError that names every binary that is missing or wrong.
+ */
+export const fromFolder = async ({ from, binaries, images, arch, report }: ProvideOptions): Promise<Provided> => {
+  if (!from) throw new UserError('--source dir needs the folder that the files are in', '--source dir --from FOLDER');
+  const folder = resolve(from);
+  const faults = await Promise.all(
+    binaries.map(async (name) => ({ name, why: await fault(join(folder, name), arch) })),
+  );
+  const wrong = faults.filter(({ why }) => why !== undefined).map(({ name, why }) => `${name} ${why}`);
+  if (wrong.length > 0)
+    throw new UserError(
+      `the folder ${folder} cannot be used: ${wrong.join(', ')}`,
+      'put the files there, or use --source auto',
+    );
+  const archives = new Map<string, string>();
+  for (const reference of images) {
+    const path = join(folder, archiveName(reference));
+    if (
+      await access(path).then(
+        () => true,
+        () => false,
+      )
+    )
+      archives.set(reference, path);
+  }
+  for (const name of [...binaries, ...archives.keys()]) report({ name, state: 'done' });
+  return { source: 'dir', binaries: new Map(binaries.map((name) => [name, join(folder, name)])), images: archives };
+};

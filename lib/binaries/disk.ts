@@ -1,0 +1,25 @@
+import { statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { reasonOf, UserError } from '../engine/errors.ts';
+
+/** Whether an error, ours or of a program that we ran, says that a disk is full. */
+const isDiskFull = (thrown: unknown): boolean =>
+  (thrown as NodeJS.ErrnoException)?.code === 'ENOSPC' || /no space left on device/i.test(reasonOf(thrown));
+
+/** Runs `work`, which writes `path`; a full disk becomes a UserError that names it, anything else passes. */
+export const withDiskSpace = async <T>(doing: string, path: string, work: () => Promise<T>): Promise<T> => {
+  try {
+    return await work();
+  } catch (thrown) {
+    if (!isDiskFull(thrown)) throw thrown;
+    const folder = dirname(path);
+    const free = await statfs(folder).then(
+      ({ bavail, bsize }) => `${Math.floor((bavail * bsize) / 1e6)} MB`,
+      () => 'nothing',
+    );
+    throw new UserError(
+      `no space left on the disk of ${folder} while ${doing} (${free} free, hardway wants 5 GB)`,
+      `make room there, or name a folder on another disk: HARDWAY_CACHE=/other/folder, and run the same command again`,
+    );
+  }
+};

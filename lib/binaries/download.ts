@@ -1,0 +1,220 @@
+import { createReadStream, createWriteStream } from 'node:fs';
+import { rm, stat } from 'node:fs/promises';
+import { Transform } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { AbortError as Final, default as pRetry } from 'p-retry';
+import { EnvHttpProxyAgent, interceptors, request } from 'undici';
+import { reasonOf, UserError } from '../engine/errors.ts';
+import { sha256Of } from './cache.ts';
+import { withDiskSpace } from './disk.ts';
+import type { Report } from './progress.ts';
+
+/** Milliseconds: without a byte until a connection counts as stalled, before the first retry (then doubled); and how often. */
+export interface Patience {
+  readonly stall: number;
+  readonly firstRetry: number;
+  readonly retries: number;
+}
+const patience: Patience = { stall: 20_000, firstRetry: 500, retries: 6 };
+
+/**
+ * The address that is asked instead of an upstream one: HARDWAY_MIRROR=https://mirror/path serves https://dl.k8s.io/x
+ * as https://mirror/path/dl.k8s.io/x. Throws a UserError for plain http beyond this machine, because checksums that are
+ * published beside a file are fetched the same way.
+ */
+export const mirrored = (url: string): string => {
+  const mirror = process.env['HARDWAY_MIRROR'];
+  if (!mirror) return url;
+  const base = URL.parse(mirror);
+  const loopback = base?.protocol === 'http:' && ['127.0.0.1', '[::1]', 'localhost'].includes(base.hostname);
+  if (base?.protocol !== 'https:' && !loopback) {
+    throw new UserError(
+      `HARDWAY_MIRROR is '${mirror}', which is not an https address`,
+      'HARDWAY_MIRROR=https://mirror.example/path',
+    );
+  }
+  const { host, pathname } = new URL(url);
+  return `${mirror.replace(/\/$/, '')}/${host}${pathname}`;
+};
+
+/** Honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in capitals or not, and follows redirects. */
+const dispatcher = (stall: number) =>
+  new EnvHttpProxyAgent({ connect: { timeout: stall }, headersTimeout: stall, bodyTimeout: stall }).compose(
+    interceptors.redirect({ maxRedirections: 5 }),
+  );
+
+type Dispatcher = ReturnType<typeof dispatcher>;
+
+/** Whether the site answers a HEAD of this address at all within `within` milliseconds. */
+export const answers = async (url: string, signal: AbortSignal | undefined, within = 3000): Promise<boolean> => {
+  const limit = AbortSignal.timeout(within);
+  try {
+    const { statusCode, body } = await request(mirrored(url), {
+      method: 'HEAD',
+      dispatcher: dispatcher(within),
+      signal: signal ? AbortSignal.any([signal, limit]) : limit,
+    });
+    await body.dump();
+    return statusCode < 400;
+  } catch (thrown) {
+    signal?.throwIfAborted();
+    if (thrown instanceof UserError) throw thrown;
+    return false;
+  }
+};
+
+const refused = (url: string, status: number): Final =>
+  new Final(
+    new UserError(
+      `${url} cannot be fetched: the server answered ${status}`,
+      status === 407
+        ? 'write name and password into HTTPS_PROXY (http://NAME:PASSWORD@proxy:3128)'
+        : 'check HTTPS_PROXY and HARDWAY_MIRROR, or build it here: --source go',
+    ),
+  );
+
+/** Throws unless the answer is a body to read: Final where asking again is useless. */
+const checkStatus = (url: string, status: number): void => {
+  if (status === 200 || status === 206) return;
+  if (status >= 500 || status === 429 || status === 408) throw new Error(`the server answered ${status}`);
+  throw refused(url, status);
+};
+
+const persistently = async <T>(
+  url: string,
+  limits: Patience,
+  signal: AbortSignal | undefined,
+  attempt: () => Promise<T>,
+): Promise<T> => {
+  try {
+    return await pRetry(
+      async () => {
+        try {
+          return await attempt();
+        } catch (thrown) {
+          // p-retry takes a TypeError for a bug; undici throws none for the network.
+          throw thrown instanceof UserError ? new Final(thrown) : thrown;
+        }
+      },
+      {
+        retries: limits.retries,
+        minTimeout: limits.firstRetry,
+        maxTimeout: 10_000,
+        ...(signal && { signal }),
+      },
+    );
+  } catch (thrown) {
+    signal?.throwIfAborted();
+    if (thrown instanceof UserError) throw thrown;
+    throw new UserError(
+      `${url} cannot be fetched: ${reasonOf(thrown)} (tried ${limits.retries + 1} times)`,
+      'run the same command again, it goes on where it stopped; behind a proxy set HTTPS_PROXY; without these sites: --source go',
+    );
+  }
+};
+
+/** The checksum that a site publishes beside a file. Throws a UserError when there is none or it is not one. */
+export const publishedSum = async (url: string, signal?: AbortSignal, limits = patience): Promise<string> => {
+  const from = mirrored(`${url}.sha256`);
+  const agent = dispatcher(limits.stall);
+  const text = await persistently(from, limits, signal, async () => {
+    const { statusCode, body } = await request(from, { dispatcher: agent, ...(signal && { signal }) });
+    checkStatus(from, statusCode);
+    return body.text();
+  });
+  const sum = /^[0-9a-f]{64}\b/i.exec(text.trim());
+  if (!sum)
+    throw new UserError(
+      `${from} is not a SHA-256 checksum: '${text.slice(0, 40)}'`,
+      'check HTTPS_PROXY and HARDWAY_MIRROR, or use --source go',
+    );
+  return sum[0].toLowerCase();
+};
+
+const sizeOf = (path: string): Promise<number> =>
+  stat(path).then(
+    ({ size }) => size,
+    () => 0,
+  );
+
+/** Fetches what is missing of a file. Returns whether it went on from bytes of an earlier attempt. */
+const fetchRest = async (
+  url: string,
+  path: string,
+  agent: Dispatcher,
+  onBytes: (bytes: number, total: number | undefined) => void,
+  signal: AbortSignal | undefined,
+): Promise<boolean> => {
+  const have = await sizeOf(path);
+  const { statusCode, headers, body } = await request(url, {
+    dispatcher: agent,
+    headers: have > 0 ? { range: `bytes=${have}-` } : {},
+    ...(signal && { signal }),
+  });
+  const resumed = statusCode === 206;
+  if (statusCode === 416 || (resumed && !`${headers['content-range']}`.startsWith(`bytes ${have}-`))) {
+    await body.dump();
+    await rm(path, { force: true });
+    throw new Error('what an earlier attempt left does not fit the file');
+  }
+  checkStatus(url, statusCode);
+  let bytes = resumed ? have : 0;
+  const length = Number(headers['content-length']);
+  const total = Number.isFinite(length) ? bytes + length : undefined;
+  const count = new Transform({
+    transform(chunk: Buffer, _encoding, next) {
+      bytes += chunk.length;
+      onBytes(bytes, total);
+      next(null, chunk);
+    },
+  });
+  await pipeline(body, count, createWriteStream(path, { flags: resumed ? 'a' : 'w' }));
+  return resumed;
+};
+
+/** Whether a file begins as a web page does: what a proxy or a network's login page sends instead of the file. */
+const isWebPage = async (path: string): Promise<boolean> => {
+  for await (const chunk of createReadStream(path, { end: 63, encoding: 'utf8' }))
+    return /^\s*<(!doctype|html|\?xml)/i.test(chunk);
+  return false;
+};
+
+/**
+ * Fetches `url` into `path` and verifies it; what an earlier run left in `path` is gone on from. The whole file is verified.
+ * Throws a UserError, with the file removed, when its checksum is wrong, and one that keeps it when the network fails.
+ */
+export const fetchVerified = async (
+  name: string,
+  url: string,
+  sha256: string,
+  path: string,
+  options: { readonly report: Report; readonly signal?: AbortSignal | undefined; readonly limits?: Patience },
+): Promise<void> => {
+  const { report, signal, limits = patience } = options;
+  const from = mirrored(url);
+  const agent = dispatcher(limits.stall);
+  const begun = { at: performance.now(), bytes: await sizeOf(path) };
+  let told = 0;
+  const onBytes = (bytes: number, total: number | undefined) => {
+    const now = performance.now();
+    if (now - told < 200 && bytes !== total) return;
+    told = now;
+    const bytesPerSecond = Math.max(0, Math.round(((bytes - begun.bytes) / Math.max(now - begun.at, 1)) * 1000));
+    report({ name, state: 'downloading', bytes, ...(total !== undefined && { total }), bytesPerSecond });
+  };
+  await persistently(from, limits, signal, () =>
+    withDiskSpace(`downloading ${name}`, path, async () => {
+      const resumed = await fetchRest(from, path, agent, onBytes, signal);
+      const actual = await sha256Of(path);
+      if (actual === sha256) return;
+      const page = await isWebPage(path);
+      await rm(path, { force: true });
+      // Two halves that do not belong together, as after a change of mirror: the whole file may still be right.
+      if (resumed) throw new Error('the parts do not make up the published file');
+      throw new UserError(
+        `${from} is not the published file${page ? ' but a web page' : ''}: its SHA-256 is ${actual}, it should be ${sha256}; it was removed`,
+        'run the same command again; if it stays so, something on the way changes files: check HTTPS_PROXY and HARDWAY_MIRROR, or use --source go',
+      );
+    }),
+  );
+};

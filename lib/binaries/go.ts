@@ -1,0 +1,139 @@
+import { createHash } from 'node:crypto';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { homedir, arch as machineArch } from 'node:os';
+import { basename, join, resolve } from 'node:path';
+import { reasonOf, UserError } from '../engine/errors.ts';
+import { run, tryRun } from '../host/run.ts';
+import { withDiskSpace } from './disk.ts';
+import type { Report } from './progress.ts';
+import { type Arch, expand, type Product } from './versions.ts';
+
+export interface GoBuild {
+  readonly go: string;
+  readonly arch: Arch;
+  readonly cache: string;
+  readonly report: Report;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** The go.mod of a module that only exists to build a product's packages at its version. */
+export const goMod = (product: Product): string =>
+  [
+    'module hardway.local/build',
+    '',
+    'go 1.26',
+    '',
+    ...(product.modules ?? []).map((module) => `require ${module} ${product.version}`),
+    ...(product.replace ?? []).map((replace) => `replace ${replace}`),
+    '',
+  ].join('\n');
+
+/** The arguments of `go` that build one binary of a product: no paths and no dates in it, so that it is the same everywhere. */
+export const goArguments = (product: Product, binary: string, arch: Arch, output: string): string[] => {
+  const main = product.packages[binary];
+  if (main === undefined) throw new Error(`versions.yaml has no package for ${binary}`);
+  const variables = Object.entries(product.variables ?? {}).map(
+    ([name, value]) => `-X ${name}=${expand(value, product.version, arch)}`,
+  );
+  const ldflags = ['-s -w', ...variables, ...(product.cgo ? ['-linkmode external -extldflags -static'] : [])];
+  const tags = [...(product.tags ?? []), ...(product.packageTags?.[binary] ?? [])];
+  return [
+    'build',
+    '-trimpath',
+    '-buildvcs=false',
+    ...(tags.length > 0 ? [`-tags=${tags.join(',')}`] : []),
+    `-ldflags=${ldflags.join(' ')}`,
+    '-o',
+    output,
+    main.startsWith('./') ? resolve(import.meta.dirname, main) : main,
+  ];
+};
+
+const debianPackages = ['gcc', 'libc6-dev', 'pkg-config', 'libseccomp-dev'];
+
+/** Sees to the C compiler and the libraries; on Debian and Ubuntu, as root, they are installed. Throws a UserError when they cannot be. */
+const needC = async (libraries: readonly string[], { arch, report, signal }: GoBuild): Promise<void> => {
+  if (arch !== (machineArch() === 'x64' ? 'amd64' : machineArch())) {
+    throw new UserError(
+      `runc is partly C and cannot be built for ${arch} on this machine`,
+      'use --source release for it, or build on a machine of that kind',
+    );
+  }
+  const present = async () =>
+    (await tryRun('gcc', ['--version'])).code === 0 &&
+    (await tryRun('pkg-config', ['--exists', ...libraries])).code === 0;
+  if (await present()) return;
+  const command = `apt-get install -y --no-install-recommends ${debianPackages.join(' ')}`;
+  if (process.getuid?.() === 0 && (await tryRun('apt-get', ['--version'])).code === 0) {
+    report({ name: debianPackages.join(' '), state: 'installing' });
+    const apt = (args: readonly string[]) =>
+      tryRun('apt-get', ['-o', 'DPkg::Lock::Timeout=120', ...args], {
+        env: { DEBIAN_FRONTEND: 'noninteractive' },
+        ...(signal && { signal }),
+      });
+    const install = ['install', '-y', '--no-install-recommends', ...debianPackages];
+    if ((await apt(install)).code !== 0) {
+      await apt(['update']);
+      await apt(install);
+    }
+    if (await present()) return;
+  }
+  throw new UserError(
+    `building runc needs a C compiler and ${libraries.join(', ')}, which this machine lacks`,
+    command,
+  );
+};
+
+/** The folder of a product's generated module. Go completes its go.mod and go.sum there, so later builds have nothing to look up. */
+const moduleFolder = async (cache: string, name: string, product: Product): Promise<string> => {
+  const text = goMod(product);
+  const recipe = createHash('sha256').update(text).digest('hex').slice(0, 8);
+  const folder = join(cache, 'build', `${name}-${product.version}-${recipe}`);
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, 'go.mod'), text, { flag: 'wx' }).catch((thrown: NodeJS.ErrnoException) => {
+    if (thrown.code !== 'EEXIST') throw thrown;
+  });
+  return folder;
+};
+
+/**
+ * Builds one binary of a product into `output`. Go's module and build caches are used as they are, so a second build takes seconds.
+ * Throws a UserError with Go's last words when it cannot be built.
+ */
+export const goBuild = async (
+  name: string,
+  product: Product,
+  binary: string,
+  output: string,
+  options: GoBuild,
+): Promise<void> => {
+  const { go, arch, cache, report, signal } = options;
+  if (product.cgo) await needC(product.cgo, options);
+  const folder = await moduleFolder(cache, name, product);
+  report({ name: binary, state: 'building' });
+  try {
+    await withDiskSpace(`building ${binary}`, output, () =>
+      run(go, goArguments(product, binary, arch, output), {
+        cwd: folder,
+        // The module is generated, so Go may complete it; a workspace or flags of the person's own must not get in.
+        env: {
+          GOWORK: 'off',
+          GOFLAGS: '-mod=mod',
+          GOOS: 'linux',
+          GOARCH: arch,
+          CGO_ENABLED: product.cgo ? '1' : '0',
+          HOME: homedir(),
+        },
+        ...(signal && { signal }),
+      }),
+    );
+  } catch (thrown) {
+    await rm(output, { force: true });
+    if (signal?.aborted || thrown instanceof UserError) throw thrown;
+    const words = reasonOf(thrown).split('\n').slice(1).join('\n');
+    throw new UserError(
+      `${basename(go)} could not build ${binary} ${product.version}: ${words}`,
+      'if the module proxy cannot be reached, set GOPROXY or HTTPS_PROXY, or use --source release',
+    );
+  }
+};

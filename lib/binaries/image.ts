@@ -1,0 +1,82 @@
+import { copyFile, mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { sha256Of } from './cache.ts';
+import type { Arch, Image } from './versions.ts';
+
+/** Owner and time are left out, so that the same binary gives the same archive, byte for byte. */
+const pack = async (cwd: string, file: string, entries: readonly string[]): Promise<void> => {
+  const { create } = await import('tar');
+  await create({ cwd, file, portable: true, mtime: new Date(0) }, [...entries]);
+};
+
+/** The config of an image: https://github.com/opencontainers/image-spec/blob/main/config.md */
+export const imageConfig = (image: Image, arch: Arch, layer: string): object => ({
+  architecture: arch,
+  os: 'linux',
+  config: {
+    Env: ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'],
+    Entrypoint: [`/${image.binary}`],
+    ...(image.command && { Cmd: image.command }),
+    WorkingDir: '/',
+  },
+  rootfs: { type: 'layers', diff_ids: [`sha256:${layer}`] },
+});
+
+/**
+ * Packs a static binary into an image archive (an OCI layout in a tar, the name in the annotation that containerd reads).
+ * Its one layer is not compressed: containerd then only has to copy it. The image has no user, so it runs as root unless
+ * the Pod says otherwise. Written to `output`, which must be on the disk of the cache.
+ */
+export const packImage = async (image: Image, arch: Arch, binary: string, output: string): Promise<void> => {
+  await mkdir(dirname(output), { recursive: true });
+  const folder = await mkdtemp(`${output}.`);
+  const blobs = join(folder, 'layout/blobs/sha256');
+  try {
+    await mkdir(blobs, { recursive: true });
+    await mkdir(join(folder, 'root/tmp'), { recursive: true });
+    await copyFile(binary, join(folder, 'root', image.binary));
+    const keepBlob = async (file: string) => {
+      const digest = await sha256Of(file);
+      const { size } = await stat(file);
+      await rename(file, join(blobs, digest));
+      return { digest, size };
+    };
+    const keepJson = async (value: object) => {
+      await writeFile(join(folder, 'blob'), JSON.stringify(value));
+      return keepBlob(join(folder, 'blob'));
+    };
+    const descriptor = (mediaType: string, blob: { digest: string; size: number }) => ({
+      mediaType: `application/vnd.oci.image.${mediaType}`,
+      digest: `sha256:${blob.digest}`,
+      size: blob.size,
+    });
+
+    await pack(join(folder, 'root'), join(folder, 'blob'), [image.binary, 'tmp']);
+    const layer = await keepBlob(join(folder, 'blob'));
+    const config = await keepJson(imageConfig(image, arch, layer.digest));
+    const manifest = await keepJson({
+      schemaVersion: 2,
+      mediaType: 'application/vnd.oci.image.manifest.v1+json',
+      config: descriptor('config.v1+json', config),
+      layers: [descriptor('layer.v1.tar', layer)],
+    });
+    const index = {
+      schemaVersion: 2,
+      mediaType: 'application/vnd.oci.image.index.v1+json',
+      manifests: [
+        {
+          ...descriptor('manifest.v1+json', manifest),
+          platform: { architecture: arch, os: 'linux' },
+          annotations: { 'io.containerd.image.name': image.reference },
+        },
+      ],
+    };
+    const layout = join(folder, 'layout');
+    await writeFile(join(layout, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }));
+    await writeFile(join(layout, 'index.json'), JSON.stringify(index));
+    const names = [manifest, config, layer].map(({ digest }) => `blobs/sha256/${digest}`);
+    await pack(layout, output, ['oci-layout', 'index.json', ...names]);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+};

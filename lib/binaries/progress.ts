@@ -1,0 +1,10 @@
+/** What is being done for one file; `name` is a binary, a published file or an image. */
+export interface Progress {
+  readonly name: string;
+  readonly state: 'cached' | 'downloading' | 'building' | 'installing' | 'unpacking' | 'done';
+  readonly bytes?: number;
+  readonly total?: number;
+  readonly bytesPerSecond?: number;
+}
+
+export type Report = (progress: Progress) => void;

@@ -1,0 +1,170 @@
+import { rm } from 'node:fs/promises';
+import { UserError } from '../engine/errors.ts';
+import { archivePath, binaryPath, cached, keep, type Origin, recipeOf, temporaryFor } from './cache.ts';
+import type { Progress, Report } from './progress.ts';
+import { type Arch, type Image, type Product, productOf, versions } from './versions.ts';
+
+export type { Progress };
+export type Source = 'auto' | 'release' | 'go' | 'dir';
+
+export interface Provided {
+  /** Where what was missing came from; `cache` when nothing was. */
+  readonly source: 'cache' | 'release' | 'go' | 'dir';
+  /** Name to absolute path. */
+  readonly binaries: ReadonlyMap<string, string>;
+  /** Image reference to the path of its archive; what is absent has to be pulled. */
+  readonly images: ReadonlyMap<string, string>;
+}
+
+export interface ProvideOptions {
+  readonly source: Source;
+  /** The folder of source `dir`. */
+  readonly from?: string;
+  readonly binaries: readonly string[];
+  /** References of images. */
+  readonly images: readonly string[];
+  readonly arch: Arch;
+  readonly cache: string;
+  readonly report: (progress: Progress) => void;
+  readonly signal?: AbortSignal;
+}
+
+/** One file that was asked for and its place in the cache. */
+interface Wanted {
+  readonly name: string;
+  readonly productName: string;
+  readonly product: Product;
+  readonly image: Image | undefined;
+  readonly path: string;
+  /** Set when it is in the cache and right. */
+  readonly origin: Origin | undefined;
+}
+
+const recipe = (wanted: Wanted, origin: Origin): string => recipeOf(origin, wanted.product, wanted.image);
+
+/** Looks for each file in the cache; `origins` are those that will do. */
+const look = async (
+  { binaries, images, arch, cache }: ProvideOptions,
+  origins: readonly Origin[],
+): Promise<{ binaries: Wanted[]; images: Wanted[] }> => {
+  const find = async (name: string, productName: string, product: Product, image: Image | undefined, path: string) => ({
+    name,
+    productName,
+    product,
+    image,
+    path,
+    origin: await cached(
+      path,
+      origins.map((origin) => [origin, recipeOf(origin, product, image)] as const),
+    ),
+  });
+  const ours = Object.values(versions().images).filter(({ reference }) => images.includes(reference));
+  return {
+    binaries: await Promise.all(
+      binaries.map((binary) => {
+        const { name, product } = productOf(binary);
+        return find(binary, name, product, undefined, binaryPath(cache, arch, name, product.version, binary));
+      }),
+    ),
+    images: await Promise.all(
+      ours.map((image) => {
+        const { name, product } = productOf(image.binary);
+        return find(image.reference, name, product, image, archivePath(cache, arch, image.reference));
+      }),
+    ),
+  };
+};
+
+const build = async (wanted: readonly Wanted[], options: ProvideOptions, go: string): Promise<void> => {
+  const { goBuild } = await import('./go.ts');
+  const { withDiskSpace } = await import('./disk.ts');
+  const { arch, cache, report, signal } = options;
+  // One after the other: Go itself uses every core, and a link of Kubernetes takes 2 GB.
+  for (const one of wanted) {
+    const { productName, product, image, path } = one;
+    const temporary = await temporaryFor(path);
+    const compile = (binary: string, output: string) =>
+      goBuild(productName, product, binary, output, { go, arch, cache, report, signal });
+    try {
+      if (image) {
+        const binary = `${temporary}.${image.binary}`;
+        try {
+          await compile(image.binary, binary);
+          const { packImage } = await import('./image.ts');
+          await withDiskSpace(`packing ${image.reference}`, path, () => packImage(image, arch, binary, temporary));
+        } finally {
+          await rm(binary, { force: true });
+        }
+      } else await compile(one.name, temporary);
+      await keep(temporary, path, { origin: 'go', recipe: recipe(one, 'go'), mode: image ? 0o644 : 0o755 });
+    } finally {
+      await rm(temporary, { force: true });
+    }
+    report({ name: one.name, state: 'done' });
+  }
+};
+
+/** Which of the two sources can give what is missing, with the `go` to use. Throws a UserError when neither can. */
+const choose = async (
+  source: Exclude<Source, 'dir'>,
+  missing: readonly string[],
+  origins: readonly (Origin | undefined)[],
+  options: ProvideOptions,
+): Promise<{ origin: 'release' } | { origin: 'go'; go: string }> => {
+  if (source === 'release') return { origin: 'release' };
+  const { findGo } = await import('./toolchain.ts');
+  let site = '';
+  // A cache that Go has begun to fill is completed by Go: then nothing is asked of the network.
+  if (source === 'auto' && !origins.includes('go')) {
+    const { plan } = await import('./release.ts');
+    const { answers } = await import('./download.ts');
+    site = plan(missing, options.arch)[0]?.url ?? '';
+    if (await answers(site, options.signal)) return { origin: 'release' };
+  }
+  const go = await findGo();
+  if (go) return { origin: 'go', go };
+  const next = 'install Go from https://go.dev/dl, or copy the files into a folder and use --source dir --from FOLDER';
+  throw site
+    ? new UserError(
+        `${new URL(site).host} did not answer within 3 s and there is no Go toolchain to build with`,
+        `set HTTPS_PROXY or HARDWAY_MIRROR if this machine needs one; or ${next}`,
+      )
+    : new UserError('--source go needs a Go toolchain: none on PATH, in /usr/local/go, ~/go or ~/sdk', next);
+};
+
+const asMap = (wanted: readonly Wanted[]): Map<string, string> => new Map(wanted.map(({ name, path }) => [name, path]));
+
+/**
+ * Puts the binaries and image archives of the lab into the cache and says where each is. What is there and right is
+ * neither fetched nor built again; everything else is verified before it gets its name there.
+ * Images of `release` are left to containerd, except those that have an archive in the cache.
+ * Throws a UserError for whatever the person can do something about: no network, wrong checksum, full disk, no toolchain.
+ */
+export const provide = async (options: ProvideOptions): Promise<Provided> => {
+  const { source } = options;
+  if (source === 'dir') {
+    const { fromFolder } = await import('./dir.ts');
+    return fromFolder(options);
+  }
+  const found = await look(options, source === 'auto' ? ['release', 'go'] : [source]);
+  const report: Report = options.report;
+  for (const { name, origin } of [...found.binaries, ...found.images]) if (origin) report({ name, state: 'cached' });
+
+  const missing = found.binaries.filter(({ origin }) => !origin);
+  const missingImages = found.images.filter(({ origin }) => !origin);
+  const origins = found.binaries.map(({ origin }) => origin);
+  // Images follow the binaries: only where those are built by Go are these too.
+  const imagesByGo = source === 'go' || (source === 'auto' && origins.includes('go'));
+  if (missing.length === 0 && (missingImages.length === 0 || !imagesByGo)) {
+    const here = found.images.filter(({ origin }) => origin);
+    return { source: 'cache', binaries: asMap(found.binaries), images: asMap(here) };
+  }
+  const names = missing.map(({ name }) => name);
+  const chosen = await choose(source, names, origins, options);
+  if (chosen.origin === 'release') {
+    const { fetchRelease } = await import('./release.ts');
+    await fetchRelease(names, options);
+  } else await build([...missing, ...missingImages], options, chosen.go);
+  const images = chosen.origin === 'go' ? found.images : found.images.filter(({ origin }) => origin);
+  return { source: chosen.origin, binaries: asMap(found.binaries), images: asMap(images) };
+};

@@ -1,0 +1,55 @@
+import { access, constants, glob } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { UserError } from '../engine/errors.ts';
+import { tryRun } from '../host/run.ts';
+
+/** Go 1.21 is the first that can fetch the newer toolchain which a module asks for. */
+const oldest = 21;
+
+/** The home of the person behind sudo, whose PATH sudo has replaced. */
+const sudoHome = async (): Promise<string | undefined> => {
+  const user = process.env['SUDO_USER'];
+  if (!user) return undefined;
+  const { stdout } = await tryRun('getent', ['passwd', user]);
+  return stdout.split(':')[5];
+};
+
+const candidates = async (): Promise<string[]> => {
+  const onPath = (process.env['PATH'] ?? '').split(delimiter).filter(Boolean);
+  const found = [...onPath, '/usr/local/go/bin'].map((folder) => join(folder, 'go'));
+  for (const home of new Set([homedir(), await sudoHome()])) {
+    if (!home) continue;
+    found.push(join(home, 'go/bin/go'));
+    for await (const sdk of glob(join(home, 'sdk/go*/bin/go'))) found.push(sdk);
+  }
+  return [...new Set(found)];
+};
+
+/**
+ * The `go` to build with: on PATH, in /usr/local/go, in ~/go or ~/sdk of this user or of the one behind sudo.
+ * Undefined when there is none. Throws a UserError when all that are there are too old.
+ */
+export const findGo = async (): Promise<string | undefined> => {
+  const old: string[] = [];
+  for (const go of await candidates()) {
+    if (
+      !(await access(go, constants.X_OK).then(
+        () => true,
+        () => false,
+      ))
+    )
+      continue;
+    const { stdout } = await tryRun(go, ['version'], { env: { GOTOOLCHAIN: 'local', HOME: homedir() } });
+    const version = /go1\.(\d+)/.exec(stdout);
+    if (version && Number(version[1]) >= oldest) return go;
+    if (version) old.push(`${go} is ${version[0]}`);
+  }
+  if (old.length > 0) {
+    throw new UserError(
+      `${old.join(', ')}: too old to build Kubernetes`,
+      `install Go 1.${oldest} or newer from https://go.dev/dl and run the same command again`,
+    );
+  }
+  return undefined;
+};

@@ -1,0 +1,75 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+
+export type Arch = 'amd64' | 'arm64';
+
+/** A file that a product's site publishes: one binary, or a tarball with some as members. */
+export interface PublishedFile {
+  readonly url: string;
+  readonly sha256?: Readonly<Record<Arch, string>>;
+  readonly binary?: string;
+  /** Binary name to its path in the tarball. */
+  readonly members?: Readonly<Record<string, string>>;
+}
+
+/** One upstream project at one version: where its files are, and how Go builds its binaries. */
+export interface Product {
+  readonly version: string;
+  readonly files?: readonly PublishedFile[];
+  readonly modules?: readonly string[];
+  readonly replace?: readonly string[];
+  /** pkg-config names of the C libraries it is linked with; absent = pure Go. */
+  readonly cgo?: readonly string[];
+  readonly tags?: readonly string[];
+  /** Go variables that the linker sets. */
+  readonly variables?: Readonly<Record<string, string>>;
+  /** Binary name to its main package, or to a Go file of ours beside versions.yaml. */
+  readonly packages: Readonly<Record<string, string>>;
+  /** More tags for one binary. */
+  readonly packageTags?: Readonly<Record<string, readonly string[]>>;
+}
+
+/** An image that we can pack ourselves: one static binary and nothing else. */
+export interface Image {
+  readonly reference: string;
+  readonly binary: string;
+  readonly command?: readonly string[];
+}
+
+export interface Versions {
+  readonly products: Readonly<Record<string, Product>>;
+  readonly images: Readonly<Record<'pause' | 'coredns' | 'agnhost' | 'traefik', Image>>;
+  readonly calico: {
+    readonly version: string;
+    readonly manifest: string;
+    readonly sha256: string;
+    readonly images: readonly string[];
+  };
+}
+
+let parsed: Versions | undefined;
+
+/** What versions.yaml says; read at the first call. Its shape is tested, so it is not validated here. */
+export const versions = (): Versions => {
+  parsed ??= parse(readFileSync(join(import.meta.dirname, 'versions.yaml'), 'utf8')) as Versions;
+  return parsed;
+};
+
+/** The name under which manifests use an image, with its tag. */
+export const imageReference = (name: keyof Versions['images']): string => versions().images[name].reference;
+
+/** Writes a product's version and the architecture where a template of versions.yaml wants them. */
+export const expand = (template: string, version: string, arch: Arch): string =>
+  template
+    .replaceAll('{{version}}', version)
+    .replaceAll('{{number}}', version.replace(/^v/, ''))
+    .replaceAll('{{arch}}', arch);
+
+/** The product, and its name, that a binary belongs to. Throws on a name that versions.yaml does not have: a bug. */
+export const productOf = (binary: string): { readonly name: string; readonly product: Product } => {
+  for (const [name, product] of Object.entries(versions().products)) {
+    if (binary in product.packages) return { name, product };
+  }
+  throw new Error(`no product in versions.yaml has the binary ${binary}`);
+};
