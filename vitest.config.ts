@@ -1,10 +1,12 @@
 import { defineConfig } from 'vitest/config';
+import { tally } from './tests/tally.ts';
 
 const minute = 60_000;
 
 /** Three kinds of test, by what they may touch: nothing, this machine's own tools, a VM. `bin/test` names them. */
 export default defineConfig({
   test: {
+    reporters: ['default', tally],
     projects: [
       { test: { name: 'unit', include: ['tests/unit/**/*.test.ts'] } },
       {

@@ -1,0 +1,122 @@
+import { chmod, cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Ran, tryRun } from '../../lib/host/run.ts';
+
+const project = join(import.meta.dirname, '../..');
+const system = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+const withThisNode = `${dirname(process.execPath)}:${system}`;
+const version = /^\d+\.\d+\.\d+\n$/;
+
+let scratch = '';
+beforeAll(async () => {
+  scratch = await mkdtemp(join(tmpdir(), 'hardway-launcher-'));
+});
+afterAll(() => rm(scratch, { recursive: true, force: true }));
+
+/** Runs a launcher with nothing in its environment but what is given, as a first login has it. */
+const launch = (
+  launcher: string,
+  args: readonly string[],
+  options: { path?: string; env?: Readonly<Record<string, string>>; cwd?: string } = {},
+): Promise<Ran> => {
+  const env = {
+    PATH: withThisNode,
+    HOME: join(scratch, 'home'),
+    HARDWAY_CACHE: join(scratch, 'cache'),
+    ...options.env,
+  };
+  const words = Object.entries({ ...env, ...(options.path && { PATH: options.path }) }).map((pair) => pair.join('='));
+  return tryRun('env', ['-i', ...words, launcher, ...args], options.cwd ? { cwd: options.cwd } : {});
+};
+
+/** A folder with one command in it, to be put first on PATH. */
+const fakeCommand = async (name: string, script: string): Promise<string> => {
+  const folder = await mkdtemp(join(scratch, 'path-'));
+  await writeFile(join(folder, name), `#!/bin/sh\n${script}\n`);
+  await chmod(join(folder, name), 0o755);
+  return folder;
+};
+
+/** What a clone holds, without packages. */
+const clone = async (): Promise<string> => {
+  const folder = join(await mkdtemp(join(scratch, 'clone-')), 'hardway');
+  await mkdir(folder);
+  for (const part of ['bin', 'lib', 'steps', 'package.json', 'package-lock.json'])
+    await cp(join(project, part), join(folder, part), { recursive: true });
+  return folder;
+};
+
+/** A registry that nobody answers for: discard's port, on loopback. */
+const offline = { npm_config_registry: 'http://127.0.0.1:9/' };
+
+describe('the launcher', () => {
+  test('says its version and nothing else', async () => {
+    const ran = await launch(join(project, 'bin/hardway'), ['--version']);
+    expect(ran).toMatchObject({ code: 0, stderr: '' });
+    expect(`${ran.stdout}\n`).toMatch(version);
+  });
+
+  test('works from any folder and through a chain of links, relative ones too', async () => {
+    await symlink(join(project, 'bin/hardway'), join(scratch, 'one'));
+    await symlink('one', join(scratch, 'two'));
+    for (const [launcher, cwd] of [
+      ['./two', scratch],
+      [join(scratch, 'two'), '/'],
+      ['./hardway', join(project, 'bin')],
+    ] as const) {
+      expect(await launch(launcher, ['--version'], { cwd })).toMatchObject({ code: 0, stderr: '' });
+    }
+  });
+
+  test('passes arguments on as they are and ends with the exit code of the program', async () => {
+    const ran = await launch(join(project, 'bin/hardway'), ['explain', 'no such; step']);
+    expect(ran.code).toBe(2);
+    expect(ran.stderr).toContain('no such; step');
+  });
+
+  test('passes over an old Node on PATH for the one that it brought', async () => {
+    const old = await fakeCommand('node', 'echo v22.17.1');
+    const brought = join(scratch, 'home/.cache/hardway/node/node_modules/node/bin');
+    await mkdir(brought, { recursive: true });
+    await symlink(process.execPath, join(brought, 'node'));
+    const ran = await launch(join(project, 'bin/hardway'), ['--version'], { path: `${old}:${system}` });
+    await rm(join(scratch, 'home'), { recursive: true });
+    expect(ran).toMatchObject({ code: 0, stderr: '' });
+    expect(`${ran.stdout}\n`).toMatch(version);
+  });
+
+  test('says what it could not bring and where the log is when no Node will do and the registry does not answer', async () => {
+    const old = await fakeCommand('node', '[ "$1" = --version ] && echo v18.0.0 || exit 1');
+    const npm = await fakeCommand('npm', 'echo "connect ECONNREFUSED 127.0.0.1:9" >&2; exit 1');
+    const ran = await launch(join(project, 'bin/hardway'), ['--version'], { path: `${npm}:${old}:${system}` });
+    expect(ran.code).toBe(2);
+    expect(ran.stderr).toContain('npm install node@24');
+    expect(ran.stderr).toContain('ECONNREFUSED');
+    expect(ran.stderr).toMatch(/\/hardway-setup\.\w+/);
+    expect(ran.stderr).toContain('online');
+    expect(ran.stdout).toBe('');
+  });
+
+  test('says what failed when the npm packages cannot be brought, and leaves no half of them', async () => {
+    const folder = await clone();
+    const ran = await launch(join(folder, 'bin/hardway'), ['--version'], { env: offline });
+    expect(ran.code).toBe(2);
+    expect(ran.stderr).toContain('npm ci');
+    expect(ran.stderr).toContain('online');
+    expect(await readdir(folder)).not.toContain('node_modules/.package-lock.json');
+    const again = await launch(join(folder, 'bin/hardway'), ['--version'], { env: offline });
+    expect(again.code).toBe(2);
+  });
+
+  test('two at once in a fresh clone bring the packages once and both work', async () => {
+    const folder = await clone();
+    // The machine's own npm settings and cache: this one does reach the registry.
+    const { PATH: _path, ...own } = process.env as Record<string, string>;
+    const both = await Promise.all([1, 2].map(() => launch(join(folder, 'bin/hardway'), ['--version'], { env: own })));
+    expect(both.map(({ code }) => code)).toEqual([0, 0]);
+    expect(both.filter(({ stderr }) => stderr.includes('bringing the npm packages'))).toHaveLength(1);
+    expect(await launch(join(folder, 'bin/hardway'), ['--version'])).toMatchObject({ code: 0, stderr: '' });
+  });
+});

@@ -1,0 +1,108 @@
+import { readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { expect, test } from 'vitest';
+import { run } from '../../lib/host/run.ts';
+
+const project = join(import.meta.dirname, '../..');
+const tracked = (await run('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: project })).stdout
+  .split('\n')
+  .filter((file) => file !== '');
+const read = (file: string): string => readFileSync(join(project, file), 'utf8');
+const sources = tracked.filter((file) => file.endsWith('.ts'));
+
+/** What a file imports: a file of ours relative to the project, or a package's name. `import type` counts as well. */
+const importsOf = (file: string): string[] =>
+  [...read(file).matchAll(/^\s*(?:import|export|\})\b[^'"\n;]*?['"]([^'"\n]+)['"]|\bimport\(\s*['"]([^'"\n]+)['"]/gm)]
+    .map((match) => match[1] ?? match[2] ?? '')
+    .map((name) => (name.startsWith('.') ? relative(project, join(project, dirname(file), name)) : name));
+
+const imports = new Map(sources.map((file) => [file, importsOf(file)]));
+
+/** The floors of the house, the highest first; rooms on one floor may visit each other. */
+const floors = [/^bin\//, /^steps\//, /^lib\/(pki|binaries|daemons|cluster|vm)\//, /^lib\/engine\//, /^lib\/host\//];
+const floorOf = (file: string): number => floors.findIndex((floor) => floor.test(file));
+
+test('the imports of this house are found', () => {
+  expect(imports.get('tests/unit/house.test.ts')).toContain('lib/host/run.ts');
+  expect(imports.get('lib/host/run.ts')).toContain('execa');
+});
+
+test('arrows point down only: bin, steps, what steps are made of, engine, host', () => {
+  const upwards = [...imports].flatMap(([file, names]) =>
+    names
+      .filter((name) => floorOf(file) >= 0 && floorOf(name) >= 0 && floorOf(name) < floorOf(file))
+      .map((name) => `${file} -> ${name}`),
+  );
+  expect(upwards).toEqual([]);
+});
+
+test('the product needs nothing from tests or bench', () => {
+  const wrong = [...imports].flatMap(([file, names]) =>
+    names.filter((name) => floorOf(file) >= 0 && /^(tests|bench)\//.test(name)).map((name) => `${file} -> ${name}`),
+  );
+  expect(wrong).toEqual([]);
+});
+
+test('no file imports itself, however far around', () => {
+  const circles: string[] = [];
+  const done = new Set<string>();
+  const visit = (file: string, path: readonly string[]): void => {
+    if (path.includes(file)) circles.push([...path.slice(path.indexOf(file)), file].join(' -> '));
+    if (done.has(file) || path.includes(file)) return;
+    for (const name of imports.get(file) ?? []) visit(name, [...path, file]);
+    done.add(file);
+  };
+  for (const file of sources) visit(file, []);
+  expect(circles).toEqual([]);
+});
+
+test('everything imported from the project exists', () => {
+  const missing = [...imports].flatMap(([file, names]) =>
+    names.filter((name) => name.endsWith('.ts') && !sources.includes(name)).map((name) => `${file} -> ${name}`),
+  );
+  expect(missing).toEqual([]);
+});
+
+test('only the host, the VM and the sources of binaries start processes', () => {
+  const starters = /^(node:)?child_process$|^execa$|^zx(\/|$)/;
+  const wrong = [...imports]
+    .filter(([file]) => floorOf(file) >= 0 && !/^lib\/(host|vm)\//.test(file))
+    .flatMap(([file, names]) => names.filter((name) => starters.test(name)).map((name) => `${file} -> ${name}`));
+  expect(wrong).toEqual([]);
+});
+
+test('there is no default export and no barrel file', () => {
+  const named = sources.filter((file) => !file.endsWith('.config.ts'));
+  expect(named.filter((file) => /^export default\b/m.test(read(file)))).toEqual([]);
+  expect(named.filter((file) => /^export \*/m.test(read(file)))).toEqual([]);
+});
+
+test('the lock file names no place to download from', () => {
+  const lock = read('package-lock.json');
+  expect(lock).not.toContain('"resolved"');
+  expect(lock).not.toMatch(/https?:\/\/[^"]*\.tgz/);
+});
+
+test('every package that Linux with glibc installs has an integrity', () => {
+  const lock = JSON.parse(read('package-lock.json')) as {
+    packages: Record<string, { integrity?: string; os?: string[]; libc?: string[]; cpu?: string[] }>;
+  };
+  const ours = Object.entries(lock.packages).filter(
+    ([name, { os, libc, cpu }]) =>
+      name !== '' &&
+      (os?.includes('linux') ?? true) &&
+      (libc?.includes('glibc') ?? true) &&
+      (cpu?.some((one) => one === 'x64' || one === 'arm64') ?? true),
+  );
+  expect(ours.length).toBeGreaterThan(0);
+  expect(ours.filter(([, { integrity }]) => integrity === undefined).map(([name]) => name)).toEqual([]);
+});
+
+test('no tracked file names a machine path or a package registry', () => {
+  // Put together here, so that this file does not hold them.
+  const forbidden = [`/${'work'}/`, ['registry', 'npmjs', 'org'].join('.'), ['proxy', 'golang', 'org'].join('.')];
+  const found = tracked
+    .filter((file) => file !== 'package-lock.json' && !/\.(png|svg|gz|ico)$/.test(file))
+    .flatMap((file) => forbidden.filter((word) => read(file).includes(word)).map((word) => `${file}: ${word}`));
+  expect(found).toEqual([]);
+});
