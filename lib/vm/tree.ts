@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { Unhealthy } from '../engine/errors.ts';
 import { paths } from '../host/paths.ts';
 import { tryRun } from '../host/run.ts';
 import { install } from './needs.ts';
 import { packagesFor } from './packages.ts';
+import { identify } from './process.ts';
 import type { Flavour, Kind } from './record.ts';
 import type { Suite } from './suites.ts';
 
@@ -25,12 +26,21 @@ export const treeName = ({ suite, kind, flavour }: Omit<TreeOptions, 'report'>):
   return `${suite.name}-${arch}-${hash}`;
 };
 
+/** Removes what a build that was cut short left: the folder's name ends with the pid of its builder. */
+const sweep = async (): Promise<void> => {
+  for (const entry of await readdir(`${paths.cache}/vm`).catch(() => [])) {
+    const [, pid] = entry.match(/\.new-(\d+)$/) ?? [];
+    if (pid && !identify(Number(pid))) await rm(`${paths.cache}/vm/${entry}`, { recursive: true, force: true });
+  }
+};
+
 /** Builds something below <cache>/vm in a temporary folder and renames it, so that what is there is whole. */
 export const cached = async (name: string, build: (folder: string) => Promise<void>): Promise<string> => {
   const place = `${paths.cache}/vm/${name}`;
   if (existsSync(place)) return place;
-  await mkdir(`${paths.cache}/vm`, { recursive: true });
-  const temporary = await mkdtemp(`${place}.new-`);
+  await sweep();
+  const temporary = `${place}.new-${process.pid}`;
+  await mkdir(temporary, { recursive: true });
   try {
     await build(temporary);
     // Another one may have built the same meanwhile: then theirs is as good as ours.
