@@ -1,4 +1,5 @@
-import { chmod, cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chmod, cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -105,7 +106,7 @@ describe('the launcher', () => {
     expect(ran.code).toBe(2);
     expect(ran.stderr).toContain('npm ci');
     expect(ran.stderr).toContain('online');
-    expect(await readdir(folder)).not.toContain('node_modules/.package-lock.json');
+    expect(existsSync(join(folder, 'node_modules/.package-lock.json'))).toBe(false);
     const again = await launch(join(folder, 'bin/hardway'), ['--version'], { env: offline });
     expect(again.code).toBe(2);
   });
