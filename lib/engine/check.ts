@@ -75,3 +75,19 @@ export const waitFor = async <Subject>(
   }
   return undefined;
 };
+
+/** Waits until `look` stops throwing; throws its last reason when the deadline (milliseconds) has passed. */
+export const until = async (
+  phrase: string,
+  look: () => Promise<void>,
+  { signal, deadline }: { signal: AbortSignal; deadline: number },
+): Promise<void> => {
+  const failure = await waitFor([check(phrase, look)], undefined, {
+    interval: 50,
+    deadline,
+    signal,
+    waiting: () => {},
+    giveUp: async () => {},
+  });
+  if (failure) throw new Error(`${phrase}: ${failure.reason}`);
+};

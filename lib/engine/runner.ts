@@ -145,3 +145,13 @@ export const openRun = (run: Run) => {
     tell({ event: 'step', step: step.id, state: 'healthy', seconds: seconds() });
   };
 };
+
+/** A context for commands that only look: its host changes nothing. */
+export const openView = (lab: Lab): Context => ({
+  lab,
+  signal: new AbortController().signal,
+  source: { kind: 'auto' },
+  once: memory(),
+  host: openHost({ dryRun: true, owned: new Set(), record: () => {}, tell: () => {} }),
+  progress: () => {},
+});

@@ -1,0 +1,75 @@
+import { Command, CommanderError } from 'commander';
+import { Unhealthy, UserError } from '../lib/engine/errors.ts';
+import packageJson from '../package.json' with { type: 'json' };
+import { Interrupted } from './interrupt.ts';
+
+/** Each command with its one line of help; its file is loaded only when it is asked for. */
+const commands: Readonly<Record<string, readonly [string, () => Promise<{ command: () => Command }>]>> = {
+  up: ['make this machine a single-node cluster, one component after the other', () => import('./commands/up.ts')],
+  status: ['what runs, since when, and whether it is healthy', () => import('./commands/status.ts')],
+  steps: ['the steps in their order, and how far this machine is', () => import('./commands/steps.ts')],
+  check: ['look at every health check once', () => import('./commands/check.ts')],
+  logs: ['what a component writes', () => import('./commands/logs.ts')],
+  kubectl: ['kubectl as the admin of this cluster', () => import('./commands/kubectl.ts')],
+  shell: ['a shell with KUBECONFIG and PATH set for this cluster', () => import('./commands/shell.ts')],
+  vm: [
+    'a throw-away VM on this machine to try all of it in',
+    async () => ({ command: (await import('./commands/vm.ts')).vmCommand }),
+  ],
+};
+
+const build = async (asked: string | undefined): Promise<Command> => {
+  const program = new Command('hardway')
+    .description(
+      'Kubernetes the hard way, as a program: every component a real process,\nstarted in order, each with its certificate, its flags and its health check.',
+    )
+    .version(packageJson.version)
+    .showSuggestionAfterError()
+    .enablePositionalOptions()
+    .addHelpText(
+      'after',
+      '\nExamples:\n  hardway vm up            try it in a throw-away VM\n  sudo hardway up          make this machine a cluster\n  hardway up --to etcd     stop after a step',
+    );
+  for (const [name, [summary, load]] of Object.entries(commands)) {
+    if (name === asked) program.addCommand((await load()).command().name(name).summary(summary));
+    else program.command(name, { hidden: false }).summary(summary);
+  }
+  return program;
+};
+
+const say = (text: string): void => {
+  process.stderr.write(`${text}\n`);
+};
+
+/** The one place where an error ends: what happened, the last log lines where there are any, the next command. */
+const explain = (error: unknown): number => {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (error instanceof Interrupted) {
+    say(`\ninterrupted; what is done stays done\nnext: ${error.next}`);
+    return 130;
+  }
+  if (error instanceof UserError) {
+    say(`hardway: ${error.message}${error.next ? `\nnext: ${error.next}` : ''}`);
+    return 2;
+  }
+  if (error instanceof Unhealthy) {
+    const log = error.log.length > 0 ? `\nlast log lines:\n${error.log.map((line) => `  ${line}`).join('\n')}` : '';
+    say(`hardway: ${error.message}${log}${error.next ? `\nnext: ${error.next}` : ''}`);
+    return 1;
+  }
+  say(`hardway: this is a bug in hardway\n${error instanceof Error ? error.stack : String(error)}`);
+  return 70;
+};
+
+const throwOnExit = (command: Command): void => {
+  command.exitOverride();
+  for (const one of command.commands) throwOnExit(one);
+};
+
+try {
+  const program = await build(process.argv[2]);
+  throwOnExit(program);
+  await program.parseAsync();
+} catch (error) {
+  process.exitCode = explain(error);
+}

@@ -1,0 +1,49 @@
+import { Command } from 'commander';
+import { lookOnce } from '../../lib/engine/check.ts';
+import { Unhealthy } from '../../lib/engine/errors.ts';
+import { oneOf } from '../../lib/engine/nearest.ts';
+import { openView } from '../../lib/engine/runner.ts';
+import { steps } from '../../steps/index.ts';
+import { theLab } from '../lab.ts';
+
+const look = async (wanted: string | undefined, { json }: { json?: boolean }): Promise<void> => {
+  const id =
+    wanted === undefined
+      ? undefined
+      : oneOf(
+          'step',
+          steps.map((step) => step.id),
+          wanted,
+        );
+  const state = await theLab();
+  const context = openView(state.lab);
+  let failed = 0;
+  for (const step of steps.filter((one) => id === undefined || one.id === id)) {
+    const applied = step.id in state.steps;
+    if (!applied && id === undefined) continue;
+    const failures = await lookOnce(step.healthy, context);
+    failed += failures.length;
+    for (const { phrase } of step.healthy) {
+      const reason = failures.find((failure) => failure.phrase === phrase)?.reason;
+      const ok = reason === undefined;
+      if (json)
+        process.stdout.write(`${JSON.stringify({ step: step.id, check: phrase, ok, ...(!ok && { reason }) })}\n`);
+      else
+        process.stdout.write(
+          `${ok ? 'ok  ' : 'FAIL'}  ${step.id.padEnd(24)} ${phrase}${ok ? '' : `\n      ${reason}`}\n`,
+        );
+    }
+  }
+  if (failed > 0)
+    throw new Unhealthy(`${failed} check${failed === 1 ? '' : 's'} failed`, {
+      next: 'hardway up repairs; hardway logs COMPONENT shows why',
+    });
+};
+
+export const command = (): Command =>
+  new Command('check')
+    .description('Looks once at every health check of the steps that were applied, or at those of one step.')
+    .argument('[step]', 'the step to look at')
+    .option('--json', 'one JSON object a line')
+    .addHelpText('after', '\nExample:\n  sudo hardway check etcd')
+    .action(look);

@@ -1,0 +1,19 @@
+import { Command } from 'commander';
+import { attach } from '../../lib/host/attach.ts';
+import { paths } from '../../lib/host/paths.ts';
+import { kubeconfigFile } from '../../lib/pki/files.ts';
+import { theLab } from '../lab.ts';
+
+const run = async (args: readonly string[]): Promise<void> => {
+  await theLab();
+  process.exitCode = await attach(`${paths.bin}/kubectl`, args, { KUBECONFIG: kubeconfigFile('admin') });
+};
+
+export const command = (): Command =>
+  new Command('kubectl')
+    .description('Runs kubectl as the admin of the cluster on this machine.')
+    .argument('[args...]', 'what kubectl is to do')
+    .allowUnknownOption()
+    .passThroughOptions()
+    .addHelpText('after', '\nExample:\n  sudo hardway kubectl -- get pods --all-namespaces')
+    .action(run);

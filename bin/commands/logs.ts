@@ -1,0 +1,28 @@
+import { Command } from 'commander';
+import { oneOf } from '../../lib/engine/nearest.ts';
+import { attach } from '../../lib/host/attach.ts';
+import { steps } from '../../steps/index.ts';
+
+const components = steps.filter(({ daemon }) => daemon).map(({ id }) => id);
+
+const show = async (name: string, { follow, lines }: { follow?: boolean; lines: string }): Promise<void> => {
+  const component = oneOf('component', components, name);
+  process.exitCode = await attach('journalctl', [
+    '-u',
+    `${component}.service`,
+    '-o',
+    'cat',
+    '-n',
+    lines,
+    follow ? '-f' : '--no-pager',
+  ]);
+};
+
+export const command = (): Command =>
+  new Command('logs')
+    .description('Shows what a component wrote.')
+    .argument('<component>', components.join(', '))
+    .option('-f, --follow', 'go on until Ctrl-C')
+    .option('-n, --lines <number>', 'how many of the last lines', '200')
+    .addHelpText('after', '\nExample:\n  sudo hardway logs kubelet -f')
+    .action(show);

@@ -1,0 +1,66 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Command } from 'commander';
+import { unitStatuses } from '../../lib/daemons/systemd.ts';
+import { lookOnce } from '../../lib/engine/check.ts';
+import { Unhealthy } from '../../lib/engine/errors.ts';
+import { openView } from '../../lib/engine/runner.ts';
+import { steps } from '../../steps/index.ts';
+import { theLab } from '../lab.ts';
+
+interface Row {
+  readonly step: string;
+  readonly healthy: boolean;
+  readonly reason?: string;
+  readonly process?: string;
+  readonly since?: string;
+}
+
+const rows = async (): Promise<readonly Row[]> => {
+  const { lab, steps: records } = await theLab();
+  const context = openView(lab);
+  const daemons = steps.filter(({ daemon }) => daemon);
+  const units = await unitStatuses(daemons.map(({ id }) => id));
+  return Promise.all(
+    steps.map(async (step): Promise<Row> => {
+      if (!(step.id in records)) return { step: step.id, healthy: false, reason: 'not applied yet' };
+      const [failure] = await lookOnce(step.healthy, context);
+      const unit = units[daemons.indexOf(step)];
+      return {
+        step: step.id,
+        healthy: failure === undefined,
+        ...(failure && { reason: `${failure.phrase}: ${failure.reason}` }),
+        ...(unit && { process: unit.words }),
+        ...(unit?.since && { since: new Date(unit.since).toISOString() }),
+      };
+    }),
+  );
+};
+
+const line = ({ step, healthy, reason, process: words, since }: Row): string => {
+  const health = healthy ? 'healthy' : reason === 'not applied yet' ? reason : 'NOT HEALTHY';
+  const first = `${step.padEnd(25)} ${health.padEnd(16)} ${words ?? ''}${since ? ` since ${since.replace('T', ' ').slice(0, 19)} UTC` : ''}`;
+  return healthy || reason === 'not applied yet' ? first.trimEnd() : `${first.trimEnd()}\n  ${reason}`;
+};
+
+const show = async ({ json, watch }: { json?: boolean; watch?: boolean }): Promise<void> => {
+  for (;;) {
+    const now = await rows();
+    if (watch && process.stdout.isTTY && !json) process.stdout.write('\x1b[H\x1b[2J');
+    process.stdout.write(now.map((row) => `${json ? JSON.stringify(row) : line(row)}\n`).join(''));
+    const bad = now.filter(({ healthy }) => !healthy);
+    if (!watch) {
+      if (bad.length > 0)
+        throw new Unhealthy(`${bad.length} of ${now.length} steps are not healthy`, { next: 'hardway up' });
+      return;
+    }
+    await sleep(2000);
+  }
+};
+
+export const command = (): Command =>
+  new Command('status')
+    .description('Shows each step with its health and, for a component, its process and since when it runs.')
+    .option('--json', 'one JSON object a line')
+    .option('--watch', 'look again every two seconds until Ctrl-C')
+    .addHelpText('after', '\nExample:\n  sudo hardway status --watch')
+    .action(show);

@@ -1,0 +1,34 @@
+/** Ctrl-C, or a SIGTERM: what was asked for was not brought to its end. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted';
+  /** The command that goes on from here. */
+  readonly next: string;
+  constructor(next: string) {
+    super('interrupted');
+    this.next = next;
+  }
+}
+
+/**
+ * Runs `work` with a signal that Ctrl-C and SIGTERM abort; a second Ctrl-C ends the program at once.
+ * Throws Interrupted, naming `next`, whatever the interruption made fail in `work`.
+ */
+export const interruptible = async <T>(next: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> => {
+  const controller = new AbortController();
+  const stop = (): void => {
+    if (controller.signal.aborted) process.exit(130);
+    controller.abort();
+  };
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
+  process.on('SIGHUP', stop);
+  try {
+    return await work(controller.signal);
+  } catch (error) {
+    throw controller.signal.aborted ? new Interrupted(next) : error;
+  } finally {
+    process.off('SIGINT', stop);
+    process.off('SIGTERM', stop);
+    process.off('SIGHUP', stop);
+  }
+};

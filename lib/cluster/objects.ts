@@ -1,0 +1,71 @@
+import type { Context } from '../engine/step.ts';
+import { apiOf, type KubeObject } from './api.ts';
+
+/**
+ * Brings objects into the cluster by server-side apply, in their order. No entry in the ledger: they live in etcd
+ * and end with it. Throws ApiError with the server's own words and the object's name.
+ */
+export const inCluster = async (context: Context, objects: readonly KubeObject[]): Promise<void> => {
+  if (context.host.dryRun) return;
+  const api = await apiOf(context);
+  for (const object of objects) {
+    await api.apply(object).catch((error: unknown) => {
+      if (error instanceof Error) error.message = `${object.kind} ${object.metadata.name}: ${error.message}`;
+      throw error;
+    });
+  }
+};
+
+interface Deployment {
+  readonly spec: { readonly replicas: number };
+  readonly status: { readonly availableReplicas?: number; readonly conditions?: readonly Condition[] };
+}
+
+interface Condition {
+  readonly type: string;
+  readonly status: string;
+  readonly reason: string;
+  readonly message: string;
+}
+
+interface Pod {
+  readonly metadata: { readonly name: string };
+  readonly status: {
+    readonly phase: string;
+    readonly conditions?: readonly Condition[];
+    readonly containerStatuses?: readonly {
+      readonly state: { readonly waiting?: { readonly reason: string; readonly message?: string } };
+    }[];
+  };
+}
+
+/** Why a Pod is not ready yet, in the words of whoever holds it up: kubelet, then scheduler. */
+const whyNotReady = ({ metadata, status }: Pod): string | undefined => {
+  const waiting = status.containerStatuses?.map(({ state }) => state.waiting).find((one) => one !== undefined);
+  if (waiting) return `Pod ${metadata.name}: ${waiting.reason}${waiting.message ? `: ${waiting.message}` : ''}`;
+  const condition = status.conditions?.find(
+    ({ type, status: now }) => ['PodScheduled', 'Ready'].includes(type) && now !== 'True',
+  );
+  return condition && `Pod ${metadata.name}: ${condition.message || condition.reason || status.phase}`;
+};
+
+/** Throws unless every replica of the Deployment is available; says why its Pods are not. */
+export const deploymentIsAvailable = async (context: Context, namespace: string, name: string): Promise<void> => {
+  const api = await apiOf(context);
+  const { spec, status } = await api.get<Deployment>(`/apis/apps/v1/namespaces/${namespace}/deployments/${name}`);
+  const available = status.availableReplicas ?? 0;
+  if (available >= spec.replicas) return;
+  const { items } = await api.get<{ items: Pod[] }>(`/api/v1/namespaces/${namespace}/pods`);
+  const why = items.map(whyNotReady).find((one) => one !== undefined);
+  throw new Error(`${available} of ${spec.replicas} Pods of ${name} available${why ? `; ${why}` : ''}`);
+};
+
+/** Throws unless the Node is Ready; says what the kubelet says. */
+export const nodeIsReady = async (context: Context): Promise<void> => {
+  const api = await apiOf(context);
+  const { status } = await api.get<{ status: { conditions?: readonly Condition[] } }>(
+    `/api/v1/nodes/${context.lab.node.name}`,
+  );
+  const ready = status.conditions?.find(({ type }) => type === 'Ready');
+  if (ready?.status !== 'True') throw new Error(ready?.message ?? 'the Node has no conditions yet');
+};

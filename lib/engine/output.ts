@@ -1,0 +1,92 @@
+import type { ListrTaskWrapper } from 'listr2';
+import type { RunEvent, Tell } from './events.ts';
+import type { Step } from './step.ts';
+
+/** Prepares the run of one step after the other, given somebody to tell. */
+export type Start = (tell: Tell) => (step: Step) => Promise<void>;
+
+/** How a run is shown: as it happens on a terminal, in lines elsewhere, as JSON for programs. */
+export type Show = (steps: readonly Step[], start: Start) => Promise<void>;
+
+const seconds = (value: number | undefined): string =>
+  `${(value ?? 0).toFixed(value !== undefined && value < 10 ? 2 : 0)} s`;
+
+const oneAfterTheOther = async (steps: readonly Step[], run: (step: Step) => Promise<void>): Promise<void> => {
+  for (const step of steps) await run(step);
+};
+
+/** One object a line, nothing else. */
+export const printJson: Tell = (event) => {
+  process.stdout.write(`${JSON.stringify(event)}\n`);
+};
+
+export const asJson: Show = (steps, start) => oneAfterTheOther(steps, start(printJson));
+
+/** Milliseconds between two lines that only say that something is still waited for. */
+const patience = 5_000;
+
+const plainLine = (event: RunEvent, dryRun: boolean): string | undefined => {
+  switch (event.event) {
+    case 'step':
+      if (dryRun) return event.state === 'started' ? `${event.step}` : undefined;
+      return event.state === 'started'
+        ? undefined
+        : `${event.step.padEnd(26)} ${event.state.padEnd(8)} ${event.seconds === undefined ? '' : seconds(event.seconds)}`.trimEnd();
+    case 'waiting':
+      return `${event.step.padEnd(26)} waiting: ${event.check}: ${event.reason}`;
+    case 'progress':
+      return `${event.step.padEnd(26)} ${event.text}`;
+    case 'change':
+      return dryRun ? `  ${event.what}` : undefined;
+    case 'done':
+      return undefined;
+  }
+};
+
+/** A line where something was decided; of waiting only what lasts. */
+export const asLines =
+  ({ dryRun }: { dryRun: boolean }): Show =>
+  (steps, start) => {
+    let quietSince = performance.now();
+    const run = start((event) => {
+      const line = plainLine(event, dryRun);
+      if (line === undefined) return;
+      const now = performance.now();
+      const lasting = event.event === 'waiting' || event.event === 'progress';
+      if (lasting && now - quietSince < patience) return;
+      quietSince = now;
+      process.stdout.write(`${line}\n`);
+    });
+    return oneAfterTheOther(steps, run);
+  };
+
+/** A list that is drawn again as it changes: one line a step, below it what the current one waits for. */
+export const asList: Show = async (steps, start) => {
+  const { Listr } = await import('listr2');
+  let current: ListrTaskWrapper<unknown, never, never> | undefined;
+  const run = start((event) => {
+    if (!current) return;
+    if (event.event === 'waiting') current.output = `${event.check}: ${event.reason.split('\n')[0]}`;
+    if (event.event === 'progress') current.output = event.text;
+    if (event.event === 'step' && event.state === 'skipped') current.skip(`${current.title}  healthy and unchanged`);
+    if (event.event === 'step' && event.state === 'healthy')
+      current.title = `${current.title}  ${seconds(event.seconds)}`;
+  });
+  const tasks = steps.map((step) => ({
+    title: step.title,
+    task: async (_: unknown, task: unknown) => {
+      current = task as ListrTaskWrapper<unknown, never, never>;
+      await run(step);
+    },
+  }));
+  await new Listr(tasks, {
+    registerSignalListeners: false,
+    rendererOptions: {
+      formatOutput: 'truncate',
+      showErrorMessage: false,
+      collapseErrors: false,
+      collapseSkips: false,
+      showSkipMessage: false,
+    },
+  }).run();
+};

@@ -1,0 +1,16 @@
+import { readIfThere } from './files.ts';
+import type { Owner } from './host.ts';
+
+export interface Person {
+  readonly name: string;
+  readonly home: string;
+  readonly owner: Owner;
+}
+
+/** The person at the keyboard: whoever is behind sudo, else root. Read from /etc/passwd, as sudo names only the user. */
+export const person = async (): Promise<Person> => {
+  const name = process.env['SUDO_USER'] ?? 'root';
+  const line = ((await readIfThere('/etc/passwd')) ?? '').split('\n').find((entry) => entry.startsWith(`${name}:`));
+  const [, , uid, gid, , home] = (line ?? 'root:x:0:0:root:/root').split(':');
+  return { name, home: home ?? '/root', owner: { uid: Number(uid), gid: Number(gid) } };
+};

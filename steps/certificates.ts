@@ -1,0 +1,63 @@
+import { check } from '../lib/engine/check.ts';
+import type { Lab } from '../lib/engine/lab.ts';
+import type { Context, Step } from '../lib/engine/step.ts';
+import { readIfThere } from '../lib/host/files.ts';
+import { paths } from '../lib/host/paths.ts';
+import { certFile, keyFile } from '../lib/pki/files.ts';
+import { issue, type Pem, problemsOf } from '../lib/pki/issue.ts';
+import { type CertificateRequest, readProfile } from '../lib/pki/templates.ts';
+
+/** What the templates may name. */
+const variables = ({ node, apiServiceAddress, domain }: Lab): Record<string, string> => ({
+  node: node.name,
+  address: node.address,
+  apiServiceAddress,
+  domain,
+});
+
+const requestsFor = (lab: Lab): Promise<readonly CertificateRequest[]> => readProfile(lab.pki, variables(lab));
+
+/** What is on the disk for these requests. */
+const readPems = async (requests: readonly CertificateRequest[]): Promise<ReadonlyMap<string, Pem>> => {
+  const pems = await Promise.all(
+    requests.map(async ({ name }) => {
+      const [certificate, key] = await Promise.all([readIfThere(certFile(name)), readIfThere(keyFile(name))]);
+      return { name, certificate: certificate ?? '', key: key ?? '' };
+    }),
+  );
+  return new Map(pems.filter(({ certificate, key }) => certificate && key).map((pem) => [pem.name, pem]));
+};
+
+const write = async ({ host }: Context, pem: Pem): Promise<void> => {
+  await host.writeFile(keyFile(pem.name), pem.key, 0o600);
+  await host.writeFile(certFile(pem.name), pem.certificate, 0o644);
+};
+
+export const certificates: Step = {
+  id: 'certificates',
+  title: 'certificates',
+
+  async apply(context) {
+    const { lab, host } = context;
+    const requests = await requestsFor(lab);
+    await host.makeDir(paths.certs, 0o700);
+    if (host.dryRun) {
+      for (const { name } of requests) await host.writeFile(certFile(name), name);
+      return;
+    }
+    for (const pem of await issue(requests, await readPems(requests))) await write(context, pem);
+  },
+
+  healthy: [
+    check('each certificate fits its purpose, its names, its CA and its key', async ({ lab }) => {
+      const requests = await requestsFor(lab);
+      const pems = await readPems(requests);
+      for (const request of requests) {
+        const pem = pems.get(request.name);
+        if (!pem) throw new Error(`${certFile(request.name)} or its key is missing`);
+        const [problem] = problemsOf(request, pem, pems.get(request.signer ?? request.name)?.certificate ?? '');
+        if (problem) throw new Error(`${certFile(request.name)}: ${problem}`);
+      }
+    }),
+  ],
+};

@@ -1,0 +1,89 @@
+import { stringify } from 'smol-toml';
+import { imageReference } from '../lib/binaries/versions.ts';
+import { crictl, hasImage, haveImages, haveSandboxImage } from '../lib/cluster/images.ts';
+import { ensureRunning } from '../lib/daemons/systemd.ts';
+import { check, until } from '../lib/engine/check.ts';
+import { flag } from '../lib/engine/daemon.ts';
+import type { Lab } from '../lib/engine/lab.ts';
+import type { Step } from '../lib/engine/step.ts';
+import { paths } from '../lib/host/paths.ts';
+
+const configFile = `${paths.config}/containerd.toml`;
+
+const daemon = () => ({
+  name: 'containerd',
+  description: 'containerd: runs containers for the kubelet',
+  binary: `${paths.bin}/containerd`,
+  after: ['network', 'local-fs.target'],
+  reads: [configFile],
+  flags: [flag('config', configFile, 'its settings')],
+  service: [
+    `Environment=PATH=${paths.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
+    // Its containers live on when it restarts, and it may divide its own cgroup.
+    'KillMode=process',
+    'Delegate=yes',
+    'LimitNOFILE=1048576',
+    'TasksMax=infinity',
+    'OOMScoreAdjust=-999',
+  ],
+});
+
+/** containerd's configuration, version 3 (containerd/docs/cri/config.md). */
+const configuration = ({ machine }: Lab): string =>
+  stringify({
+    version: 3,
+    root: '/var/lib/containerd',
+    state: '/run/containerd',
+    plugins: {
+      'io.containerd.cri.v1.images': {
+        pinned_images: { sandbox: imageReference('pause') },
+        registry: { config_path: '/etc/containerd/certs.d' },
+      },
+      'io.containerd.cri.v1.runtime': {
+        // Without CAP_SYS_RESOURCE runc cannot lower oom_score_adj; everywhere else it should.
+        ...(machine.mayRaiseOomScore ? {} : { restrict_oom_score_adj: true }),
+        cni: { bin_dirs: ['/opt/cni/bin'], conf_dir: '/etc/cni/net.d' },
+        containerd: {
+          default_runtime_name: 'runc',
+          runtimes: {
+            runc: {
+              runtime_type: 'io.containerd.runc.v2',
+              options: { BinaryName: `${paths.bin}/runc`, SystemdCgroup: machine.cgroup === 'v2' },
+            },
+          },
+        },
+      },
+    },
+  });
+
+const answers = async (): Promise<void> => {
+  const { code, stderr } = await crictl(['version']);
+  if (code !== 0) throw new Error(stderr.trim().split('\n').at(-1));
+};
+
+export const containerd: Step = {
+  id: 'containerd',
+  title: 'containerd',
+  daemon,
+
+  async apply(context) {
+    const { lab, host } = context;
+    // It watches this folder for a network only where the folder is there when it starts (containerd#8419).
+    await host.makeDir('/etc/cni/net.d');
+    await host.makeDir('/var/lib/containerd', 0o711);
+    await host.makeDir('/run/containerd', 0o711);
+    await host.writeFile(configFile, configuration(lab), 0o600);
+    await host.writeFile(
+      '/etc/crictl.yaml',
+      'runtime-endpoint: unix:///run/containerd/containerd.sock\nimage-endpoint: unix:///run/containerd/containerd.sock\n',
+    );
+    await ensureRunning(host, daemon());
+    if (host.dryRun) return;
+    await until('containerd answers', answers, { signal: context.signal, deadline: 60_000 });
+    await haveSandboxImage(context);
+    // Begun here, waited for where the first Pods need them: importing overlaps with kubelet and kube-proxy.
+    void haveImages(context);
+  },
+
+  healthy: [check('answers the CRI', answers), check('has the sandbox image', () => hasImage(imageReference('pause')))],
+};

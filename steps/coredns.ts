@@ -1,0 +1,37 @@
+import { Resolver } from 'node:dns/promises';
+import { imageReference } from '../lib/binaries/versions.ts';
+import { haveImages } from '../lib/cluster/images.ts';
+import { readManifest } from '../lib/cluster/manifest.ts';
+import { deploymentIsAvailable, inCluster } from '../lib/cluster/objects.ts';
+import { check } from '../lib/engine/check.ts';
+import type { Lab } from '../lib/engine/lab.ts';
+import type { Step } from '../lib/engine/step.ts';
+
+const objects = ({ machine, dnsAddress, domain }: Lab) =>
+  readManifest('coredns', {
+    dnsAddress,
+    domain,
+    image: imageReference('coredns'),
+    // Without a name server to ask, a forward would make CoreDNS refuse to start.
+    forward: machine.resolvConf ? 'forward . /etc/resolv.conf' : '# this machine knows no name server to forward to',
+  });
+
+export const coredns: Step = {
+  id: 'coredns',
+  title: 'CoreDNS',
+
+  async apply(context) {
+    await inCluster(context, await objects(context.lab));
+    if (!context.host.dryRun) await haveImages(context);
+  },
+
+  healthy: [
+    check('CoreDNS is Available', (context) => deploymentIsAvailable(context, 'kube-system', 'coredns')),
+    check('a name is answered through the address of its Service', async ({ lab }) => {
+      const resolver = new Resolver({ timeout: 1000, tries: 1 });
+      resolver.setServers([lab.dnsAddress]);
+      const [address] = await resolver.resolve4(`kubernetes.default.svc.${lab.domain}`);
+      if (address !== lab.apiServiceAddress) throw new Error(`kubernetes.default is said to be at ${address}`);
+    }),
+  ],
+};

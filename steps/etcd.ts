@@ -1,0 +1,75 @@
+import { ask, type Credentials } from '../lib/cluster/http.ts';
+import { ensureRunning } from '../lib/daemons/systemd.ts';
+import { check } from '../lib/engine/check.ts';
+import { flag } from '../lib/engine/daemon.ts';
+import type { Lab } from '../lib/engine/lab.ts';
+import type { Step } from '../lib/engine/step.ts';
+import { paths } from '../lib/host/paths.ts';
+import { certFile, keyFile } from '../lib/pki/files.ts';
+
+const client = 'https://127.0.0.1:2379';
+const peer = 'https://127.0.0.1:2380';
+const credentials: Credentials = {
+  ca: certFile('etcd-ca'),
+  cert: certFile('apiserver-etcd-client'),
+  key: keyFile('apiserver-etcd-client'),
+};
+
+const daemon = (lab: Lab) => ({
+  name: 'etcd',
+  description: 'etcd: the store of everything that Kubernetes knows',
+  binary: `${paths.bin}/etcd`,
+  after: ['network'],
+  reads: [certFile('etcd-ca'), certFile('etcd-server'), keyFile('etcd-server')],
+  flags: [
+    flag('name', lab.node.name, 'its name among the members, of which there is one'),
+    flag('data-dir', paths.etcd, 'where the data lives; losing it is losing the cluster'),
+    flag('listen-client-urls', client, 'only programs on this machine may reach it, and only over TLS'),
+    flag('advertise-client-urls', client, 'the address that it tells to clients'),
+    flag('listen-peer-urls', peer, 'where other members would knock; on loopback nobody can'),
+    flag('initial-advertise-peer-urls', peer, 'the address that it tells to other members'),
+    flag('initial-cluster', `${lab.node.name}=${peer}`, 'the members at the start: itself'),
+    flag('cert-file', certFile('etcd-server'), 'what it shows to clients'),
+    flag('key-file', keyFile('etcd-server'), 'the private key of that certificate'),
+    flag('client-cert-auth', undefined, 'a client without a certificate is turned away'),
+    flag(
+      'trusted-ca-file',
+      certFile('etcd-ca'),
+      'only its own CA may vouch for a client: no other certificate of the cluster opens etcd',
+    ),
+    flag('peer-cert-file', certFile('etcd-server'), 'what it would show to other members'),
+    flag('peer-key-file', keyFile('etcd-server'), 'the private key of that certificate'),
+    flag('peer-client-cert-auth', undefined, 'other members need a certificate too'),
+    flag('peer-trusted-ca-file', certFile('etcd-ca'), 'who may vouch for other members'),
+    flag('tls-min-version', 'TLS1.3', 'nothing older than TLS 1.3 is spoken'),
+  ],
+});
+
+const base64 = (text: string): string => Buffer.from(text).toString('base64');
+
+export const etcd: Step = {
+  id: 'etcd',
+  title: 'etcd',
+  daemon,
+
+  async apply({ lab, host }) {
+    await host.makeDir(paths.etcd, 0o700);
+    await ensureRunning(host, daemon(lab));
+  },
+
+  healthy: [
+    check(`answers ${client}/readyz to a client with a certificate`, async () => {
+      await ask(`${client}/readyz`, { credentials });
+    }),
+    check('gives back what was put into it', async () => {
+      const key = base64('/hardway/check');
+      const value = base64(String(Date.now()));
+      const post = (path: string, body: object) =>
+        ask(`${client}/v3/kv/${path}`, { credentials, body: JSON.stringify(body) });
+      await post('put', { key, value });
+      const { kvs } = JSON.parse(await post('range', { key })) as { kvs?: { value: string }[] };
+      await post('deleterange', { key });
+      if (kvs?.[0]?.value !== value) throw new Error(`put ${value}, got ${kvs?.[0]?.value ?? 'nothing'}`);
+    }),
+  ],
+};

@@ -1,0 +1,57 @@
+import { stringify } from 'yaml';
+import { ask } from '../lib/cluster/http.ts';
+import { ensureRunning } from '../lib/daemons/systemd.ts';
+import { check } from '../lib/engine/check.ts';
+import { flag } from '../lib/engine/daemon.ts';
+import type { Lab } from '../lib/engine/lab.ts';
+import type { Step } from '../lib/engine/step.ts';
+import { paths } from '../lib/host/paths.ts';
+import { run } from '../lib/host/run.ts';
+import { kubeconfigFile } from '../lib/pki/files.ts';
+
+const configFile = `${paths.config}/kube-proxy.yaml`;
+
+const daemon = () => ({
+  name: 'kube-proxy',
+  description: 'kube-proxy: makes the addresses of Services lead to Pods',
+  binary: `${paths.bin}/kube-proxy`,
+  after: ['kube-apiserver'],
+  reads: [configFile, kubeconfigFile('kube-proxy')],
+  flags: [flag('config', configFile, 'its settings, with the kubeconfig in them')],
+});
+
+const configuration = ({ node, podCIDR, machine }: Lab) => ({
+  apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',
+  kind: 'KubeProxyConfiguration',
+  clientConnection: { kubeconfig: kubeconfigFile('kube-proxy') },
+  hostnameOverride: node.name,
+  mode: 'iptables', // the chains that the guide reads
+  clusterCIDR: podCIDR,
+  healthzBindAddress: '127.0.0.1:10256',
+  metricsBindAddress: '127.0.0.1:10249',
+  // A network namespace may not set the kernel's conntrack limits.
+  ...(!machine.ownConntrack && { conntrack: { maxPerCore: 0, min: 0 } }),
+  iptables: { minSyncPeriod: '100ms', syncPeriod: '30s' },
+});
+
+export const kubeProxy: Step = {
+  id: 'kube-proxy',
+  title: 'kube-proxy',
+  daemon,
+
+  async apply({ lab, host }) {
+    await host.writeFile(configFile, stringify(configuration(lab)), 0o600);
+    await ensureRunning(host, daemon());
+  },
+
+  healthy: [
+    check('answers http://127.0.0.1:10256/healthz', async () => {
+      await ask('http://127.0.0.1:10256/healthz');
+    }),
+    check('has written the chain of the Service `kubernetes`', async () => {
+      const { stdout } = await run('iptables', ['-t', 'nat', '-S', 'KUBE-SERVICES']);
+      if (!stdout.includes('default/kubernetes:https'))
+        throw new Error('KUBE-SERVICES does not list default/kubernetes');
+    }),
+  ],
+};

@@ -1,0 +1,106 @@
+import { stringify } from 'yaml';
+import { apiOf } from '../lib/cluster/api.ts';
+import { ask } from '../lib/cluster/http.ts';
+import { inCluster } from '../lib/cluster/objects.ts';
+import { ensureRunning } from '../lib/daemons/systemd.ts';
+import { check } from '../lib/engine/check.ts';
+import { flag } from '../lib/engine/daemon.ts';
+import type { Lab } from '../lib/engine/lab.ts';
+import type { Step } from '../lib/engine/step.ts';
+import { paths } from '../lib/host/paths.ts';
+import { certFile, keyFile, kubeconfigFile } from '../lib/pki/files.ts';
+
+const configFile = `${paths.config}/kubelet.yaml`;
+const resolvConf = `${paths.config}/resolv.conf`;
+
+const daemon = (lab: Lab) => ({
+  name: 'kubelet',
+  description: 'kubelet: registers this machine as a Node and runs its Pods',
+  binary: `${paths.bin}/kubelet`,
+  after: ['containerd', 'kube-apiserver'],
+  reads: [configFile, kubeconfigFile('kubelet'), certFile('kubelet-server')],
+  flags: [
+    flag(
+      'kubeconfig',
+      kubeconfigFile('kubelet'),
+      'how it finds the API server, and who it is: system:node and the name',
+    ),
+    flag('config', configFile, 'its settings; without them it would let anybody run anything'),
+    flag('hostname-override', lab.node.name, 'the name of the Node: that in its certificate'),
+    flag('node-ip', lab.node.address, 'the address that the Node is reached by'),
+  ],
+  // Pods live on when the kubelet restarts.
+  service: [
+    'KillMode=process',
+    'Delegate=yes',
+    `Environment=PATH=${paths.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
+  ],
+});
+
+const configuration = ({ node, machine, dnsAddress, domain }: Lab) => ({
+  apiVersion: 'kubelet.config.k8s.io/v1beta1',
+  kind: 'KubeletConfiguration',
+  // Who may ask it to run something: people whom the API server vouches for, never somebody without a name.
+  authentication: {
+    anonymous: { enabled: false },
+    webhook: { enabled: true },
+    x509: { clientCAFile: certFile('ca') },
+  },
+  authorization: { mode: 'Webhook' },
+  address: node.address,
+  readOnlyPort: 0,
+  healthzBindAddress: '127.0.0.1',
+  tlsCertFile: certFile('kubelet-server'),
+  tlsPrivateKeyFile: keyFile('kubelet-server'),
+  tlsMinVersion: 'VersionTLS13',
+  containerRuntimeEndpoint: 'unix:///run/containerd/containerd.sock',
+  cgroupDriver: machine.cgroup === 'v2' ? 'systemd' : 'cgroupfs',
+  ...(machine.cgroup === 'v1' && { failCgroupV1: false }),
+  ...(machine.swap && { failSwapOn: false }),
+  clusterDNS: [dnsAddress],
+  clusterDomain: domain,
+  resolvConf: machine.resolvConf ?? resolvConf,
+  // It looks at itself every second only in its first two minutes; a lesson takes longer than that.
+  nodeStatusUpdateFrequency: '1s',
+  nodeStatusReportFrequency: '5m',
+  podPidsLimit: 4096,
+  seccompDefault: true,
+  protectKernelDefaults: false,
+  eventRecordQPS: 50,
+  imageMaximumGCAge: '0s',
+  volumePluginDir: '/var/lib/kubelet/volumeplugins',
+});
+
+/** The API server reaches into kubelets (logs, exec) with a certificate of its own; this says that it may. */
+const kubeletAccess = {
+  apiVersion: 'rbac.authorization.k8s.io/v1',
+  kind: 'ClusterRoleBinding',
+  metadata: { name: 'hardway:kube-apiserver-kubelet-client' },
+  roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'system:kubelet-api-admin' },
+  subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'kube-apiserver-kubelet-client' }],
+};
+
+export const kubelet: Step = {
+  id: 'kubelet',
+  title: 'kubelet',
+  daemon,
+
+  async apply(context) {
+    const { lab, host } = context;
+    await host.makeDir('/var/lib/kubelet', 0o750);
+    if (!lab.machine.resolvConf)
+      await host.writeFile(resolvConf, '# this machine knows no name server that a Pod could ask\n');
+    await host.writeFile(configFile, stringify(configuration(lab)), 0o600);
+    await ensureRunning(host, daemon(lab));
+    await inCluster(context, [kubeletAccess]);
+  },
+
+  healthy: [
+    check('answers http://127.0.0.1:10248/healthz', async () => {
+      await ask('http://127.0.0.1:10248/healthz');
+    }),
+    check('has registered this machine as a Node', async (context) => {
+      await (await apiOf(context)).get(`/api/v1/nodes/${context.lab.node.name}`);
+    }),
+  ],
+};

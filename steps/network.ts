@@ -1,0 +1,34 @@
+import { nodeIsReady } from '../lib/cluster/objects.ts';
+import { check } from '../lib/engine/check.ts';
+import type { Lab } from '../lib/engine/lab.ts';
+import type { Step } from '../lib/engine/step.ts';
+
+/** The reference plugins as a chain: a bridge, addresses from a file, masquerading, host ports, and a way through the firewall. */
+const bridge = ({ podCIDR }: Lab) => ({
+  cniVersion: '1.0.0',
+  name: 'bridge',
+  plugins: [
+    {
+      type: 'bridge',
+      bridge: 'cni0',
+      isGateway: true,
+      ipMasq: true,
+      hairpinMode: true,
+      ipam: { type: 'host-local', ranges: [[{ subnet: podCIDR }]], routes: [{ dst: '0.0.0.0/0' }] },
+    },
+    { type: 'portmap', capabilities: { portMappings: true } },
+    { type: 'firewall' },
+  ],
+});
+
+export const network: Step = {
+  id: 'network',
+  title: 'network of Pods (bridge)',
+
+  async apply({ lab, host }) {
+    await host.makeDir('/var/lib/cni', 0o700);
+    await host.writeFile('/etc/cni/net.d/10-bridge.conflist', `${JSON.stringify(bridge(lab), undefined, 2)}\n`, 0o600);
+  },
+
+  healthy: [check('the Node is Ready', nodeIsReady)],
+};

@@ -1,0 +1,121 @@
+import { randomBytes } from 'node:crypto';
+import { imageReference } from '../lib/binaries/versions.ts';
+import { type Api, ApiError, apiOf } from '../lib/cluster/api.ts';
+import { ask } from '../lib/cluster/http.ts';
+import { haveImages } from '../lib/cluster/images.ts';
+import { readManifest } from '../lib/cluster/manifest.ts';
+import { deploymentIsAvailable, inCluster, nodeIsReady } from '../lib/cluster/objects.ts';
+import { type Check, check, until, waitFor } from '../lib/engine/check.ts';
+import { Unhealthy } from '../lib/engine/errors.ts';
+import type { Context, Step } from '../lib/engine/step.ts';
+import { paths } from '../lib/host/paths.ts';
+import { run } from '../lib/host/run.ts';
+import { kubeconfigFile } from '../lib/pki/files.ts';
+
+const namespace = 'hardway-smoke';
+/** Seconds that a proof may take: what it rests on has been found healthy. */
+const patience = 120;
+
+const kubectl = async (...args: string[]): Promise<string> =>
+  (await run(`${paths.bin}/kubectl`, ['--kubeconfig', kubeconfigFile('admin'), '-n', namespace, ...args])).stdout;
+
+const podNames = async (api: Api): Promise<readonly string[]> => {
+  const { items } = await api.get<{ items: { metadata: { name: string } }[] }>(
+    `/api/v1/namespaces/${namespace}/pods?labelSelector=app%3Dweb`,
+  );
+  return items.map(({ metadata }) => metadata.name);
+};
+
+const firstPod = async (api: Api): Promise<string> => {
+  const [name] = await podNames(api);
+  if (!name) throw new Error('there is no Pod of web');
+  return name;
+};
+
+/** The answer must come from a Pod of the Deployment: each answers with its own name. */
+const mustBeOneOf = (names: readonly string[], answer: string): void => {
+  if (!names.includes(answer.trim()))
+    throw new Error(`the answer was ${JSON.stringify(answer.trim())}, not the name of a Pod`);
+};
+
+const proofs = (word: string): readonly Check<Context>[] => [
+  check('a Deployment gets its two Pods', (context) => deploymentIsAvailable(context, namespace, 'web')),
+
+  check('the node reaches them through the ClusterIP', async (context) => {
+    const api = await apiOf(context);
+    const service = await api.get<{ spec: { clusterIP: string } }>(`/api/v1/namespaces/${namespace}/services/web`);
+    mustBeOneOf(await podNames(api), await ask(`http://${service.spec.clusterIP}/hostname`, { patience: 2000 }));
+  }),
+
+  check('a Pod finds the Service by its name and gets HTTP through it', async (context) => {
+    const api = await apiOf(context);
+    const names = await podNames(api);
+    const host = `web.${namespace}.svc.${context.lab.domain}`;
+    // agnhost asks from inside its Pod: through the Pod's resolv.conf, CoreDNS and the Service
+    const path = `/api/v1/namespaces/${namespace}/pods/${names[0]}:8080/proxy/dial?host=${host}&port=80&protocol=http&request=hostname&tries=1`;
+    const { responses, errors } = await api.get<{ responses?: string[]; errors?: string[] }>(path);
+    if (!responses?.[0]) throw new Error(errors?.[0] ?? `no answer from ${host}`);
+    mustBeOneOf(names, responses[0]);
+  }),
+
+  check('kubectl exec runs a command in a Pod', async (context) => {
+    const pod = await firstPod(await apiOf(context));
+    const said = await kubectl('exec', pod, '--', '/agnhost', 'connect', `web.${namespace}:80`, '--timeout=2s');
+    if (said.trim() !== '') throw new Error(said.trim());
+  }),
+
+  check('kubectl logs shows what a Pod wrote', async (context) => {
+    const said = await kubectl('logs', await firstPod(await apiOf(context)));
+    if (!said.includes('8080')) throw new Error(`the log does not tell of port 8080: ${said.trim().slice(0, 200)}`);
+  }),
+
+  check('a Secret is read back', async (context) => {
+    const secret = await (await apiOf(context)).get<{ data: { word: string } }>(
+      `/api/v1/namespaces/${namespace}/secrets/word`,
+    );
+    if (Buffer.from(secret.data.word, 'base64').toString() !== word)
+      throw new Error('it is not the one that was written');
+  }),
+];
+
+const namespaceObject = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } };
+
+/** Throws while a namespace of an earlier smoke test is still there. */
+const isGone = async (api: Api): Promise<void> => {
+  const left = await api.get(`/api/v1/namespaces/${namespace}`).catch((error: unknown) => error);
+  if (!(left instanceof ApiError && left.status === 404)) throw new Error(`the namespace ${namespace} is still there`);
+};
+
+export const smoke: Step = {
+  id: 'smoke',
+  title: 'smoke test',
+
+  async apply(context) {
+    const { host, progress, signal } = context;
+    if (host.dryRun) return;
+    await haveImages(context);
+    const word = randomBytes(12).toString('hex');
+    const api = await apiOf(context);
+    await api.remove(namespaceObject);
+    await until('an earlier smoke test is gone', () => isGone(api), { signal, deadline: patience * 1000 });
+    try {
+      await inCluster(context, await readManifest('smoke', { image: imageReference('agnhost'), word }));
+      const failure = await waitFor(proofs(word), context, {
+        interval: 50,
+        deadline: patience * 1000,
+        signal,
+        waiting: ({ phrase, reason }) => progress(`${phrase}: ${reason}`),
+        giveUp: async () => {},
+      });
+      if (failure)
+        throw new Unhealthy(`smoke: "${failure.phrase}" is not so: ${failure.reason}`, { next: 'hardway check' });
+    } finally {
+      await api.remove(namespaceObject);
+    }
+  },
+
+  healthy: [
+    check('the Node is Ready', nodeIsReady),
+    check('CoreDNS is Available', (context) => deploymentIsAvailable(context, 'kube-system', 'coredns')),
+  ],
+};
