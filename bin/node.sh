@@ -30,7 +30,7 @@ logged() {
     return
   fi
   say "$what failed; the end of $log:"
-  tail -n 6 "$log" | sed 's/^/  | /' >&2
+  tail -n 12 "$log" | sed 's/^/  | /' >&2
   die "the program cannot start without it" "Is this machine online, or behind a proxy (https_proxy)? Once it is, type the same command again."
 }
 
@@ -118,7 +118,7 @@ unpack_node() {
 
 # Waits seconds, not npm's minutes, for a registry that does not answer. (And never --prefix: with it npm does not read
 # the settings of the machine, where a company's certificate or mirror may be.)
-npm_quietly='--no-audit --no-fund --no-progress --loglevel=error --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=5000'
+npm_quietly='--no-audit --no-fund --no-progress --no-update-notifier --loglevel=error --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=5000'
 
 # shellcheck disable=SC3013 # -nt: POSIX since 2024, in dash and BusyBox long before
 # packages_ready FILE: npm finished after the lock file was last changed, and FILE is there.
@@ -163,6 +163,7 @@ as_owner() {
     "$@"
   else
     home=$(getent passwd "$owner" | cut -d: -f6)
-    setpriv --reuid "$owner" --regid "$(stat -c %g "$project")" --clear-groups env HOME="${home:-/tmp}" "$@"
+    [ -d "$home" ] || home=/tmp
+    setpriv --reuid "$owner" --regid "$(stat -c %g "$project")" --clear-groups env HOME="$home" "$@"
   fi
 }
