@@ -107,10 +107,9 @@ export const goBuild = async (
   output: string,
   options: GoBuild,
 ): Promise<void> => {
-  const { go, arch, cache, report, signal } = options;
+  const { go, arch, cache, signal } = options;
   if (product.cgo) await needC(product.cgo, options);
   const folder = await moduleFolder(cache, name, product);
-  report({ name: binary, state: 'building' });
   try {
     await withDiskSpace(`building ${binary}`, output, () =>
       run(go, goArguments(product, binary, arch, output), {

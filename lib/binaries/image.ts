@@ -33,7 +33,7 @@ export const packImage = async (image: Image, arch: Arch, binary: string, output
   const blobs = join(folder, 'layout/blobs/sha256');
   try {
     await mkdir(blobs, { recursive: true });
-    await mkdir(join(folder, 'root/tmp'), { recursive: true });
+    await mkdir(join(folder, 'root'));
     await copyFile(binary, join(folder, 'root', image.binary));
     const keepBlob = async (file: string) => {
       const digest = await sha256Of(file);
@@ -51,7 +51,7 @@ export const packImage = async (image: Image, arch: Arch, binary: string, output
       size: blob.size,
     });
 
-    await pack(join(folder, 'root'), join(folder, 'blob'), [image.binary, 'tmp']);
+    await pack(join(folder, 'root'), join(folder, 'blob'), [image.binary]);
     const layer = await keepBlob(join(folder, 'blob'));
     const config = await keepJson(imageConfig(image, arch, layer.digest));
     const manifest = await keepJson({

@@ -83,6 +83,7 @@ const build = async (wanted: readonly Wanted[], options: ProvideOptions, go: str
   for (const one of wanted) {
     const { productName, product, image, path } = one;
     const temporary = await temporaryFor(path);
+    report({ name: one.name, state: 'building' });
     const compile = (binary: string, output: string) =>
       goBuild(productName, product, binary, output, { go, arch, cache, report, signal });
     try {
@@ -104,32 +105,36 @@ const build = async (wanted: readonly Wanted[], options: ProvideOptions, go: str
   }
 };
 
-/** Which of the two sources can give what is missing, with the `go` to use. Throws a UserError when neither can. */
+/**
+ * Which of the two sources gives what is missing, with the `go` to use. A cache that Go has begun to fill is completed by
+ * Go, so that nothing is asked of the network. Throws a UserError when neither can.
+ */
 const choose = async (
   source: Exclude<Source, 'dir'>,
-  missing: readonly string[],
-  origins: readonly (Origin | undefined)[],
-  options: ProvideOptions,
+  missing: readonly Wanted[],
+  begunByGo: boolean,
+  { arch, signal }: ProvideOptions,
 ): Promise<{ origin: 'release' } | { origin: 'go'; go: string }> => {
   if (source === 'release') return { origin: 'release' };
   const { findGo } = await import('./toolchain.ts');
-  let site = '';
-  // A cache that Go has begun to fill is completed by Go: then nothing is asked of the network.
-  if (source === 'auto' && !origins.includes('go')) {
+  const go = source === 'go' || begunByGo ? await findGo() : undefined;
+  if (go) return { origin: 'go', go };
+  const names = missing.map(({ name }) => name);
+  let lacks = `there is no Go toolchain to build ${names.join(', ')} with: none on PATH, in /usr/local/go, ~/go or ~/sdk`;
+  if (source === 'auto') {
     const { plan } = await import('./release.ts');
     const { answers } = await import('./download.ts');
-    site = plan(missing, options.arch)[0]?.url ?? '';
-    if (await answers(site, options.signal)) return { origin: 'release' };
+    const published = missing.filter(({ image }) => !image).map(({ name }) => name);
+    const site = plan(published, arch)[0]?.url;
+    if (site && (await answers(site, signal))) return { origin: 'release' };
+    const fallback = await findGo();
+    if (fallback) return { origin: 'go', go: fallback };
+    if (site) lacks = `${new URL(site).host} did not answer within 3 s, and ${lacks}`;
   }
-  const go = await findGo();
-  if (go) return { origin: 'go', go };
-  const next = 'install Go from https://go.dev/dl, or copy the files into a folder and use --source dir --from FOLDER';
-  throw site
-    ? new UserError(
-        `${new URL(site).host} did not answer within 3 s and there is no Go toolchain to build with`,
-        `set HTTPS_PROXY or HARDWAY_MIRROR if this machine needs one; or ${next}`,
-      )
-    : new UserError('--source go needs a Go toolchain: none on PATH, in /usr/local/go, ~/go or ~/sdk', next);
+  throw new UserError(
+    lacks,
+    'install Go from https://go.dev/dl; or set HTTPS_PROXY or HARDWAY_MIRROR; or copy the files here and use --source dir --from FOLDER',
+  );
 };
 
 const asMap = (wanted: readonly Wanted[]): Map<string, string> => new Map(wanted.map(({ name, path }) => [name, path]));
@@ -152,18 +157,20 @@ export const provide = async (options: ProvideOptions): Promise<Provided> => {
 
   const missing = found.binaries.filter(({ origin }) => !origin);
   const missingImages = found.images.filter(({ origin }) => !origin);
-  const origins = found.binaries.map(({ origin }) => origin);
+  const begunByGo = found.binaries.some(({ origin }) => origin === 'go');
   // Images follow the binaries: only where those are built by Go are these too.
-  const imagesByGo = source === 'go' || (source === 'auto' && origins.includes('go'));
+  const imagesByGo = source === 'go' || (source === 'auto' && begunByGo);
   if (missing.length === 0 && (missingImages.length === 0 || !imagesByGo)) {
     const here = found.images.filter(({ origin }) => origin);
     return { source: 'cache', binaries: asMap(found.binaries), images: asMap(here) };
   }
-  const names = missing.map(({ name }) => name);
-  const chosen = await choose(source, names, origins, options);
+  const chosen = await choose(source, [...missing, ...missingImages], begunByGo, options);
   if (chosen.origin === 'release') {
     const { fetchRelease } = await import('./release.ts');
-    await fetchRelease(names, options);
+    await fetchRelease(
+      missing.map(({ name }) => name),
+      options,
+    );
   } else await build([...missing, ...missingImages], options, chosen.go);
   const images = chosen.origin === 'go' ? found.images : found.images.filter(({ origin }) => origin);
   return { source: chosen.origin, binaries: asMap(found.binaries), images: asMap(images) };

@@ -1,0 +1,73 @@
+import { mkdtemp, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { archiveName, cached, keep, recipeOf, temporaryFor } from '../../../lib/binaries/cache.ts';
+import { productOf, versions } from '../../../lib/binaries/versions.ts';
+
+let folder: string;
+let path: string;
+const wanted = [['go', 'r1']] as const;
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'hardway-cache-'));
+  path = join(folder, 'bin/thing');
+  const temporary = await temporaryFor(path);
+  await writeFile(temporary, 'right');
+  await keep(temporary, path, { origin: 'go', recipe: 'r1', mode: 0o755 });
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+test('what was kept is in the cache and executable', async () => {
+  expect(await cached(path, wanted)).toBe('go');
+  expect((await stat(path)).mode & 0o777).toBe(0o755);
+});
+
+test('what was never kept is not in the cache', async () => {
+  expect(await cached(join(folder, 'other'), wanted)).toBeUndefined();
+});
+
+test('a file without its record does not count: a run was ended before it was verified', async () => {
+  await rm(`${path}.json`);
+  expect(await cached(path, wanted)).toBeUndefined();
+});
+
+test('a broken record does not count', async () => {
+  await writeFile(`${path}.json`, '{');
+  expect(await cached(path, wanted)).toBeUndefined();
+});
+
+test('another recipe or another source does not count, and the file stays', async () => {
+  expect(await cached(path, [['go', 'r2']])).toBeUndefined();
+  expect(await cached(path, [['release', 'r1']])).toBeUndefined();
+  expect(await readFile(path, 'utf8')).toBe('right');
+});
+
+test('a file that was only touched is right, and known as such from then on', async () => {
+  await utimes(path, 1, 1);
+  expect(await cached(path, wanted)).toBe('go');
+  expect(JSON.parse(await readFile(`${path}.json`, 'utf8')).mtimeMs).toBe(1000);
+});
+
+test.each(['wrong', 'longer than before', ''])('a corrupted file (%j) is noticed and removed', async (text) => {
+  await writeFile(path, text);
+  expect(await cached(path, wanted)).toBeUndefined();
+  await expect(stat(path)).rejects.toThrow('ENOENT');
+});
+
+test('a change of flags changes the recipe of a build, not that of a download', () => {
+  const { product } = productOf('containerd');
+  const changed = { ...product, tags: ['other'] };
+  expect(recipeOf('go', changed)).not.toBe(recipeOf('go', product));
+  expect(recipeOf('release', changed)).toBe(recipeOf('release', product));
+});
+
+test('a change of command changes the recipe of an image', () => {
+  const { agnhost } = versions().images;
+  const { product } = productOf('agnhost');
+  expect(recipeOf('go', product, { ...agnhost, command: ['netexec'] })).not.toBe(recipeOf('go', product, agnhost));
+});
+
+test('the archive of an image is named after its reference', () => {
+  expect(archiveName('registry.k8s.io/pause:3.10.2')).toBe('registry.k8s.io_pause_3.10.2.tar');
+});
