@@ -1,0 +1,144 @@
+import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { isIP } from 'node:net';
+import { makeCertificate, makeKeyPair, type Signer } from './make.ts';
+import { type CertificateRequest, isAuthority, subjectOf } from './templates.ts';
+
+/** What is kept of a request, as PEM. */
+export interface Pem {
+  readonly name: string;
+  /** The certificate; of a key pair without one, its public key. */
+  readonly certificate: string;
+  readonly key: string;
+}
+
+const day = 24 * 60 * 60 * 1000;
+/** Days before its end from which a certificate is replaced. */
+const margin = 30;
+
+/** RFC 5280, 4.2.1.12. */
+const extendedUsages: Readonly<Record<string, string>> = {
+  'server auth': '1.3.6.1.5.5.7.3.1',
+  'client auth': '1.3.6.1.5.5.7.3.2',
+};
+
+const readable = <T>(read: () => T): T | undefined => {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+};
+
+const subjectIn = (certificate: X509Certificate): string =>
+  Object.entries(certificate.toLegacyObject().subject)
+    .flatMap(([part, values]) => [values ?? []].flat().map((value) => `${part}=${value}`))
+    .join(', ');
+
+const subjectWanted = (request: CertificateRequest): string =>
+  subjectOf(request)
+    .map(({ part, value }) => `${part}=${value}`)
+    .join(', ');
+
+const namesHost = (certificate: X509Certificate, host: string): boolean =>
+  (isIP(host) ? certificate.checkIP(host) : certificate.checkHost(host, { subject: 'never' })) !== undefined;
+
+const hostProblem = ({ hosts }: CertificateRequest, certificate: X509Certificate): string | undefined => {
+  const missing = hosts.filter((host) => !namesHost(certificate, host));
+  if (missing.length > 0) return `its SANs lack ${missing.join(', ')}`;
+  const held = certificate.subjectAltName?.split(', ') ?? [];
+  // Every host is among them, so a different number means that somebody else is named too.
+  return held.length === hosts.length ? undefined : `its SANs name others too: ${held.join(', ')}`;
+};
+
+const usageProblem = (request: CertificateRequest, { keyUsage = [], ca }: X509Certificate): string | undefined => {
+  const wanted = request.usages.flatMap((usage) => extendedUsages[usage] ?? []);
+  const fits = ca === isAuthority(request) && [...keyUsage].sort().join() === wanted.sort().join();
+  return fits ? undefined : `it is not made for ${request.usages.join(', ')}`;
+};
+
+const signerProblem = (
+  { signer = 'itself' }: CertificateRequest,
+  certificate: X509Certificate,
+  ca: string,
+): string | undefined => {
+  const authority = readable(() => new X509Certificate(ca));
+  const fits = authority && certificate.checkIssued(authority) && certificate.verify(authority.publicKey);
+  return fits ? undefined : `it is not signed by ${signer}`;
+};
+
+const timeProblem = ({ validFromDate, validToDate }: X509Certificate, now: Date): string | undefined => {
+  if (validFromDate > now) return `it is valid only from ${validFromDate.toISOString()}`;
+  if (validToDate <= now) return `it expired on ${validToDate.toISOString()}`;
+  const soon = validToDate.getTime() - now.getTime() < margin * day;
+  return soon ? `it expires on ${validToDate.toISOString()}, in less than ${margin} days` : undefined;
+};
+
+const keyPairProblem = (publicKey: string, key: KeyObject): string | undefined => {
+  const held = readable(() => createPublicKey(publicKey));
+  return held?.equals(createPublicKey(key)) ? undefined : 'its public key is not that of its private key';
+};
+
+/**
+ * Why a certificate and its key do not fit a request; empty when they do. `ca` is the certificate of the signer, as
+ * PEM; for a CA its own. One that ends within 30 days of `now` does not fit.
+ */
+export const problemsOf = (
+  request: CertificateRequest,
+  pem: Pem,
+  ca: string,
+  now: Date = new Date(),
+): readonly string[] => {
+  const key = readable(() => createPrivateKey(pem.key));
+  if (!key) return ['its private key cannot be read'];
+  if (request.CN === undefined) return [keyPairProblem(pem.certificate, key) ?? []].flat();
+  const certificate = readable(() => new X509Certificate(pem.certificate));
+  if (!certificate) return ['it cannot be read as a certificate'];
+  const [held, wanted] = [subjectIn(certificate), subjectWanted(request)];
+  return [
+    certificate.checkPrivateKey(key) ? undefined : 'its private key is that of another certificate',
+    held === wanted ? undefined : `its subject is ${held} instead of ${wanted}`,
+    hostProblem(request, certificate),
+    usageProblem(request, certificate),
+    signerProblem(request, certificate, ca),
+    timeProblem(certificate, now),
+  ].filter((problem) => problem !== undefined);
+};
+
+/**
+ * The whole set for these requests, in their order: what is in `existing` and fits is kept as it is, everything else
+ * is made anew, with a new key; a new CA brings new certificates for all that it signs.
+ */
+export const issue = async (
+  requests: readonly CertificateRequest[],
+  existing: ReadonlyMap<string, Pem>,
+  now: Date = new Date(),
+): Promise<readonly Pem[]> => {
+  const fits = (request: CertificateRequest): boolean => {
+    const pem = existing.get(request.name);
+    const authority = requests.find(({ name }) => name === (request.signer ?? request.name));
+    const ca = existing.get(authority?.name ?? '');
+    if (!pem || (request.signer && (!authority || !fits(authority)))) return false;
+    return problemsOf(request, pem, ca?.certificate ?? '', now).length === 0;
+  };
+  const made = new Map<string, Promise<Pem>>();
+  const pemOf = (request: CertificateRequest): Promise<Pem> => {
+    const kept = existing.get(request.name);
+    const pem = made.get(request.name) ?? (kept && fits(request) ? Promise.resolve(kept) : make(request));
+    made.set(request.name, pem);
+    return pem;
+  };
+  const signerOf = async (request: CertificateRequest, key: string): Promise<Signer> => {
+    if (request.signer === undefined) return { request, key };
+    const authority = requests.find(({ name }) => name === request.signer);
+    if (!authority) throw new Error(`${request.name}: no request for its signer ${request.signer}`);
+    const pem = await pemOf(authority);
+    return { request: authority, key: pem.key, end: new X509Certificate(pem.certificate).validToDate };
+  };
+  const make = async (request: CertificateRequest): Promise<Pem> => {
+    const { publicKey, privateKey: key } = await makeKeyPair();
+    if (request.CN === undefined) return { name: request.name, certificate: publicKey, key };
+    const certificate = await makeCertificate(request, publicKey, await signerOf(request, key), now);
+    return { name: request.name, certificate, key };
+  };
+  return Promise.all(requests.map(pemOf));
+};

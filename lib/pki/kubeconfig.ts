@@ -1,0 +1,30 @@
+import { stringify } from 'yaml';
+
+const base64 = (text: string): string => Buffer.from(text).toString('base64');
+
+/**
+ * A kubeconfig, as YAML, with everything in it: where the API server is, the CA it must show a certificate of, and
+ * the certificate and private key of `user` (all PEM). It holds a private key: keep it 0600.
+ */
+export const kubeconfig = (options: {
+  /** Such as https://127.0.0.1:6443. */
+  readonly server: string;
+  readonly ca: string;
+  readonly user: string;
+  readonly certificate: string;
+  readonly key: string;
+  readonly cluster?: string;
+}): string => {
+  const { server, ca, user, certificate, key, cluster = 'hardway' } = options;
+  const context = `${user}@${cluster}`;
+  const config = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: cluster, cluster: { server, 'certificate-authority-data': base64(ca) } }],
+    users: [{ name: user, user: { 'client-certificate-data': base64(certificate), 'client-key-data': base64(key) } }],
+    contexts: [{ name: context, context: { cluster, user } }],
+    'current-context': context,
+  };
+  // One line a value, however long: the way kubectl writes it.
+  return stringify(config, { lineWidth: 0 });
+};

@@ -1,0 +1,46 @@
+import { z } from 'zod';
+
+/** What a certificate may be used for, in cfssl's words. */
+const usages = [
+  'digital signature',
+  'key encipherment',
+  'cert sign',
+  'crl sign',
+  'server auth',
+  'client auth',
+] as const;
+
+const text = z.string().min(1);
+
+/** A file of certs-templates/. CN, names, hosts and usages mean what they mean to cfssl. */
+export const template = z.strictObject({
+  /** Common name. Absent: a key pair without a certificate. */
+  CN: text.optional(),
+  names: z
+    .array(
+      z.strictObject({
+        C: z.string().length(2).optional(),
+        ST: text.optional(),
+        L: text.optional(),
+        O: text.optional(),
+        OU: text.optional(),
+      }),
+    )
+    .default([]),
+  /** DNS names and IP addresses: the SANs. */
+  hosts: z
+    .array(text.regex(/^[0-9a-zA-Z.:-]+$/, 'is neither a DNS name nor an IP address'))
+    .default([])
+    // A node may be called `kubernetes` as the Service is: once is enough.
+    .transform((hosts) => [...new Set(hosts)]),
+  /** The CA that signs it. Absent, with a CN: a CA that signs itself. */
+  signer: text.optional(),
+  usages: z.array(z.enum(usages)).default([]),
+  years: z.int().min(1).max(100).default(1),
+  /** Under which other names it is kept too: one certificate in the place of several. */
+  also: z.array(text).default([]),
+  /** Who shows it to whom. */
+  why: text,
+});
+
+export type Template = z.infer<typeof template>;

@@ -1,0 +1,98 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { reasonOf, UserError } from '../engine/errors.ts';
+import type { PkiProfile } from '../engine/lab.ts';
+import type { Template } from './schema.ts';
+
+/** A certificate as data: a template of certs-templates/, its variables filled in. */
+export interface CertificateRequest extends Readonly<Template> {
+  /** Stem of its file names: that of the template. */
+  readonly name: string;
+}
+
+/** Values of the {{variables}} in a template. */
+export type Variables = Readonly<Record<string, string>>;
+
+const folder = join(import.meta.dirname, '../../certs-templates');
+
+const wrong = (file: string, problem: string): UserError =>
+  new UserError(`${file}: ${problem}`, `correct ${file}, then run hardway again`);
+
+/** ['names', 0, 'O'] as names[0].O */
+const fieldAt = (path: readonly PropertyKey[]): string =>
+  path
+    .map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`))
+    .join('')
+    .replace(/^\./, '');
+
+/** Puts its value for each {{variable}} in every string of a YAML document. */
+const fill = (node: unknown, variables: Variables, file: string, path: readonly PropertyKey[] = []): unknown => {
+  if (typeof node === 'string') {
+    return node.replaceAll(/\{\{(.*?)\}\}/g, (_, inner: string) => {
+      const value = variables[inner.trim()];
+      if (value !== undefined) return value;
+      const known = Object.keys(variables).join(', ');
+      throw wrong(file, `${fieldAt(path)}: no variable is called "${inner.trim()}"; there are ${known}`);
+    });
+  }
+  if (Array.isArray(node)) return node.map((item, index) => fill(item, variables, file, [...path, index]));
+  if (typeof node !== 'object' || node === null) return node;
+  return Object.fromEntries(
+    Object.entries(node).map(([key, value]) => [key, fill(value, variables, file, [...path, key])]),
+  );
+};
+
+/**
+ * The template in a text. Throws UserError that names the file and the field when the text is not YAML, a field is
+ * missing, unknown or wrong, or a variable has no value.
+ */
+export const readTemplate = async (file: string, yaml: string, variables: Variables): Promise<Template> => {
+  const [{ parse, YAMLParseError }, { template }] = await Promise.all([import('yaml'), import('./schema.ts')]);
+  let document: unknown;
+  try {
+    document = parse(yaml);
+  } catch (error) {
+    if (!(error instanceof YAMLParseError)) throw error;
+    throw wrong(file, `this is not YAML: ${reasonOf(error).split('\n')[0]}`);
+  }
+  const result = template.safeParse(fill(document, variables, file));
+  if (result.success) return result.data;
+  const problems = result.error.issues.map(({ path, message }) => [fieldAt(path), message].filter(Boolean).join(': '));
+  throw wrong(file, problems.join('; '));
+};
+
+/**
+ * Every certificate of a profile, CAs first, else in the order of their names. Throws UserError as readTemplate does,
+ * and when a signer is not a CA of the profile.
+ */
+export const readProfile = async (
+  profile: PkiProfile,
+  variables: Variables,
+): Promise<readonly CertificateRequest[]> => {
+  const fileOf = (name: string) => join(folder, profile, `${name}.yaml`);
+  const names = (await readdir(join(folder, profile))).map((file) => file.replace(/\.yaml$/, '')).sort();
+  const requests = await Promise.all(
+    names.map(async (name) => ({
+      name,
+      ...(await readTemplate(fileOf(name), await readFile(fileOf(name), 'utf8'), variables)),
+    })),
+  );
+  const authorities = requests.filter(isAuthority);
+  const known = authorities.map(({ name }) => name);
+  for (const { name, signer } of requests) {
+    if (signer === undefined || known.includes(signer)) continue;
+    throw wrong(fileOf(name), `signer: "${signer}" is not a CA of this profile; there are ${known.join(', ')}`);
+  }
+  return [...authorities, ...requests.filter((request) => !isAuthority(request))];
+};
+
+/** Whether it is a CA: it has a name, and nobody else signs it. */
+export const isAuthority = ({ CN, signer }: CertificateRequest): boolean => CN !== undefined && signer === undefined;
+
+/** The parts of its subject, in the order in which they stand in the certificate: the widest first, CN last. */
+export const subjectOf = ({ CN, names }: CertificateRequest): readonly { part: string; value: string }[] => {
+  const parts = (['C', 'ST', 'L', 'O', 'OU'] as const).flatMap((part) =>
+    names.map((name) => ({ part, value: name[part] })),
+  );
+  return [...parts, { part: 'CN', value: CN }].flatMap(({ part, value }) => (value ? [{ part, value }] : []));
+};
