@@ -11,8 +11,8 @@ const client = 'https://127.0.0.1:2379';
 const peer = 'https://127.0.0.1:2380';
 const credentials: Credentials = {
   ca: certFile('etcd-ca'),
-  cert: certFile('apiserver-etcd-client'),
-  key: keyFile('apiserver-etcd-client'),
+  cert: certFile('etcd-client'),
+  key: keyFile('etcd-client'),
 };
 
 const daemon = (lab: Lab) => ({

@@ -74,7 +74,7 @@ export const openHost = ({ dryRun, record, tell, owned }: HostOptions): Host => 
     if (await statIfThere(path)) return false;
     if (!(await statIfThere(dirname(path)))) await makeDir(dirname(path));
     await change({ what: `make folder ${path}`, undo: { kind: 'remove-tree', path } }, async () => {
-      await mkdir(path, { mode });
+      await mkdir(path, { mode, recursive: true }); // recording this very change has made the root folder
       if (owner) await chown(path, owner.uid, owner.gid);
     });
     return true;
