@@ -1,0 +1,220 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { answers, fetchVerified, publishedSum } from '../../../lib/binaries/download.ts';
+import type { Progress } from '../../../lib/binaries/progress.ts';
+import { UserError } from '../../../lib/engine/errors.ts';
+import {
+  type Answer,
+  cut,
+  ignoresRange,
+  liesShort,
+  type Site,
+  stall,
+  startSite,
+  status,
+  sumOf,
+  whole,
+} from './server.ts';
+
+const data = randomBytes(300_000);
+const limits = { stall: 300, firstRetry: 1, retries: 3 };
+const url = 'https://dl.example/file';
+
+let site: Site;
+let folder: string;
+let path: string;
+let told: Progress[];
+
+beforeEach(async () => {
+  site = await startSite();
+  vi.stubEnv('HARDWAY_MIRROR', site.url);
+  folder = await mkdtemp(join(tmpdir(), 'hardway-download-'));
+  path = join(folder, 'file.part');
+  told = [];
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await site.close();
+  await rm(folder, { recursive: true });
+});
+
+const serve = (...list: Answer[]) => site.answers.set('/dl.example/file', list);
+const fetchFile = (sha256 = sumOf(data), signal?: AbortSignal) =>
+  fetchVerified('file', url, sha256, path, { report: (p) => told.push(p), limits, signal });
+const got = () => readFile(path);
+
+describe('a download arrives whole', () => {
+  test('from a good server, and tells bytes and speed', async () => {
+    serve(whole(data));
+    await fetchFile();
+    expect((await got()).equals(data)).toBe(true);
+    expect(told.at(-1)).toMatchObject({ state: 'downloading', bytes: data.length, total: data.length });
+    expect(told.at(-1)?.bytesPerSecond).toBeGreaterThan(0);
+  });
+
+  test('from a server that cuts the connection: it goes on from where it stopped', async () => {
+    serve(cut(data), whole(data));
+    await fetchFile();
+    expect((await got()).equals(data)).toBe(true);
+    expect(site.asked[1]).toMatch(/range|bytes=[1-9]\d*-$/);
+  });
+
+  test('from a server that stalls', async () => {
+    serve(stall(data), whole(data));
+    await fetchFile();
+    expect((await got()).equals(data)).toBe(true);
+    expect(site.asked).toHaveLength(2);
+  });
+
+  test('from a server that cuts and then ignores Range', async () => {
+    serve(cut(data), ignoresRange(data));
+    await fetchFile();
+    expect((await got()).equals(data)).toBe(true);
+  });
+
+  test('from a server that fails at first', async () => {
+    serve(status(503), status(429), whole(data));
+    await fetchFile();
+    expect((await got()).equals(data)).toBe(true);
+  });
+
+  test('in a later run, from the bytes that an earlier one left', async () => {
+    await writeFile(path, data.subarray(0, 1000));
+    serve(whole(data));
+    await fetchFile();
+    expect((await got()).equals(data)).toBe(true);
+    expect(site.asked).toEqual(['GET /dl.example/file bytes=1000-']);
+  });
+
+  test('though an earlier run left bytes of another file', async () => {
+    await writeFile(path, randomBytes(1000));
+    serve(whole(data));
+    await fetchFile();
+    expect((await got()).equals(data)).toBe(true);
+  });
+
+  test('though an earlier run left more than the file has', async () => {
+    await writeFile(path, randomBytes(data.length + 1));
+    serve(whole(data));
+    await fetchFile();
+    expect((await got()).equals(data)).toBe(true);
+  });
+
+  test('through a redirect', async () => {
+    serve((_request, response) => response.writeHead(302, { location: '/elsewhere' }).end());
+    site.answers.set('/elsewhere', [whole(data)]);
+    await fetchFile();
+    expect((await got()).equals(data)).toBe(true);
+  });
+
+  test('through the proxy that HTTP_PROXY names, and past it for what NO_PROXY names', async () => {
+    const proxy = await startSite();
+    vi.stubEnv('HTTP_PROXY', proxy.url);
+    vi.stubEnv('http_proxy', proxy.url);
+    vi.stubEnv('no_proxy', '');
+    vi.stubEnv('NO_PROXY', '');
+    serve(whole(data));
+    await expect(fetchFile()).rejects.toThrow(UserError);
+    expect(site.asked).toEqual([]);
+    vi.stubEnv('NO_PROXY', '127.0.0.1');
+    vi.stubEnv('no_proxy', '127.0.0.1');
+    await fetchFile();
+    expect((await got()).equals(data)).toBe(true);
+    await proxy.close();
+  });
+});
+
+describe('what arrives wrong is refused, removed and named', () => {
+  const gone = () => expect(stat(path)).rejects.toThrow('ENOENT');
+
+  test('a wrong file: both checksums are named', async () => {
+    const wrong = randomBytes(1000);
+    serve(whole(wrong));
+    const error = await fetchFile().catch((thrown) => thrown);
+    expect(error).toBeInstanceOf(UserError);
+    expect(error.message).toContain(sumOf(wrong));
+    expect(error.message).toContain(sumOf(data));
+    expect(error.next).toContain('--source go');
+    await gone();
+    expect(site.asked).toHaveLength(1);
+  });
+
+  test('a web page in place of the file, as login pages send it', async () => {
+    serve(whole(Buffer.from('<!DOCTYPE html><title>Log in</title>')));
+    await expect(fetchFile()).rejects.toThrow('a web page');
+    await gone();
+  });
+
+  test('a file whose server lies about its length', async () => {
+    serve(liesShort(data));
+    await expect(fetchFile()).rejects.toThrow(sumOf(data));
+    await gone();
+  });
+});
+
+describe('what does not arrive is told', () => {
+  test('a file that is not there, without asking again', async () => {
+    serve(status(404));
+    await expect(fetchFile()).rejects.toThrow(/file cannot be fetched: the server answered 404/);
+    expect(site.asked).toHaveLength(1);
+  });
+
+  test('a server that never sends it all: what has come is kept for the next run', async () => {
+    serve(cut(data));
+    await expect(fetchFile()).rejects.toThrow(/tried 4 times/);
+    expect((await stat(path)).size).toBeGreaterThan(0);
+  });
+
+  test('a proxy that wants a password', async () => {
+    serve(status(407));
+    expect((await fetchFile().catch((thrown) => thrown)).next).toContain('HTTPS_PROXY');
+  });
+
+  test('an end by the person, at once and as itself', async () => {
+    const person = new AbortController();
+    serve((request, response) => {
+      stall(data)(request, response);
+      person.abort(new Error('Ctrl-C'));
+    });
+    await expect(fetchFile(sumOf(data), person.signal)).rejects.toThrow('Ctrl-C');
+    expect(site.asked).toHaveLength(1);
+  });
+});
+
+describe('the checksum beside a file', () => {
+  const sums = (text: string) => site.answers.set('/dl.example/file.sha256', [whole(Buffer.from(text))]);
+
+  test('is read with or without a file name after it', async () => {
+    sums(`${sumOf(data)}\n`);
+    expect(await publishedSum(url, undefined, limits)).toBe(sumOf(data));
+    sums(`${sumOf(data)}  file\n`);
+    expect(await publishedSum(url, undefined, limits)).toBe(sumOf(data));
+  });
+
+  test('that is none is refused', async () => {
+    sums('<html>not found</html>');
+    await expect(publishedSum(url, undefined, limits)).rejects.toThrow('not a SHA-256 checksum');
+  });
+});
+
+describe('the probe', () => {
+  test('finds a site that answers', async () => {
+    serve(whole(data));
+    expect(await answers(url, undefined)).toBe(true);
+    expect(site.asked).toEqual(['HEAD /dl.example/file']);
+  });
+
+  test('gives up on one that says nothing', async () => {
+    serve(() => undefined);
+    expect(await answers(url, undefined, 200)).toBe(false);
+  });
+
+  test('gives up on one that is not there', async () => {
+    await site.close();
+    expect(await answers(url, undefined)).toBe(false);
+    site = await startSite();
+  });
+});

@@ -1,0 +1,109 @@
+import { randomBytes } from 'node:crypto';
+import { access, copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Progress } from '../../../lib/binaries/progress.ts';
+import { type ProvideOptions, provide } from '../../../lib/binaries/provide.ts';
+import { findGo } from '../../../lib/binaries/toolchain.ts';
+import { imageReference } from '../../../lib/binaries/versions.ts';
+import { type Site, startSite, sumOf, whole } from './server.ts';
+
+const data = randomBytes(100_000);
+const release = '/dl.k8s.io/release/v1.36.3/bin/linux/amd64';
+
+let site: Site;
+let cache: string;
+let told: Progress[];
+
+beforeEach(async () => {
+  site = await startSite();
+  vi.stubEnv('HARDWAY_MIRROR', site.url);
+  cache = await mkdtemp(join(tmpdir(), 'hardway-provide-'));
+  told = [];
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await site.close();
+  await rm(cache, { recursive: true });
+});
+
+const get = (options: Partial<ProvideOptions>) =>
+  provide({ source: 'auto', binaries: [], images: [], arch: 'amd64', cache, report: (p) => told.push(p), ...options });
+
+const publish = (name: string) => {
+  site.answers.set(`${release}/${name}`, [whole(data)]);
+  site.answers.set(`${release}/${name}.sha256`, [whole(Buffer.from(sumOf(data)))]);
+};
+
+describe('source release', () => {
+  test('fetches into the cache, remembers the published checksum, and asks for nothing the second time', async () => {
+    publish('kube-apiserver');
+    const first = await get({ source: 'release', binaries: ['kube-apiserver'] });
+    expect(first.source).toBe('release');
+    const path = first.binaries.get('kube-apiserver') ?? '';
+    expect((await readFile(path)).equals(data)).toBe(true);
+
+    site.asked.length = 0;
+    expect((await get({ source: 'release', binaries: ['kube-apiserver'] })).source).toBe('cache');
+    expect((await get({ source: 'auto', binaries: ['kube-apiserver'] })).source).toBe('cache');
+    expect(site.asked).toEqual([]);
+    expect(told.at(-1)).toEqual({ name: 'kube-apiserver', state: 'cached' });
+
+    await writeFile(path, 'corrupted');
+    await get({ source: 'release', binaries: ['kube-apiserver'] });
+    expect((await readFile(path)).equals(data)).toBe(true);
+    expect(site.asked).toEqual([`GET ${release}/kube-apiserver`]);
+  });
+
+  test('refuses a file that is not the one whose checksum is pinned, and caches nothing', async () => {
+    publish('kubelet');
+    await expect(get({ source: 'release', binaries: ['kubelet'] })).rejects.toThrow('46707a53209f826a');
+    await expect(access(join(cache, 'bin'))).rejects.toThrow('ENOENT');
+  });
+
+  test('leaves images to be pulled', async () => {
+    const { images } = await get({ source: 'release', images: [imageReference('pause')] });
+    expect(images.size).toBe(0);
+  });
+});
+
+describe('source auto', () => {
+  test('takes the release where its site answers', async () => {
+    publish('kube-scheduler');
+    expect((await get({ binaries: ['kube-scheduler'], images: [imageReference('pause')] })).source).toBe('release');
+    expect(site.asked[0]).toBe(`HEAD ${release}/kube-scheduler`);
+  });
+
+  test('without site and toolchain tells both and what to do', async () => {
+    vi.stubEnv('PATH', '/nowhere');
+    vi.stubEnv('HOME', '/nowhere');
+    const go = await findGo();
+    if (go) return; // this machine has one where it is always looked for
+    const error = await get({ binaries: ['kube-scheduler'] }).catch((thrown) => thrown);
+    expect(error.message).toMatch(/dl\.k8s\.io did not answer .* no Go toolchain/);
+    expect(error.next).toContain('--source dir');
+  });
+});
+
+describe('source dir', () => {
+  test('uses the files where they are, and an archive under the name of its image', async () => {
+    await copyFile('/bin/true', join(cache, 'kubelet'));
+    await writeFile(join(cache, 'registry.k8s.io_pause_3.10.2.tar'), '');
+    const arch = process.arch === 'arm64' ? 'arm64' : 'amd64';
+    const images = [imageReference('pause'), imageReference('coredns')];
+    const provided = await get({ source: 'dir', from: cache, binaries: ['kubelet'], images, arch });
+    expect(provided.binaries.get('kubelet')).toBe(join(cache, 'kubelet'));
+    expect([...provided.images.keys()]).toEqual([imageReference('pause')]);
+  });
+
+  test('names every file that is missing or not a program for this machine', async () => {
+    await writeFile(join(cache, 'kubectl'), '#!/bin/sh\n');
+    const wrong = get({ source: 'dir', from: cache, binaries: ['kubelet', 'kubectl'] });
+    await expect(wrong).rejects.toThrow(/kubelet is not there, kubectl is not a Linux amd64 program/);
+  });
+
+  test('asks for the folder', async () => {
+    await expect(get({ source: 'dir' })).rejects.toThrow('needs the folder');
+  });
+});

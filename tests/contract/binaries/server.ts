@@ -1,0 +1,92 @@
+import { createHash } from 'node:crypto';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+export type Answer = (request: IncomingMessage, response: ServerResponse) => void;
+
+export interface Site {
+  readonly url: string;
+  /** `METHOD path range` of what was asked, in order. */
+  readonly asked: string[];
+  /** What each path answers: one answer a request, the last one for all later ones. */
+  readonly answers: Map<string, Answer[]>;
+  readonly close: () => Promise<void>;
+}
+
+/** A site on loopback that answers as the test says, and 404 for the rest. */
+export const startSite = async (): Promise<Site> => {
+  const asked: string[] = [];
+  const answers = new Map<string, Answer[]>();
+  const server = createServer((request, response) => {
+    asked.push([request.method, request.url, request.headers.range].filter(Boolean).join(' '));
+    const left = answers.get(request.url ?? '');
+    const answer = left && left.length > 1 ? left.shift() : left?.[0];
+    if (answer) answer(request, response);
+    else response.writeHead(404).end();
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    asked,
+    answers,
+    close: async () => {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+};
+
+export const sumOf = (data: Buffer | string): string => createHash('sha256').update(data).digest('hex');
+
+/** A good server: the whole file, or the rest of it where a Range is asked for. */
+export const whole =
+  (data: Buffer): Answer =>
+  (request, response) => {
+    const from = /^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1];
+    if (from === undefined) {
+      response.writeHead(200, { 'content-length': data.length }).end(data);
+    } else if (Number(from) >= data.length) {
+      response.writeHead(416).end();
+    } else {
+      const rest = data.subarray(Number(from));
+      response
+        .writeHead(206, {
+          'content-length': rest.length,
+          'content-range': `bytes ${from}-${data.length - 1}/${data.length}`,
+        })
+        .end(rest);
+    }
+  };
+
+/** Sends the first half of what it promised, then drops the connection. */
+export const cut =
+  (data: Buffer): Answer =>
+  (_request, response) => {
+    response.writeHead(200, { 'content-length': data.length });
+    response.write(data.subarray(0, data.length / 2), () => response.destroy());
+  };
+
+/** Sends the first half of what it promised, then nothing any more. */
+export const stall =
+  (data: Buffer): Answer =>
+  (_request, response) => {
+    response.writeHead(200, { 'content-length': data.length });
+    response.write(data.subarray(0, data.length / 2));
+  };
+
+/** Sends everything, whatever Range was asked for. */
+export const ignoresRange =
+  (data: Buffer): Answer =>
+  (_request, response) =>
+    response.writeHead(200, { 'content-length': data.length }).end(data);
+
+/** Says that the file is shorter than it is, and so sends only a part of it. */
+export const liesShort =
+  (data: Buffer): Answer =>
+  (_request, response) =>
+    response.writeHead(200, { 'content-length': data.length / 2 }).end(data.subarray(0, data.length / 2));
+
+export const status =
+  (code: number): Answer =>
+  (_request, response) =>
+    response.writeHead(code).end();
