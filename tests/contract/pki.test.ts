@@ -1,0 +1,193 @@
+import { X509Certificate } from 'node:crypto';
+import { globSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { isIP } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { paths } from '../../lib/host/paths.ts';
+import { run, tryRun } from '../../lib/host/run.ts';
+import { issue, type Pem } from '../../lib/pki/issue.ts';
+import { kubeconfig } from '../../lib/pki/kubeconfig.ts';
+import { type CertificateRequest, isAuthority, readProfile } from '../../lib/pki/templates.ts';
+
+const variables = { node: 'lab-1', address: '10.240.0.10', apiServiceAddress: '10.32.0.1', domain: 'cluster.local' };
+const profiles = ['components', 'guide'] as const;
+
+const folders = new Map<string, string>();
+const requests = new Map<string, readonly CertificateRequest[]>();
+const pems = new Map<string, readonly Pem[]>();
+
+beforeAll(async () => {
+  for (const profile of profiles) {
+    const wanted = await readProfile(profile, variables);
+    const issued = await issue(wanted, new Map());
+    const folder = await mkdtemp(join(tmpdir(), 'hardway-pki-'));
+    for (const { name, certificate, key } of issued) {
+      await writeFile(join(folder, `${name}.pem`), certificate);
+      await writeFile(join(folder, `${name}-key.pem`), key, { mode: 0o600 });
+    }
+    folders.set(profile, folder);
+    requests.set(profile, wanted);
+    pems.set(profile, issued);
+  }
+});
+
+afterAll(async () => {
+  for (const folder of folders.values()) await rm(folder, { recursive: true });
+});
+
+describe.each(profiles)('openssl on the profile %s', (profile) => {
+  const openssl = (...args: string[]) => run('openssl', args, { cwd: folders.get(profile) ?? '' });
+  const verify = (ca: string, leaf: string, ...args: string[]) =>
+    tryRun('openssl', ['verify', '-x509_strict', '-CAfile', `${ca}.pem`, ...args, `${leaf}.pem`], {
+      cwd: folders.get(profile) ?? '',
+    });
+  const all = () => requests.get(profile) ?? [];
+  const certificates = () => all().filter(({ CN }) => CN !== undefined);
+  const authorities = () => all().filter(isAuthority);
+  const leaves = () => all().filter(({ signer }) => signer !== undefined);
+
+  test('verifies every certificate, strictly, against its own CA and no other', async () => {
+    for (const { name, signer = name } of certificates()) {
+      for (const { name: ca } of authorities()) {
+        const { code, stderr } = await verify(ca, name);
+        expect(code === 0, `${name} against ${ca}: ${stderr}`).toBe(ca === signer);
+      }
+    }
+  });
+
+  test('verifies every leaf for its purposes and for no other', async () => {
+    for (const { name, signer = '', usages } of leaves()) {
+      for (const [purpose, usage] of [
+        ['sslserver', 'server auth'],
+        ['sslclient', 'client auth'],
+      ] as const) {
+        const { code, stderr } = await verify(signer, name, '-purpose', purpose);
+        expect(code === 0, `${name} as ${purpose}: ${stderr}`).toBe(usages.includes(usage));
+      }
+    }
+  });
+
+  test('verifies every host of a certificate, and no other', async () => {
+    for (const { name, signer = '', hosts } of leaves()) {
+      for (const host of hosts) {
+        const { code, stderr } = await verify(signer, name, isIP(host) ? '-verify_ip' : '-verify_hostname', host);
+        expect(code, `${name} for ${host}: ${stderr}`).toBe(0);
+      }
+      if (hosts.length > 0) expect((await verify(signer, name, '-verify_ip', '10.9.9.9')).code, name).not.toBe(0);
+    }
+  });
+
+  test('finds the names of the API server', async () => {
+    const name = profile === 'guide' ? 'admin' : 'apiserver';
+    const { stdout } = await openssl('x509', '-noout', '-ext', 'subjectAltName', '-in', `${name}.pem`);
+    expect(stdout.trim().split('\n')[1]?.trim().split(', ').sort()).toEqual([
+      'DNS:kubernetes',
+      'DNS:kubernetes.default',
+      'DNS:kubernetes.default.svc',
+      'DNS:kubernetes.default.svc.cluster.local',
+      'DNS:lab-1',
+      'DNS:localhost',
+      'IP Address:10.240.0.10',
+      'IP Address:10.32.0.1',
+      'IP Address:127.0.0.1',
+    ]);
+  });
+
+  test('finds in each certificate RSA 2048, SHA-256, both key identifiers, critical constraints and usages', async () => {
+    for (const { name, signer = name } of certificates()) {
+      const { stdout } = await openssl('x509', '-noout', '-text', '-in', `${name}.pem`);
+      const { stdout: ca } = await openssl('x509', '-noout', '-ext', 'subjectKeyIdentifier', '-in', `${signer}.pem`);
+      expect(stdout).toContain('Version: 3');
+      expect(stdout).toContain('Public-Key: (2048 bit)');
+      expect(stdout.match(/sha256WithRSAEncryption/g)).toHaveLength(2);
+      expect(stdout).toContain('X509v3 Basic Constraints: critical');
+      expect(stdout).toContain('X509v3 Key Usage: critical');
+      expect(stdout).toContain('X509v3 Subject Key Identifier');
+      const authority = ca.trim().split('\n')[1]?.trim() ?? 'no identifier';
+      expect(stdout.split('X509v3 Authority Key Identifier:')[1], name).toContain(authority);
+    }
+  });
+
+  test('finds serial numbers that are positive, long and all different', async () => {
+    const serials = await Promise.all(
+      certificates().map(async ({ name }) => (await openssl('x509', '-noout', '-serial', '-in', `${name}.pem`)).stdout),
+    );
+    for (const serial of serials) expect(serial).toMatch(/^serial=[4-7][0-9A-F]{31}$/);
+    expect(new Set(serials).size).toBe(serials.length);
+  });
+
+  test('finds certificates that are valid for a slow clock too, CAs for ten years and leaves for one', async () => {
+    const minute = 60 * 1000;
+    for (const { name, years } of certificates()) {
+      const pem = pems.get(profile)?.find((candidate) => candidate.name === name);
+      const { validFromDate, validToDate } = new X509Certificate(pem?.certificate ?? '');
+      expect(validFromDate.getTime()).toBeLessThanOrEqual(Date.now() - 5 * minute);
+      expect(validToDate.getUTCFullYear() - validFromDate.getUTCFullYear()).toBeGreaterThanOrEqual(years);
+      expect(years).toBe(name.endsWith('ca') ? 10 : 1);
+      expect(
+        (
+          await verify(
+            all().find((one) => one.name === name)?.signer ?? name,
+            name,
+            '-attime',
+            String(Math.floor(Date.now() / 1000) - 240),
+          )
+        ).code,
+      ).toBe(0);
+    }
+  });
+
+  test('finds each private key to be that of its certificate', async () => {
+    for (const { name, CN } of all()) {
+      const { stdout: ofKey } = await openssl('pkey', '-pubout', '-in', `${name}-key.pem`);
+      const { stdout: held } = CN
+        ? await openssl('x509', '-noout', '-pubkey', '-in', `${name}.pem`)
+        : await openssl('pkey', '-pubin', '-in', `${name}.pem`);
+      expect(ofKey, name).toBe(held);
+    }
+  });
+});
+
+test('the guide’s subject keeps its accents, as UTF-8', async () => {
+  const args = ['x509', '-noout', '-subject', '-nameopt', 'utf8,show_type,sep_comma_plus', '-in', 'admin.pem'];
+  const { stdout } = await run('openssl', args, { cwd: folders.get('guide') ?? '' });
+  expect(stdout).toBe(
+    'subject=C=PRINTABLESTRING:FR,ST=UTF8STRING:Nouvelle Aquitaine,L=UTF8STRING:Pessac,O=UTF8STRING:system:masters,OU=UTF8STRING:Démystifions Kubernetes,CN=UTF8STRING:admin',
+  );
+});
+
+describe('a kubeconfig', () => {
+  const written = () => {
+    const find = (name: string) =>
+      pems.get('components')?.find((pem) => pem.name === name) ?? { certificate: '', key: '' };
+    return { admin: find('admin'), ca: find('ca') };
+  };
+  const text = () => {
+    const { admin, ca } = written();
+    return kubeconfig({ server: 'https://127.0.0.1:6443', ca: ca.certificate, user: 'admin', ...admin });
+  };
+  const decode = (base64: string) => Buffer.from(base64, 'base64').toString();
+
+  test('holds server, CA, certificate and key, and names its context', () => {
+    const { admin, ca } = written();
+    const config = parse(text());
+    expect(config).toMatchObject({ apiVersion: 'v1', kind: 'Config', 'current-context': 'admin@hardway' });
+    expect(config.contexts).toEqual([{ name: 'admin@hardway', context: { cluster: 'hardway', user: 'admin' } }]);
+    expect(config.clusters[0].cluster.server).toBe('https://127.0.0.1:6443');
+    expect(decode(config.clusters[0].cluster['certificate-authority-data'])).toBe(ca.certificate);
+    expect(decode(config.users[0].user['client-certificate-data'])).toBe(admin.certificate);
+    expect(decode(config.users[0].user['client-key-data'])).toBe(admin.key);
+  });
+
+  test('is one that kubectl reads', async ({ skip }) => {
+    const [kubectl] = globSync([`${paths.bin}/kubectl`, `${paths.cache}/bin/*/kubernetes-*/kubectl`]);
+    if (!kubectl) return skip('no kubectl on this machine');
+    const file = join(folders.get('components') ?? '', 'admin.conf');
+    await writeFile(file, text(), { mode: 0o600 });
+    const { stdout } = await run(kubectl, ['--kubeconfig', file, 'config', 'view', '--minify', '-o', 'json']);
+    expect(JSON.parse(stdout).clusters[0].cluster.server).toBe('https://127.0.0.1:6443');
+  });
+});

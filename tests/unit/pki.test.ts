@@ -1,0 +1,191 @@
+import { X509Certificate } from 'node:crypto';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { UserError } from '../../lib/engine/errors.ts';
+import { issue, type Pem, problemsOf } from '../../lib/pki/issue.ts';
+import { type CertificateRequest, readProfile, readTemplate } from '../../lib/pki/templates.ts';
+
+const variables = {
+  node: 'kubernetes',
+  address: '10.240.0.10',
+  apiServiceAddress: '10.32.0.1',
+  domain: 'cluster.local',
+};
+const day = 24 * 60 * 60 * 1000;
+
+const byName = (pems: readonly Pem[]) => new Map(pems.map((pem) => [pem.name, pem]));
+const find = <T extends { name: string }>(items: readonly T[], name: string): T => {
+  const item = items.find((candidate) => candidate.name === name);
+  if (!item) throw new Error(`no ${name}`);
+  return item;
+};
+
+describe('a template', () => {
+  const read = (yaml: string) => readTemplate('x.yaml', yaml, variables);
+
+  test('has its variables filled in wherever they stand', async () => {
+    const template = await read(
+      'CN: system:node:{{node}}\nnames: [{ O: "{{ domain }}" }]\nhosts: ["{{address}}", "a.{{domain}}"]\nwhy: "{{node}}"',
+    );
+    expect(template).toMatchObject({
+      CN: 'system:node:kubernetes',
+      names: [{ O: 'cluster.local' }],
+      hosts: ['10.240.0.10', 'a.cluster.local'],
+      why: 'kubernetes',
+    });
+  });
+
+  test('names a host once, also when the node is called as the Service is', async () => {
+    expect((await read('hosts: [kubernetes, "{{node}}"]\nwhy: x')).hosts).toEqual(['kubernetes']);
+  });
+
+  test.each([
+    ['an unknown variable', 'hosts: [a, "{{nod}}"]\nwhy: x', 'hosts[1]: no variable is called "nod"; there are node, '],
+    ['an unknown field', 'CM: a\nwhy: x', '"CM"'],
+    ['an unknown part of a name', 'CN: a\nnames: [{ X: y }]\nwhy: x', 'names[0]: '],
+    ['a missing field', 'CN: a', 'why: '],
+    ['a usage that does not exist', 'usages: [server aut]\nwhy: x', 'usages[0]: '],
+    ['a host that is none', 'hosts: ["a b"]\nwhy: x', 'hosts[0]: is neither a DNS name nor an IP address'],
+    ['years that are no number', 'years: soon\nwhy: x', 'years: '],
+    ['text that is not YAML', 'CN: [', 'this is not YAML'],
+    ['an empty file', '', 'x.yaml: '],
+  ])('with %s is refused with the file and the field', async (_, yaml, words) => {
+    const refusal = await read(yaml).catch((error: unknown) => error);
+    expect(refusal).toBeInstanceOf(UserError);
+    expect(refusal).toMatchObject({ next: 'correct x.yaml, then run hardway again' });
+    expect((refusal as UserError).message).toContain('x.yaml: ');
+    expect((refusal as UserError).message).toContain(words);
+  });
+});
+
+describe.each(['components', 'guide'] as const)('the profile %s', (profile) => {
+  test('has a file for every name that the steps use', async () => {
+    const names = (await readProfile(profile, variables)).flatMap(({ name, also }) => [name, ...also]);
+    expect(names.sort()).toEqual([
+      'admin',
+      'apiserver',
+      'apiserver-etcd-client',
+      'apiserver-kubelet-client',
+      'ca',
+      'etcd-ca',
+      'etcd-client',
+      'etcd-server',
+      'front-proxy-ca',
+      'front-proxy-client',
+      'kube-controller-manager',
+      'kube-controller-manager-server',
+      'kube-proxy',
+      'kube-scheduler',
+      'kube-scheduler-server',
+      'kubelet',
+      'kubelet-server',
+      'service-account',
+    ]);
+  });
+});
+
+describe('a set of certificates', () => {
+  let requests: readonly CertificateRequest[];
+  let pems: readonly Pem[];
+  const problems = (name: string, changed: { request?: object; pem?: Partial<Pem>; ca?: string; now?: Date } = {}) => {
+    const request = find(requests, name);
+    const ca = find(pems, changed.ca ?? request.signer ?? name).certificate;
+    return problemsOf({ ...request, ...changed.request }, { ...find(pems, name), ...changed.pem }, ca, changed.now);
+  };
+  /** Names of what `issue` makes anew from the set. */
+  const remade = async (wanted: readonly CertificateRequest[], existing: readonly Pem[], now?: Date) => {
+    const issued = await issue(wanted, byName(existing), now);
+    return issued.filter((pem) => !existing.includes(pem)).map(({ name }) => name);
+  };
+
+  beforeAll(async () => {
+    requests = await readProfile('components', variables);
+    pems = await issue(requests, new Map());
+  });
+
+  test('fits its own requests, one by one', () => {
+    for (const { name } of requests) expect(problems(name), name).toEqual([]);
+  });
+
+  test('is kept as it is when nothing changed', async () => {
+    expect(await remade(requests, pems)).toEqual([]);
+  });
+
+  test('is not fit for a host that it does not name', () => {
+    expect(problems('apiserver', { request: { hosts: ['127.0.0.1', '10.9.9.9', 'other'] } })).toEqual([
+      'its SANs lack 10.9.9.9, other',
+    ]);
+  });
+
+  test('is not fit when it names a host that nobody asked for', () => {
+    const [problem] = problems('kubelet-server', { request: { hosts: ['127.0.0.1'] } });
+    expect(problem).toBe('its SANs name others too: DNS:kubernetes, IP Address:10.240.0.10, IP Address:127.0.0.1');
+  });
+
+  test('is not fit for another subject', () => {
+    expect(problems('kubelet', { request: { CN: 'system:node:other' } })).toEqual([
+      'its subject is O=system:nodes, CN=system:node:kubernetes instead of O=system:nodes, CN=system:node:other',
+    ]);
+  });
+
+  test('is not fit for another use', () => {
+    expect(problems('admin', { request: { usages: ['server auth'] } })).toEqual(['it is not made for server auth']);
+  });
+
+  test('is not fit under another CA', () => {
+    expect(problems('admin', { ca: 'etcd-ca' })).toEqual(['it is not signed by ca']);
+  });
+
+  test('is not fit with the private key of another', () => {
+    const { key } = find(pems, 'kubelet');
+    expect(problems('admin', { pem: { key } })).toEqual(['its private key is that of another certificate']);
+    expect(problems('service-account', { pem: { key } })).toEqual(['its public key is not that of its private key']);
+  });
+
+  test('is not fit when it cannot be read', () => {
+    expect(problems('admin', { pem: { certificate: 'x' } })).toEqual(['it cannot be read as a certificate']);
+    expect(problems('admin', { pem: { key: 'x' } })).toEqual(['its private key cannot be read']);
+  });
+
+  test('is not fit when it has expired, is about to, or is not valid yet', () => {
+    const [from, to] = ((pem) => [pem.validFromDate, pem.validToDate])(
+      new X509Certificate(find(pems, 'admin').certificate),
+    );
+    const at = (time: number) => problems('admin', { now: new Date(time) });
+    expect(at(to.getTime())).toEqual([`it expired on ${to.toISOString()}`]);
+    expect(at(to.getTime() - 29 * day)).toEqual([`it expires on ${to.toISOString()}, in less than 30 days`]);
+    expect(at(to.getTime() - 31 * day)).toEqual([]);
+    expect(at(from.getTime() - 1000)).toEqual([`it is valid only from ${from.toISOString()}`]);
+  });
+
+  test('has only those made anew that name a changed address', async () => {
+    const moved = await readProfile('components', { ...variables, address: '10.240.0.11' });
+    expect(await remade(moved, pems)).toEqual(['apiserver', 'etcd-server', 'kubelet-server']);
+  });
+
+  test('has what is missing made anew', async () => {
+    expect(
+      await remade(
+        requests,
+        pems.filter(({ name }) => name !== 'kubelet'),
+      ),
+    ).toEqual(['kubelet']);
+  });
+
+  test('has everything that a new CA signs made anew with it, and nothing else', async () => {
+    const damaged = pems.map((pem) => (pem.name === 'etcd-ca' ? { ...pem, key: '' } : pem));
+    expect(await remade(requests, damaged)).toEqual(['etcd-ca', 'apiserver-etcd-client', 'etcd-client', 'etcd-server']);
+  });
+
+  test('has its leaves, not its CAs, made anew after a year', async () => {
+    const renewed = await remade(requests, pems, new Date(Date.now() + 366 * day));
+    const kept = requests.map(({ name }) => name).filter((name) => !renewed.includes(name));
+    expect(kept).toEqual(['ca', 'etcd-ca', 'front-proxy-ca', 'service-account']);
+  });
+
+  test('has no leaf that outlives its CA', async () => {
+    const late = new Date(Date.now() + (10 * 365 - 60) * day);
+    const issued = await issue(requests, byName(pems), late);
+    const endOf = (name: string) => new X509Certificate(find(issued, name).certificate).validTo;
+    expect(endOf('admin')).toBe(endOf('ca'));
+  });
+});
