@@ -45,15 +45,27 @@ const dispatcher = (stall: number) =>
 
 type Dispatcher = ReturnType<typeof dispatcher>;
 
+/** A request whose answer has to begin within `stall` milliseconds: undici itself sets no limit to a proxy that says nothing. */
+const ask = async (
+  url: string,
+  options: { method?: 'HEAD'; dispatcher: Dispatcher; headers?: Record<string, string> },
+  stall: number,
+  signal: AbortSignal | undefined,
+) => {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(new Error(`no answer within ${stall / 1000} s`)), stall);
+  try {
+    return await request(url, { ...options, signal: signal ? AbortSignal.any([signal, late.signal]) : late.signal });
+  } finally {
+    clearTimeout(timer);
+  }
+};
+
 /** Whether the site answers a HEAD of this address at all within `within` milliseconds. */
 export const answers = async (url: string, signal: AbortSignal | undefined, within = 3000): Promise<boolean> => {
-  const limit = AbortSignal.timeout(within);
   try {
-    const { statusCode, body } = await request(mirrored(url), {
-      method: 'HEAD',
-      dispatcher: dispatcher(within),
-      signal: signal ? AbortSignal.any([signal, limit]) : limit,
-    });
+    const options = { method: 'HEAD', dispatcher: dispatcher(within) } as const;
+    const { statusCode, body } = await ask(mirrored(url), options, within, signal);
     await body.dump();
     return statusCode < 400;
   } catch (thrown) {
@@ -118,7 +130,7 @@ export const publishedSum = async (url: string, signal?: AbortSignal, limits = p
   const from = mirrored(`${url}.sha256`);
   const agent = dispatcher(limits.stall);
   const text = await persistently(from, limits, signal, async () => {
-    const { statusCode, body } = await request(from, { dispatcher: agent, ...(signal && { signal }) });
+    const { statusCode, body } = await ask(from, { dispatcher: agent }, limits.stall, signal);
     checkStatus(from, statusCode);
     return body.text();
   });
@@ -142,15 +154,13 @@ const fetchRest = async (
   url: string,
   path: string,
   agent: Dispatcher,
+  stall: number,
   onBytes: (bytes: number, total: number | undefined) => void,
   signal: AbortSignal | undefined,
 ): Promise<boolean> => {
   const have = await sizeOf(path);
-  const { statusCode, headers, body } = await request(url, {
-    dispatcher: agent,
-    headers: have > 0 ? { range: `bytes=${have}-` } : {},
-    ...(signal && { signal }),
-  });
+  const range = have > 0 ? { headers: { range: `bytes=${have}-` } } : {};
+  const { statusCode, headers, body } = await ask(url, { dispatcher: agent, ...range }, stall, signal);
   const resumed = statusCode === 206;
   if (statusCode === 416 || (resumed && !`${headers['content-range']}`.startsWith(`bytes ${have}-`))) {
     await body.dump();
@@ -204,7 +214,7 @@ export const fetchVerified = async (
   };
   await persistently(from, limits, signal, () =>
     withDiskSpace(`downloading ${name}`, path, async () => {
-      const resumed = await fetchRest(from, path, agent, onBytes, signal);
+      const resumed = await fetchRest(from, path, agent, limits.stall, onBytes, signal);
       const actual = await sha256Of(path);
       if (actual === sha256) return;
       const page = await isWebPage(path);

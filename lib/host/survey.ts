@@ -223,7 +223,7 @@ export const survey = async (wantedInterface?: string): Promise<Survey> => {
       network(wantedInterface),
       listening(),
       foreigners(),
-      tryRun('getent', ['hosts', hostName]),
+      tryRun('getent', ['ahostsv4', hostName], { timeout: 5000 }),
       statfs('/var/lib').catch(() => undefined),
       readIfThere('/proc/1/comm'),
       resolvConf(),

@@ -12,6 +12,7 @@ import { ensureNode } from './node.ts';
 import { childrenOf, identify, isAlive, type ProcessId, signalProcess, waitForEnd } from './process.ts';
 import { folderOf, type VmRecord, writeRecord } from './record.ts';
 import { cachedTree } from './tree.ts';
+import { quoteWords } from './words.ts';
 
 const project = resolve(import.meta.dirname, '../..');
 const script = `${import.meta.dirname}/container.sh`;
@@ -52,10 +53,10 @@ export const container: Machine = {
     return cachedTree({ suite, kind, flavour, report });
   },
 
-  create: async ({ name, net }) => {
+  create: async ({ name, net, flavour }) => {
     const folder = folderOf(name);
     for (const part of ['root', 'upper', 'work', 'containerd']) await mkdir(`${folder}/${part}`, { recursive: true });
-    const files = [...guestFiles(net ? '10.240.0.3' : undefined), ...(isV1() ? writableCgroups : [])];
+    const files = [...guestFiles(flavour, net ? '10.240.0.3' : undefined), ...(isV1() ? writableCgroups : [])];
     await writeGuestFiles(`${folder}/upper`, files);
   },
 
@@ -80,9 +81,12 @@ export const container: Machine = {
     }
   },
 
-  entry: async (record) => {
+  command: async (record, words, tty) => {
     const init = await initOf(record);
-    return init && { argv: ['sh', script, 'enter', String(init.pid)] };
+    if (!init) return undefined;
+    // nsenter brings along this machine's terminal, which the VM has no name for; script opens one of the VM's.
+    const inner = tty ? ['script', '-qefc', quoteWords(words), '/dev/null'] : words;
+    return ['sh', script, 'enter', String(init.pid), ...inner];
   },
 
   powerOff: async (record) => {

@@ -1,5 +1,6 @@
 import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { Flavour } from './record.ts';
 
 /** Where the project and the cache are inside every VM. */
 export const inside = {
@@ -17,17 +18,18 @@ export interface GuestFile {
   readonly mode?: number;
 }
 
+const resolvConf = (nameserver?: string): string =>
+  nameserver ? `nameserver ${nameserver}\n` : '# This VM has no way out, so there is no server to ask.\n';
+
 /** What every VM has on its disk before it first boots. */
-export const guestFiles = (nameserver?: string): GuestFile[] => [
+export const guestFiles = (flavour: Flavour, nameserver?: string): GuestFile[] => [
   { path: '/etc/hostname', text: `${inside.hostname}\n` },
   {
     path: '/etc/hosts',
     text: `127.0.0.1 localhost\n::1 localhost ip6-localhost\n${inside.address} ${inside.hostname}\n`,
   },
-  {
-    path: '/etc/resolv.conf',
-    text: nameserver ? `nameserver ${nameserver}\n` : '# This VM has no way out, so there is no server to ask.\n',
-  },
+  // An Ubuntu has systemd-resolved's there.
+  ...(flavour === 'plain' ? [{ path: '/etc/resolv.conf', text: resolvConf(nameserver) }] : []),
   { path: '/usr/local/bin/hardway', link: `${inside.project}/bin/hardway` },
 ];
 

@@ -9,10 +9,12 @@ export interface Machine {
   readonly create: (record: VmRecord) => Promise<void>;
   /** Starts it and returns the record with its process, without waiting for what is inside. */
   readonly boot: (record: VmRecord) => Promise<VmRecord>;
-  /** The command that runs the words after it inside, as root; `shell` when it passes them through a shell there. */
-  readonly entry: (
+  /** The command that runs these words inside as root, on a terminal of the VM's if asked; undefined when it is off. */
+  readonly command: (
     record: VmRecord,
-  ) => Promise<{ readonly argv: readonly string[]; readonly shell?: boolean } | undefined>;
+    words: readonly string[],
+    tty: boolean,
+  ) => Promise<readonly [string, ...string[]] | undefined>;
   /** Asks the system inside to power off. */
   readonly powerOff: (record: VmRecord) => Promise<void>;
   /** A power cut: SIGKILL, by pid. */

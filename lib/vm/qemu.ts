@@ -1,7 +1,169 @@
-import { UserError } from '../engine/errors.ts';
+import { spawn } from 'node:child_process';
+import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { availableParallelism, totalmem } from 'node:os';
+import { run, tryRun } from '../host/run.ts';
+import { type GuestFile, guestFiles, inside } from './guest.ts';
+import { cachedImage, makeDataDisk } from './image.ts';
 import type { Machine } from './machine.ts';
+import { install } from './needs.ts';
+import { ensureNode } from './node.ts';
+import { identify, isAlive, signalProcess, waitForEnd } from './process.ts';
+import { type Flavour, folderOf, type VmRecord, writeRecord } from './record.ts';
+import { cachedTree } from './tree.ts';
+import { quoteWords } from './words.ts';
 
-const not = (): never => {
-  throw new UserError('--kind qemu is not there yet', 'hardway vm create --kind container');
+const platform =
+  process.arch === 'arm64'
+    ? ({ program: 'qemu-system-aarch64', machine: 'virt', console: 'ttyAMA0' } as const)
+    : ({ program: 'qemu-system-x86_64', machine: 'q35', console: 'ttyS0' } as const);
+
+const gateway = '10.240.0.1';
+const nameserver = '10.240.0.3';
+/** Where the data disk is mounted inside. */
+const data = '/opt/.hardway';
+
+/** What a VM with a kernel of its own needs on its disk besides what all have. */
+const ownKernelFiles: readonly GuestFile[] = [
+  {
+    path: '/etc/fstab',
+    text: [
+      `LABEL=hardway-data ${data} ext4 defaults 0 0`,
+      `${data}/project ${inside.project} none bind,ro,x-systemd.requires-mounts-for=${data} 0 0`,
+      `${data}/cache ${inside.cache} none bind,x-systemd.requires-mounts-for=${data} 0 0`,
+      '',
+    ].join('\n'),
+  },
+  {
+    path: '/etc/systemd/network/10-eth0.network',
+    text: `[Match]\nName=eth0\n[Network]\nAddress=${inside.address}/24\nGateway=${gateway}\nIPv6AcceptRA=no\n`,
+  },
+  {
+    path: '/etc/systemd/system/multi-user.target.wants/systemd-networkd.service',
+    link: '/lib/systemd/system/systemd-networkd.service',
+  },
+  // The keys are the VM's own, and come with its data disk.
+  {
+    path: '/etc/ssh/sshd_config.d/hardway.conf',
+    text: `AuthorizedKeysFile ${data}/seed/authorized_keys\nHostKey ${data}/seed/host_key\nPasswordAuthentication no\nUseDNS no\n`,
+  },
+  { path: '/etc/systemd/system/ssh.service.d/hardway.conf', text: `[Unit]\nRequiresMountsFor=${data}\n` },
+];
+
+const filesFor = (net: boolean, flavour: Flavour): GuestFile[] => [
+  ...guestFiles(flavour, net ? nameserver : undefined),
+  ...ownKernelFiles,
+  ...(net && flavour === 'ubuntu-like'
+    ? [{ path: '/etc/systemd/resolved.conf.d/hardway.conf', text: `[Resolve]\nDNS=${nameserver}\n` }]
+    : []),
+];
+
+const freePort = (): Promise<number> =>
+  new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
+    });
+  });
+
+/** Megabytes: half of the machine's, from 2 to 6 GB. */
+const memory = (): number => Math.min(6144, Math.max(2048, Math.floor(totalmem() / 2 ** 21)));
+
+const qemuArgs = ({ name, net, port }: VmRecord): string[] => {
+  const folder = folderOf(name);
+  const drive = (file: string) => ['-drive', `file=${folder}/${file},format=raw,if=virtio,cache=unsafe,discard=unmap`];
+  return [
+    ...['-name', `hardway-${name}`, '-machine', platform.machine, '-cpu', 'max'],
+    // The first that works: the processor's own virtualisation, else emulation on all cores.
+    ...['-accel', 'kvm', '-accel', 'tcg,thread=multi,tb-size=1024'],
+    ...['-smp', String(Math.min(4, Math.max(2, availableParallelism()))), '-m', `${memory()}M`],
+    ...['-display', 'none', '-monitor', 'none', '-nodefaults', '-device', 'virtio-rng-pci'],
+    ...['-chardev', `file,id=console,path=${folder}/console.log,append=on`, '-serial', 'chardev:console'],
+    ...['-kernel', `${folder}/kernel`, '-initrd', `${folder}/initrd`],
+    // A getty on the serial line would wait for the console log to be typed into.
+    '-append',
+    `root=LABEL=hardway-root rw console=${platform.console} net.ifnames=0 quiet panic=5 systemd.mask=serial-getty@${platform.console}.service`,
+    ...drive('root.img'),
+    ...drive('data.img'),
+    '-nic',
+    [
+      'user,model=virtio-net-pci,ipv6=off,net=10.240.0.0/24',
+      `host=${gateway}`,
+      `dns=${nameserver}`,
+      `restrict=${net ? 'off' : 'on'}`,
+      `hostfwd=tcp:127.0.0.1:${port}-${inside.address}:22`,
+    ].join(','),
+  ];
 };
-export const qemu: Machine = { prepare: not, create: not, boot: not, entry: not, powerOff: not, kill: not, clean: not };
+
+/** A VM with a kernel of its own: cgroup v2, modules, reboots. Emulated where the machine has no KVM: ten times slower. */
+export const qemu: Machine = {
+  prepare: async ({ suite, kind, flavour, net, report }) => {
+    await install([platform.program, 'mke2fs', 'ssh'], report);
+    await ensureNode(report);
+    const tree = await cachedTree({ suite, kind, flavour, report });
+    return cachedImage(tree, filesFor(net, flavour), report);
+  },
+
+  create: async ({ name, base }) => {
+    const folder = folderOf(name);
+    for (const file of ['kernel', 'initrd', 'root.img']) {
+      await run('cp', ['--sparse=always', '--reflink=auto', `${base}/${file}`, `${folder}/${file}`]);
+    }
+    await mkdir(`${folder}/seed`, { mode: 0o700 });
+    await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', name, '-f', `${folder}/key`]);
+    await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', name, '-f', `${folder}/seed/host_key`]);
+    await run('cp', [`${folder}/key.pub`, `${folder}/seed/authorized_keys`]);
+    await writeFile(`${folder}/known_hosts`, `hardway-vm ${await readFile(`${folder}/seed/host_key.pub`, 'utf8')}`);
+  },
+
+  boot: async (record) => {
+    const folder = folderOf(record.name);
+    await makeDataDisk(folder);
+    const planned = { ...record, port: await freePort() };
+    const log = await open(`${folder}/qemu.log`, 'a', 0o600);
+    try {
+      const child = spawn(platform.program, qemuArgs(planned), { detached: true, stdio: ['ignore', log.fd, log.fd] });
+      child.once('error', () => {});
+      child.unref();
+      const id = child.pid === undefined ? undefined : identify(child.pid);
+      if (!id) throw new Error(`${platform.program} did not start; see ${folder}/qemu.log`);
+      return await writeRecord({ ...planned, process: id });
+    } finally {
+      await log.close();
+    }
+  },
+
+  command: async ({ name, port, process: qemu }, words, tty) => {
+    if (!qemu || !isAlive(qemu)) return undefined;
+    const folder = folderOf(name);
+    const settings = {
+      IdentityFile: `${folder}/key`,
+      IdentitiesOnly: 'yes',
+      UserKnownHostsFile: `${folder}/known_hosts`,
+      HostKeyAlias: 'hardway-vm',
+      StrictHostKeyChecking: 'yes',
+      BatchMode: 'yes',
+      LogLevel: 'ERROR',
+      ConnectTimeout: '10',
+      Port: String(port),
+    };
+    const options = Object.entries(settings).flatMap(([key, value]) => ['-o', `${key}=${value}`]);
+    return ['ssh', '-F', 'none', ...options, tty ? '-tt' : '-T', 'root@127.0.0.1', quoteWords(words)];
+  },
+
+  powerOff: async (record) => {
+    const command = await qemu.command(record, ['systemctl', 'poweroff'], false);
+    if (command) await tryRun(command[0], command.slice(1), { timeout: 20_000 });
+  },
+
+  kill: async ({ process: qemu }) => {
+    if (!qemu) return;
+    signalProcess(qemu, 'SIGKILL');
+    await waitForEnd([qemu], 10_000);
+  },
+
+  clean: async () => {},
+};

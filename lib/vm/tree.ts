@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { Unhealthy } from '../engine/errors.ts';
 import { paths } from '../host/paths.ts';
-import { tryRun } from '../host/run.ts';
+import { run, tryRun } from '../host/run.ts';
 import { install } from './needs.ts';
 import { packagesFor } from './packages.ts';
 import { identify } from './process.ts';
@@ -17,12 +17,14 @@ export interface TreeOptions {
   readonly report: (line: string) => void;
 }
 
+const ubuntuLike = `${import.meta.dirname}/ubuntu-like.sh`;
 const arch = process.arch === 'arm64' ? 'arm64' : 'x64';
 
 /** The name of the cached tree: the same packages of the same suite are the same tree. */
 export const treeName = ({ suite, kind, flavour }: Omit<TreeOptions, 'report'>): string => {
   const packages = packagesFor(suite.distribution, kind, flavour, arch);
-  const hash = createHash('sha256').update(packages.join(' ')).digest('hex').slice(0, 12);
+  const recipe = [packages.join(' '), ...(flavour === 'ubuntu-like' ? [readFileSync(ubuntuLike, 'utf8')] : [])];
+  const hash = createHash('sha256').update(recipe.join('\n')).digest('hex').slice(0, 12);
   return `${suite.name}-${arch}-${hash}`;
 };
 
@@ -92,11 +94,10 @@ export const cachedTree = ({ suite, kind, flavour, report }: TreeOptions): Promi
     // The machine's own resolv.conf and what is only of use to apt on this very day do not belong in it.
     const useless = ['etc/resolv.conf', 'etc/hostname', 'var/lib/apt/lists', 'var/cache/apt', 'var/log/bootstrap.log'];
     for (const path of useless) await rm(`${folder}/${path}`, { recursive: true, force: true });
-    await tryRun('sh', [
-      '-c',
-      ': >"$1/etc/machine-id"; chmod 755 "$1"; passwd -q --root "$1" --delete root',
-      'sh',
-      folder,
-    ]);
+    await run('sh', ['-c', ': >"$1/etc/machine-id"; chmod 755 "$1"', 'sh', folder]);
+    if (flavour === 'ubuntu-like') {
+      // In a network of its own: ufw must not come near this machine's.
+      await run('unshare', ['--net', 'chroot', folder, 'sh', '-s'], { input: readFileSync(ubuntuLike, 'utf8') });
+    }
   });
 };

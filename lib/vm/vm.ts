@@ -11,7 +11,7 @@ import { isAlive, waitForEnd } from './process.ts';
 import { qemu } from './qemu.ts';
 import { type Flavour, folderOf, type Kind, readRecord, type VmRecord, vmNames, writeRecord } from './record.ts';
 import { chooseSuite } from './suites.ts';
-import { type InsideOptions, insideWords, quoteWords } from './words.ts';
+import { type InsideOptions, insideWords } from './words.ts';
 
 /** A VM on this machine. */
 export interface Vm {
@@ -81,28 +81,14 @@ const waitUntilUp = async (record: VmRecord): Promise<void> => {
   });
 };
 
-/** The whole command that runs `argv` inside a VM; undefined when nobody answers there. */
-const commandFor = async (
-  record: VmRecord,
-  argv: readonly string[],
-  options: InsideOptions = {},
-): Promise<[string, ...string[]] | undefined> => {
-  const entry = await machines[record.kind].entry(record);
-  if (!entry) return undefined;
-  const words = insideWords(argv, options);
-  const [file = '', ...rest] = entry.argv;
-  return [file, ...rest, ...(entry.shell ? [quoteWords(words)] : words)];
-};
-
 const tryInVm = async (record: VmRecord, argv: readonly string[]): Promise<Ran | undefined> => {
-  const command = await commandFor(record, argv);
-  if (!command) return undefined;
-  const [file, ...args] = command;
-  return tryRun(file, args, { timeout: 20_000 });
+  const command = await machines[record.kind].command(record, insideWords(argv), false);
+  return command && tryRun(command[0], command.slice(1), { timeout: 20_000 });
 };
 
-const runningCommand = async (vm: Vm, argv: readonly string[], options: InsideOptions) => {
-  const command = await commandFor(await recordOf(vm), argv, options);
+const runningCommand = async (vm: Vm, argv: readonly string[], { tty = false, ...options }: EnterOptions) => {
+  const record = await recordOf(vm);
+  const command = await machines[record.kind].command(record, insideWords(argv, options), tty);
   if (command) return command;
   throw new UserError(`The VM '${vm.name}' is not running`, `hardway vm create ${vm.name}`);
 };
@@ -227,7 +213,12 @@ const needsRootOnLinux = (): void => {
     throw new UserError('Making a VM needs root: mounts, namespaces, devices', 'sudo hardway vm up');
 };
 
-export interface ExecOptions extends InsideOptions {
+export interface EnterOptions extends InsideOptions {
+  /** On a terminal of the VM's own: what `less`, `tmux` and Ctrl-C need. */
+  readonly tty?: boolean;
+}
+
+export interface ExecOptions extends EnterOptions {
   readonly input?: string;
   /** Milliseconds; none by default. */
   readonly timeout?: number;
@@ -244,7 +235,7 @@ export const execInVm = async (vm: Vm, argv: readonly string[], options: ExecOpt
  * Runs a command inside with this program's own terminal, or its pipes when it has none; returns the exit code.
  * On a terminal the command has one of its own in the VM: Ctrl-C reaches it, and only it.
  */
-export const attachInVm = async (vm: Vm, argv: readonly string[], options: InsideOptions = {}): Promise<number> => {
+export const attachInVm = async (vm: Vm, argv: readonly string[], options: EnterOptions = {}): Promise<number> => {
   const tty = options.tty ?? Boolean(process.stdin.isTTY && process.stdout.isTTY);
   const [file, ...args] = await runningCommand(vm, argv, { ...options, tty });
   // Without a terminal the signal goes to the whole process group, the command too; let it decide what that means.

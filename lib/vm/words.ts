@@ -3,8 +3,6 @@ export const quoteWords = (words: readonly string[]): string =>
   words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ');
 
 export interface InsideOptions {
-  /** Draw on a terminal of the VM's own: what `less`, `tmux` and Ctrl-C need. */
-  readonly tty?: boolean | undefined;
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** Who runs it; root by default. */
   readonly user?: string | undefined;
@@ -13,7 +11,7 @@ export interface InsideOptions {
 const knownTerminals = /^(xterm|screen|tmux|linux|vt\d|rxvt|ansi|dumb)/;
 
 /** The command as it is run inside a VM: with a login's environment instead of the caller's, as that user. */
-export const insideWords = (argv: readonly string[], { tty, env, user = 'root' }: InsideOptions): string[] => {
+export const insideWords = (argv: readonly string[], { env, user = 'root' }: InsideOptions = {}): string[] => {
   const home = user === 'root' ? '/root' : `/home/${user}`;
   const term = process.env['TERM'] ?? '';
   const settings = {
@@ -35,6 +33,5 @@ export const insideWords = (argv: readonly string[], { tty, env, user = 'root' }
     ...Object.entries(settings).map(([key, value]) => `${key}=${value}`),
     ...argv,
   ];
-  const asUser = user === 'root' ? words : ['runuser', '-u', user, '--', ...words];
-  return tty ? ['script', '-qefc', quoteWords(asUser), '/dev/null'] : asUser;
+  return user === 'root' ? words : ['runuser', '-u', user, '--', ...words];
 };

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -59,7 +60,7 @@ describe('a download arrives whole', () => {
     serve(cut(data), whole(data));
     await fetchFile();
     expect((await got()).equals(data)).toBe(true);
-    expect(site.asked[1]).toMatch(/range|bytes=[1-9]\d*-$/);
+    expect(site.asked[1]).toMatch(/^GET \/dl\.example\/file bytes=[1-9]\d*-$/);
   });
 
   test('from a server that stalls', async () => {
@@ -112,17 +113,21 @@ describe('a download arrives whole', () => {
 
   test('through the proxy that HTTP_PROXY names, and past it for what NO_PROXY names', async () => {
     const proxy = await startSite();
-    vi.stubEnv('HTTP_PROXY', proxy.url);
-    vi.stubEnv('http_proxy', proxy.url);
-    vi.stubEnv('no_proxy', '');
-    vi.stubEnv('NO_PROXY', '');
+    const environment = (no: string) => {
+      for (const [name, value] of Object.entries({ http_proxy: proxy.url, no_proxy: no })) {
+        vi.stubEnv(name, value);
+        vi.stubEnv(name.toUpperCase(), value);
+      }
+    };
     serve(whole(data));
-    await expect(fetchFile()).rejects.toThrow(UserError);
-    expect(site.asked).toEqual([]);
-    vi.stubEnv('NO_PROXY', '127.0.0.1');
-    vi.stubEnv('no_proxy', '127.0.0.1');
+    environment('');
+    await fetchFile();
+    expect(proxy.asked).toEqual([`CONNECT ${new URL(site.url).host}`]);
+    environment('127.0.0.1');
+    await rm(path);
     await fetchFile();
     expect((await got()).equals(data)).toBe(true);
+    expect(proxy.asked).toHaveLength(1);
     await proxy.close();
   });
 });
@@ -166,6 +171,17 @@ describe('what does not arrive is told', () => {
     serve(cut(data));
     await expect(fetchFile()).rejects.toThrow(/tried 4 times/);
     expect((await stat(path)).size).toBeGreaterThan(0);
+  });
+
+  test('a proxy that takes the connection and says nothing', async () => {
+    const proxy = createServer(() => undefined);
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    for (const name of ['http_proxy', 'HTTP_PROXY']) {
+      vi.stubEnv(name, `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`);
+    }
+    for (const name of ['no_proxy', 'NO_PROXY']) vi.stubEnv(name, '');
+    await expect(fetchFile()).rejects.toThrow(/no answer within 0.3 s/);
+    proxy.close();
   });
 
   test('a proxy that wants a password', async () => {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
 
 export type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -23,6 +23,17 @@ export const startSite = async (): Promise<Site> => {
     const answer = left && left.length > 1 ? left.shift() : left?.[0];
     if (answer) answer(request, response);
     else response.writeHead(404).end();
+  });
+  // As a proxy it passes everything on.
+  server.on('connect', (request, client) => {
+    asked.push(`CONNECT ${request.url}`);
+    const { hostname, port } = new URL(`http://${request.url}`);
+    const upstream = connect(Number(port), hostname, () => {
+      client.write('HTTP/1.1 200 OK\r\n\r\n');
+      client.pipe(upstream).pipe(client);
+    });
+    client.on('error', () => upstream.destroy());
+    upstream.on('error', () => client.destroy());
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
@@ -58,12 +69,15 @@ export const whole =
     }
   };
 
-/** Sends the first half of what it promised, then drops the connection. */
+/** Sends the first half of what was asked for, then drops the connection. */
 export const cut =
   (data: Buffer): Answer =>
-  (_request, response) => {
-    response.writeHead(200, { 'content-length': data.length });
-    response.write(data.subarray(0, data.length / 2), () => response.destroy());
+  (request, response) => {
+    const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
+    const rest = data.subarray(from);
+    const range = from > 0 ? { 'content-range': `bytes ${from}-${data.length - 1}/${data.length}` } : {};
+    response.writeHead(from > 0 ? 206 : 200, { 'content-length': rest.length, ...range });
+    response.write(rest.subarray(0, rest.length / 2), () => response.destroy());
   };
 
 /** Sends the first half of what it promised, then nothing any more. */
