@@ -37,40 +37,60 @@ export const mirrored = (url: string): string => {
   return `${mirror.replace(/\/$/, '')}/${host}${pathname}`;
 };
 
-/** Honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in capitals or not, and follows redirects. */
-const dispatcher = (stall: number) =>
-  new EnvHttpProxyAgent({ connect: { timeout: stall }, headersTimeout: stall, bodyTimeout: stall }).compose(
-    interceptors.redirect({ maxRedirections: 5 }),
-  );
+/** Connections that honour HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in capitals or not. */
+const connections = (stall: number) =>
+  new EnvHttpProxyAgent({ connect: { timeout: stall }, headersTimeout: stall, bodyTimeout: stall });
 
-type Dispatcher = ReturnType<typeof dispatcher>;
+interface Ask {
+  readonly url: string;
+  readonly agent: EnvHttpProxyAgent;
+  /** Milliseconds within which the answer has to begin. */
+  readonly stall: number;
+  readonly signal: AbortSignal | undefined;
+}
 
-/** A request whose answer has to begin within `stall` milliseconds: undici itself sets no limit to a proxy that says nothing. */
+/**
+ * One request, redirects followed. undici sets no limit to a proxy that takes a connection and says nothing, and hears
+ * a signal only once it is connected; hence the race.
+ */
 const ask = async (
-  url: string,
-  options: { method?: 'HEAD'; dispatcher: Dispatcher; headers?: Record<string, string> },
-  stall: number,
-  signal: AbortSignal | undefined,
+  { url, agent, stall, signal }: Ask,
+  options: { method?: 'HEAD'; headers?: Record<string, string> },
 ) => {
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(new Error(`no answer within ${stall / 1000} s`)), stall);
+  const either = signal ? AbortSignal.any([signal, late.signal]) : late.signal;
+  const ended = new Promise<never>((_, reject) => {
+    either.addEventListener('abort', () => reject(either.reason), { once: true });
+  });
+  const dispatcher = agent.compose(interceptors.redirect({ maxRedirections: 5 }));
   try {
-    return await request(url, { ...options, signal: signal ? AbortSignal.any([signal, late.signal]) : late.signal });
+    return await Promise.race([request(url, { ...options, dispatcher, ...(signal && { signal }) }), ended]);
   } finally {
     clearTimeout(timer);
   }
 };
 
-/** Whether the site answers a HEAD of this address at all within `within` milliseconds. */
-export const answers = async (url: string, signal: AbortSignal | undefined, within = 3000): Promise<boolean> => {
+/** Runs `work` with connections that are closed at its end, whatever that is. */
+const connected = async <T>(stall: number, work: (agent: EnvHttpProxyAgent) => Promise<T>): Promise<T> => {
+  const agent = connections(stall);
   try {
-    const options = { method: 'HEAD', dispatcher: dispatcher(within) } as const;
-    const { statusCode, body } = await ask(mirrored(url), options, within, signal);
-    await body.dump();
+    return await work(agent);
+  } finally {
+    agent.destroy().catch(() => undefined);
+  }
+};
+
+/** Whether the site answers a HEAD of this address at all within `within` milliseconds. */
+export const answers = async (address: string, signal: AbortSignal | undefined, within = 3000): Promise<boolean> => {
+  const url = mirrored(address);
+  try {
+    const { statusCode } = await connected(within, (agent) =>
+      ask({ url, agent, stall: within, signal }, { method: 'HEAD' }),
+    );
     return statusCode < 400;
-  } catch (thrown) {
+  } catch {
     signal?.throwIfAborted();
-    if (thrown instanceof UserError) throw thrown;
     return false;
   }
 };
@@ -128,12 +148,13 @@ const persistently = async <T>(
 /** The checksum that a site publishes beside a file. Throws a UserError when there is none or it is not one. */
 export const publishedSum = async (url: string, signal?: AbortSignal, limits = patience): Promise<string> => {
   const from = mirrored(`${url}.sha256`);
-  const agent = dispatcher(limits.stall);
-  const text = await persistently(from, limits, signal, async () => {
-    const { statusCode, body } = await ask(from, { dispatcher: agent }, limits.stall, signal);
-    checkStatus(from, statusCode);
-    return body.text();
-  });
+  const text = await connected(limits.stall, (agent) =>
+    persistently(from, limits, signal, async () => {
+      const { statusCode, body } = await ask({ url: from, agent, stall: limits.stall, signal }, {});
+      checkStatus(from, statusCode);
+      return body.text();
+    }),
+  );
   const sum = /^[0-9a-f]{64}\b/i.exec(text.trim());
   if (!sum)
     throw new UserError(
@@ -151,16 +172,13 @@ const sizeOf = (path: string): Promise<number> =>
 
 /** Fetches what is missing of a file. Returns whether it went on from bytes of an earlier attempt. */
 const fetchRest = async (
-  url: string,
+  from: Ask,
   path: string,
-  agent: Dispatcher,
-  stall: number,
   onBytes: (bytes: number, total: number | undefined) => void,
-  signal: AbortSignal | undefined,
 ): Promise<boolean> => {
+  const { url, signal } = from;
   const have = await sizeOf(path);
-  const range = have > 0 ? { headers: { range: `bytes=${have}-` } } : {};
-  const { statusCode, headers, body } = await ask(url, { dispatcher: agent, ...range }, stall, signal);
+  const { statusCode, headers, body } = await ask(from, have > 0 ? { headers: { range: `bytes=${have}-` } } : {});
   const resumed = statusCode === 206;
   if (statusCode === 416 || (resumed && !`${headers['content-range']}`.startsWith(`bytes ${have}-`))) {
     await body.dump();
@@ -178,7 +196,7 @@ const fetchRest = async (
       next(null, chunk);
     },
   });
-  await pipeline(body, count, createWriteStream(path, { flags: resumed ? 'a' : 'w' }));
+  await pipeline(body, count, createWriteStream(path, { flags: resumed ? 'a' : 'w' }), signal ? { signal } : {});
   return resumed;
 };
 
@@ -202,7 +220,6 @@ export const fetchVerified = async (
 ): Promise<void> => {
   const { report, signal, limits = patience } = options;
   const from = mirrored(url);
-  const agent = dispatcher(limits.stall);
   const begun = { at: performance.now(), bytes: await sizeOf(path) };
   let told = 0;
   const onBytes = (bytes: number, total: number | undefined) => {
@@ -212,19 +229,20 @@ export const fetchVerified = async (
     const bytesPerSecond = Math.max(0, Math.round(((bytes - begun.bytes) / Math.max(now - begun.at, 1)) * 1000));
     report({ name, state: 'downloading', bytes, ...(total !== undefined && { total }), bytesPerSecond });
   };
-  await persistently(from, limits, signal, () =>
-    withDiskSpace(`downloading ${name}`, path, async () => {
-      const resumed = await fetchRest(from, path, agent, limits.stall, onBytes, signal);
-      const actual = await sha256Of(path);
-      if (actual === sha256) return;
-      const page = await isWebPage(path);
-      await rm(path, { force: true });
-      // Two halves that do not belong together, as after a change of mirror: the whole file may still be right.
-      if (resumed) throw new Error('the parts do not make up the published file');
-      throw new UserError(
-        `${from} is not the published file${page ? ' but a web page' : ''}: its SHA-256 is ${actual}, it should be ${sha256}; it was removed`,
-        'run the same command again; if it stays so, something on the way changes files: check HTTPS_PROXY and HARDWAY_MIRROR, or use --source go',
-      );
-    }),
+  const attempt = (agent: EnvHttpProxyAgent) => async () => {
+    const resumed = await fetchRest({ url: from, agent, stall: limits.stall, signal }, path, onBytes);
+    const actual = await sha256Of(path);
+    if (actual === sha256) return;
+    const page = await isWebPage(path);
+    await rm(path, { force: true });
+    // Two halves that do not belong together, as after a change of mirror: the whole file may still be right.
+    if (resumed) throw new Error('the parts do not make up the published file');
+    throw new UserError(
+      `${from} is not the published file${page ? ' but a web page' : ''}: its SHA-256 is ${actual}, it should be ${sha256}; it was removed`,
+      'run the same command again; if it stays so, something on the way changes files: check HTTPS_PROXY and HARDWAY_MIRROR, or use --source go',
+    );
+  };
+  await connected(limits.stall, (agent) =>
+    persistently(from, limits, signal, () => withDiskSpace(`downloading ${name}`, path, attempt(agent))),
   );
 };
