@@ -38,6 +38,12 @@ const daemon = (lab: Lab) => ({
     flag('service-account-private-key-file', keyFile('service-account'), 'what tokens are signed with'),
     flag('use-service-account-credentials', 'true', 'each controller acts with a ServiceAccount and rights of its own'),
     flag('controllers', '*,bootstrapsigner,tokencleaner', 'all of them'),
+    flag(
+      'kube-api-qps',
+      '200',
+      'forty controllers ask for their credentials at the start; the default of 20 makes them queue for 5 s',
+    ),
+    flag('kube-api-burst', '400', 'as many at once'),
     flag('service-cluster-ip-range', lab.serviceCIDR, 'the network that Services get their addresses from'),
     flag('leader-elect', 'false', 'there is no second one to elect against: it works at once after a crash'),
     flag('profiling', 'false', "its inner workings are nobody's business"),
