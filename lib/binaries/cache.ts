@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Arch, Image, Product } from './versions.ts';
 
@@ -52,7 +52,7 @@ const readRecord = async (path: string): Promise<CacheRecord | undefined> => {
 };
 
 const writeRecord = async (path: string, record: CacheRecord): Promise<void> => {
-  const temporary = `${recordPath(path)}.${process.pid}`;
+  const temporary = `${recordPath(path)}.${randomUUID().slice(0, 8)}`;
   await writeFile(temporary, `${JSON.stringify(record)}\n`);
   await rename(temporary, recordPath(path));
 };
@@ -78,10 +78,19 @@ export const cached = async (
   return undefined;
 };
 
-/** A name beside `path` that no other run uses; its folder is made. */
+const hour = 3_600_000;
+
+/** A name beside `path` that no other run uses, in this VM or another; what a killed run left there an hour ago is removed. */
 export const temporaryFor = async (path: string): Promise<string> => {
-  await mkdir(dirname(path), { recursive: true });
-  return `${path}.${process.pid}.part`;
+  const folder = dirname(path);
+  await mkdir(folder, { recursive: true });
+  for (const name of await readdir(folder)) {
+    if (!name.startsWith(`${basename(path)}.part-`)) continue;
+    const left = join(folder, name);
+    const since = await stat(left).catch(() => undefined);
+    if (since && Date.now() - since.mtimeMs > hour) await rm(left, { recursive: true, force: true });
+  }
+  return `${path}.part-${randomUUID().slice(0, 8)}`;
 };
 
 /** Puts a verified file into the cache under its name, whole or not at all, and records what it is. */

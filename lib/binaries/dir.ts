@@ -2,8 +2,22 @@ import { access, constants, open } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import { archiveName } from './cache.ts';
-import type { Provided, ProvideOptions } from './provide.ts';
+import type { Report } from './progress.ts';
 import type { Arch } from './versions.ts';
+
+interface FolderOptions {
+  readonly from?: string;
+  readonly binaries: readonly string[];
+  readonly images: readonly string[];
+  readonly arch: Arch;
+  readonly report: Report;
+}
+
+/** Name or reference to absolute path. */
+interface Found {
+  readonly binaries: ReadonlyMap<string, string>;
+  readonly images: ReadonlyMap<string, string>;
+}
 
 /** e_machine of an ELF header: https://man7.org/linux/man-pages/man5/elf.5.html */
 const machines: Readonly<Record<Arch, number>> = { amd64: 62, arm64: 183 };
@@ -31,7 +45,7 @@ const fault = async (path: string, arch: Arch): Promise<string | undefined> => {
  * Uses files that are already in a folder, where they are: binaries under their own names, image archives as
  * `registry.k8s.io_pause_3.10.2.tar`. Throws one UserError that names every binary that is missing or wrong.
  */
-export const fromFolder = async ({ from, binaries, images, arch, report }: ProvideOptions): Promise<Provided> => {
+export const fromFolder = async ({ from, binaries, images, arch, report }: FolderOptions): Promise<Found> => {
   if (!from) throw new UserError('--source dir needs the folder that the files are in', '--source dir --from FOLDER');
   const folder = resolve(from);
   const faults = await Promise.all(
@@ -55,5 +69,5 @@ export const fromFolder = async ({ from, binaries, images, arch, report }: Provi
       archives.set(reference, path);
   }
   for (const name of [...binaries, ...archives.keys()]) report({ name, state: 'done' });
-  return { source: 'dir', binaries: new Map(binaries.map((name) => [name, join(folder, name)])), images: archives };
+  return { binaries: new Map(binaries.map((name) => [name, join(folder, name)])), images: archives };
 };

@@ -42,22 +42,16 @@ interface Wanted {
 
 const recipe = (wanted: Wanted, origin: Origin): string => recipeOf(origin, wanted.product, wanted.image);
 
-/** Looks for each file in the cache; `origins` are those that will do. */
+/** Looks for each file in the cache; `origins` are those that will do for a binary. An image has only one: Go. */
 const look = async (
   { binaries, images, arch, cache }: ProvideOptions,
   origins: readonly Origin[],
 ): Promise<{ binaries: Wanted[]; images: Wanted[] }> => {
-  const find = async (name: string, productName: string, product: Product, image: Image | undefined, path: string) => ({
-    name,
-    productName,
-    product,
-    image,
-    path,
-    origin: await cached(
-      path,
-      origins.map((origin) => [origin, recipeOf(origin, product, image)] as const),
-    ),
-  });
+  const find = async (name: string, productName: string, product: Product, image: Image | undefined, path: string) => {
+    const will = image ? (['go'] as const) : origins;
+    const recipes = will.map((origin) => [origin, recipeOf(origin, product, image)] as const);
+    return { name, productName, product, image, path, origin: await cached(path, recipes) };
+  };
   const ours = Object.values(versions().images).filter(({ reference }) => images.includes(reference));
   return {
     binaries: await Promise.all(
@@ -149,7 +143,7 @@ export const provide = async (options: ProvideOptions): Promise<Provided> => {
   const { source } = options;
   if (source === 'dir') {
     const { fromFolder } = await import('./dir.ts');
-    return fromFolder(options);
+    return { source, ...(await fromFolder(options)) };
   }
   const found = await look(options, source === 'auto' ? ['release', 'go'] : [source]);
   const report: Report = options.report;

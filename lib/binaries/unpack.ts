@@ -1,5 +1,5 @@
-import { mkdtemp, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import { withDiskSpace } from './disk.ts';
 
@@ -11,7 +11,9 @@ const plain = (path: string): string => path.replace(/^\.\//, '');
  */
 export const unpack = async (tarball: string, members: ReadonlyMap<string, string>): Promise<void> => {
   const { extract } = await import('tar');
-  const folder = await mkdtemp(join(dirname(tarball), 'unpack-'));
+  const folder = `${tarball}.unpacked`;
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder);
   try {
     const seen = new Set<string>();
     await withDiskSpace(`unpacking ${basename(tarball)}`, join(folder, 'x'), async () => {

@@ -57,7 +57,7 @@ describe('a download arrives whole', () => {
   });
 
   test('from a server that cuts the connection: it goes on from where it stopped', async () => {
-    serve(cut(data), whole(data));
+    serve(cut(data, path), whole(data));
     await fetchFile();
     expect((await got()).equals(data)).toBe(true);
     expect(site.asked[1]).toMatch(/^GET \/dl\.example\/file bytes=[1-9]\d*-$/);
@@ -71,7 +71,7 @@ describe('a download arrives whole', () => {
   });
 
   test('from a server that cuts and then ignores Range', async () => {
-    serve(cut(data), ignoresRange(data));
+    serve(cut(data, path), ignoresRange(data));
     await fetchFile();
     expect((await got()).equals(data)).toBe(true);
   });
@@ -168,7 +168,7 @@ describe('what does not arrive is told', () => {
   });
 
   test('a server that never sends it all: what has come is kept for the next run', async () => {
-    serve(cut(data));
+    serve(cut(data, path));
     await expect(fetchFile()).rejects.toThrow(/tried 4 times/);
     expect((await stat(path)).size).toBeGreaterThan(0);
   });

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { statSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 
@@ -69,15 +70,20 @@ export const whole =
     }
   };
 
-/** Sends the first half of what was asked for, then drops the connection. */
+/** Sends the first half of what was asked for, then drops the connection, once something of it is in the file. */
 export const cut =
-  (data: Buffer): Answer =>
+  (data: Buffer, file: string): Answer =>
   (request, response) => {
     const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? '')?.[1] ?? 0);
     const rest = data.subarray(from);
     const range = from > 0 ? { 'content-range': `bytes ${from}-${data.length - 1}/${data.length}` } : {};
     response.writeHead(from > 0 ? 206 : 200, { 'content-length': rest.length, ...range });
-    response.write(rest.subarray(0, rest.length / 2), () => response.destroy());
+    response.write(rest.subarray(0, rest.length / 2));
+    const drop = () => {
+      if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) > 0) response.destroy();
+      else setTimeout(drop, 1);
+    };
+    drop();
   };
 
 /** Sends the first half of what it promised, then nothing any more. */

@@ -55,6 +55,16 @@ test.each(['wrong', 'longer than before', ''])('a corrupted file (%j) is noticed
   await expect(stat(path)).rejects.toThrow('ENOENT');
 });
 
+test('what a killed run left long ago is removed, what another run works on is not', async () => {
+  const left = await temporaryFor(path);
+  const current = await temporaryFor(path);
+  for (const name of [left, current]) await writeFile(name, '');
+  await utimes(left, 1, 1);
+  await temporaryFor(path);
+  await expect(stat(left)).rejects.toThrow('ENOENT');
+  expect((await stat(current)).isFile()).toBe(true);
+});
+
 test('a change of flags changes the recipe of a build, not that of a download', () => {
   const { product } = productOf('containerd');
   const changed = { ...product, tags: ['other'] };
