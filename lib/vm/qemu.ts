@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { availableParallelism, totalmem } from 'node:os';
@@ -68,6 +69,15 @@ const freePort = (): Promise<number> =>
     });
   });
 
+/**
+ * Whether the processor itself can run a VM. /dev/kvm alone does not say so: some clouds offer one that emulates in
+ * software, and a guest kernel soon meets an instruction that it does not know.
+ */
+const hasKvm = (): boolean => {
+  if (!existsSync('/dev/kvm')) return false;
+  return process.arch === 'arm64' || /^flags\s*:.*\b(vmx|svm)\b/m.test(readFileSync('/proc/cpuinfo', 'utf8'));
+};
+
 /** Megabytes: half of the machine's, from 2 to 6 GB. */
 const memory = (): number => Math.min(6144, Math.max(2048, Math.floor(totalmem() / 2 ** 21)));
 
@@ -76,8 +86,8 @@ const qemuArgs = ({ name, net, port }: VmRecord): string[] => {
   const drive = (file: string) => ['-drive', `file=${folder}/${file},format=raw,if=virtio,cache=unsafe,discard=unmap`];
   return [
     ...['-name', `hardway-${name}`, '-machine', platform.machine, '-cpu', 'max'],
-    // The first that works: the processor's own virtualisation, else emulation on all cores.
-    ...['-accel', 'kvm', '-accel', 'tcg,thread=multi,tb-size=1024'],
+    ...(hasKvm() ? ['-accel', 'kvm'] : []),
+    ...['-accel', 'tcg,thread=multi,tb-size=1024'],
     ...['-smp', String(Math.min(4, Math.max(2, availableParallelism()))), '-m', `${memory()}M`],
     ...['-display', 'none', '-monitor', 'none', '-nodefaults', '-device', 'virtio-rng-pci'],
     ...['-chardev', `file,id=console,path=${folder}/console.log,append=on`, '-serial', 'chardev:console'],

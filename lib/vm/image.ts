@@ -1,0 +1,52 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { paths } from '../host/paths.ts';
+import { run } from '../host/run.ts';
+import { type GuestFile, writeGuestFiles } from './guest.ts';
+import { cached } from './tree.ts';
+
+const script = `${import.meta.dirname}/image.sh`;
+const project = resolve(import.meta.dirname, '../..');
+
+const inOwnMounts = (args: readonly string[]) =>
+  run('unshare', ['--mount', '--propagation', 'private', 'sh', script, ...args]);
+
+/** The kernel and initrd of a tree. Throws when it has none: a bug in packages.ts. */
+export const kernelIn = async (tree: string): Promise<{ kernel: string; initrd: string }> => {
+  const names = (await readdir(`${tree}/boot`)).sort();
+  const kernel = names.find((name) => name.startsWith('vmlinuz-'));
+  const initrd = names.find((name) => name.startsWith('initrd.img-'));
+  if (!kernel || !initrd) throw new Error(`${tree}/boot has no kernel and initrd`);
+  return { kernel: `${tree}/boot/${kernel}`, initrd: `${tree}/boot/${initrd}` };
+};
+
+/** The disk image of a tree with those files on it, and its kernel; made once and kept in the cache. Returns its folder. */
+export const cachedImage = (
+  tree: string,
+  files: readonly GuestFile[],
+  report: (line: string) => void,
+): Promise<string> => {
+  const hash = createHash('sha256').update(JSON.stringify(files)).digest('hex').slice(0, 8);
+  const name = `${tree.slice(tree.lastIndexOf('/') + 1)}-image-${hash}`;
+  return cached(name, async (folder) => {
+    report('Making a disk image of it (once)');
+    const stage = `${folder}/stage`;
+    await mkdir(stage);
+    await writeGuestFiles(`${folder}/files`, files);
+    await inOwnMounts(['root', tree, `${folder}/files`, stage, `${folder}/root.img`]);
+    const { kernel, initrd } = await kernelIn(tree);
+    await run('cp', [kernel, `${folder}/kernel`]);
+    await run('cp', [initrd, `${folder}/initrd`]);
+    await rm(stage, { recursive: true });
+  });
+};
+
+/** Makes the disk with the project, the cache and the files of `seed` as they are now. */
+export const makeDataDisk = async (folder: string): Promise<void> => {
+  const stage = `${folder}/stage`;
+  await rm(stage, { recursive: true, force: true });
+  await mkdir(stage);
+  await inOwnMounts(['data', project, paths.cache, `${folder}/seed`, stage, `${folder}/data.img`]);
+  await rm(stage, { recursive: true });
+};
