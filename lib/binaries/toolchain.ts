@@ -40,7 +40,7 @@ export const findGo = async (): Promise<string | undefined> => {
       ))
     )
       continue;
-    const { stdout } = await tryRun(go, ['version'], { env: { GOTOOLCHAIN: 'local', HOME: homedir() } });
+    const { stdout } = await tryRun(go, ['version'], { env: { GOTOOLCHAIN: 'local', GOFLAGS: '', HOME: homedir() } });
     const version = /go1\.(\d+)/.exec(stdout);
     if (version && Number(version[1]) >= oldest) return go;
     if (version) old.push(`${go} is ${version[0]}`);
