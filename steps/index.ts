@@ -1,5 +1,8 @@
+import type { Cni } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { binaries } from './binaries.ts';
+import { bridge } from './bridge.ts';
+import { calico } from './calico.ts';
 import { certificates } from './certificates.ts';
 import { containerd } from './containerd.ts';
 import { coredns } from './coredns.ts';
@@ -10,12 +13,14 @@ import { kubeProxy } from './kube-proxy.ts';
 import { kubeScheduler } from './kube-scheduler.ts';
 import { kubeconfigs } from './kubeconfigs.ts';
 import { kubelet } from './kubelet.ts';
-import { network } from './network.ts';
 import { preflight } from './preflight.ts';
 import { smoke } from './smoke.ts';
 
+/** The two ways to give Pods a network; both are the step `network`. */
+const networks: Readonly<Record<Cni, Step>> = { calico, bridge };
+
 /** The guide, in its order. */
-export const steps: readonly Step[] = [
+export const stepsWith = (cni: Cni): readonly Step[] => [
   preflight,
   binaries,
   certificates,
@@ -27,7 +32,14 @@ export const steps: readonly Step[] = [
   containerd,
   kubelet,
   kubeProxy,
-  network,
+  networks[cni],
   coredns,
   smoke,
 ];
+
+/** Their names, which do not depend on the network. */
+export const stepIds = stepsWith('calico').map(({ id }) => id);
+/** The names of the steps that start a process: each is a component's. */
+export const components = stepsWith('calico')
+  .filter(({ daemon }) => daemon)
+  .map(({ id }) => id);

@@ -3,22 +3,15 @@ import { lookOnce } from '../../lib/engine/check.ts';
 import { Unhealthy } from '../../lib/engine/errors.ts';
 import { oneOf } from '../../lib/engine/nearest.ts';
 import { openView } from '../../lib/engine/runner.ts';
-import { steps } from '../../steps/index.ts';
+import { stepIds, stepsWith } from '../../steps/index.ts';
 import { theLab } from '../lab.ts';
 
 const look = async (wanted: string | undefined, { json }: { json?: boolean }): Promise<void> => {
-  const id =
-    wanted === undefined
-      ? undefined
-      : oneOf(
-          'step',
-          steps.map((step) => step.id),
-          wanted,
-        );
+  const id = wanted === undefined ? undefined : oneOf('step', stepIds, wanted);
   const state = await theLab();
   const context = openView(state.lab);
   let failed = 0;
-  for (const step of steps.filter((one) => id === undefined || one.id === id)) {
+  for (const step of stepsWith(state.lab.cni).filter((one) => id === undefined || one.id === id)) {
     const applied = step.id in state.steps;
     if (!applied && id === undefined) continue;
     const failures = await lookOnce(step.healthy, context);

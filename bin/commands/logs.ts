@@ -1,9 +1,7 @@
 import { Command } from 'commander';
 import { oneOf } from '../../lib/engine/nearest.ts';
 import { attach } from '../../lib/host/attach.ts';
-import { steps } from '../../steps/index.ts';
-
-const components = steps.filter(({ daemon }) => daemon).map(({ id }) => id);
+import { components } from '../../steps/index.ts';
 
 const show = async (name: string, { follow, lines }: { follow?: boolean; lines: string }): Promise<void> => {
   const component = oneOf('component', components, name);

@@ -4,7 +4,7 @@ import { unitStatuses } from '../../lib/daemons/systemd.ts';
 import { lookOnce } from '../../lib/engine/check.ts';
 import { Unhealthy } from '../../lib/engine/errors.ts';
 import { openView } from '../../lib/engine/runner.ts';
-import { steps } from '../../steps/index.ts';
+import { stepsWith } from '../../steps/index.ts';
 import { theLab } from '../lab.ts';
 
 interface Row {
@@ -17,6 +17,7 @@ interface Row {
 
 const rows = async (): Promise<readonly Row[]> => {
   const { lab, steps: records } = await theLab();
+  const steps = stepsWith(lab.cni);
   const context = openView(lab);
   const daemons = steps.filter(({ daemon }) => daemon);
   const units = await unitStatuses(daemons.map(({ id }) => id));

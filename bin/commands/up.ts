@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { lastLog, unitStatus } from '../../lib/daemons/systemd.ts';
 import { UserError } from '../../lib/engine/errors.ts';
-import { cnis, type Lab, labOf, pkiProfiles } from '../../lib/engine/lab.ts';
+import { architectures, type Cni, cnis, type Lab, labOf, pkiProfiles } from '../../lib/engine/lab.ts';
 import { openLedger, ownedPaths, readLedger } from '../../lib/engine/ledger.ts';
 import { takeLock } from '../../lib/engine/lock.ts';
 import { oneOf } from '../../lib/engine/nearest.ts';
@@ -9,10 +9,10 @@ import { asJson, asLines, asList, printJson } from '../../lib/engine/output.ts';
 import { openRun } from '../../lib/engine/runner.ts';
 import { readSettings } from '../../lib/engine/settings.ts';
 import { readState, type State } from '../../lib/engine/state.ts';
-import { sources } from '../../lib/engine/step.ts';
+import { type Context, sources } from '../../lib/engine/step.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { survey } from '../../lib/host/survey.ts';
-import { steps } from '../../steps/index.ts';
+import { stepIds, stepsWith } from '../../steps/index.ts';
 import { findings } from '../../steps/preflight.ts';
 import { interruptible } from '../interrupt.ts';
 
@@ -25,8 +25,6 @@ interface Options {
   readonly dryRun?: boolean;
   readonly json?: boolean;
 }
-
-const stepIds = steps.map(({ id }) => id);
 
 /** Refuses what cannot be changed under a cluster's feet: its networks, its domain and its PKI are in every object. */
 const refuseOtherLab = ({ lab: old }: State, lab: Lab): void => {
@@ -51,6 +49,14 @@ Try:
   kubectl create deployment hello --image=zwindler/vhelloworld --replicas=2
   hardway status`;
 
+/** Calico as in the guide; where its images can be had neither from a registry nor from the cache, the bridge. */
+const usualCni = async (source: Context['source'], nodeArch: string): Promise<Cni> => {
+  const arch = architectures[nodeArch];
+  if (!arch) return 'bridge';
+  const { calicoIsWithinReach } = await import('../../lib/binaries/calico.ts');
+  return (await calicoIsWithinReach({ cache: paths.cache, arch, source: source.kind })) ? 'calico' : 'bridge';
+};
+
 const up = async (options: Options): Promise<void> => {
   const begin = performance.now();
   const seconds = (): number => Math.round(performance.now() - begin) / 1000;
@@ -63,7 +69,7 @@ const up = async (options: Options): Promise<void> => {
   const state = found.root ? await readState(paths.state) : undefined;
   const ledgerEntries = found.root ? await readLedger(paths.ledger) : [];
   const choice = {
-    cni: oneOf('network', cnis, options.cni ?? state?.lab.cni ?? 'bridge'),
+    cni: oneOf('network', cnis, options.cni ?? state?.lab.cni ?? (await usualCni(source, found.arch))),
     pki: oneOf('PKI', pkiProfiles, options.pki ?? state?.lab.pki ?? 'components'),
   };
   const problems = findings({ found, settings, ours: state !== undefined || ledgerEntries.length > 0 });
@@ -79,6 +85,7 @@ const up = async (options: Options): Promise<void> => {
 
   const release = dryRun ? () => {} : takeLock(paths.lock);
   const ledger = openLedger(paths.ledger);
+  const steps = stepsWith(lab.cni);
   const todo = steps.slice(0, stepIds.indexOf(last) + 1);
   const show = options.json ? asJson : process.stdout.isTTY && !dryRun ? asList : asLines({ dryRun });
   let failure: unknown;
@@ -119,7 +126,7 @@ export const command = (): Command =>
       'Brings up a single-node Kubernetes on this machine: certificates, kubeconfigs, then each\ncomponent, started in order and checked before the next one. Goes on where it was stopped.',
     )
     .option('--to <step>', `stop after a step: ${stepIds.join(', ')}`)
-    .option('--cni <network>', 'network of Pods: bridge')
+    .option('--cni <network>', `network of Pods: ${cnis.join(', ')}; calico where its images can be had`)
     .option('--source <source>', `where programs and images come from: ${sources.join(', ')}`, 'auto')
     .option('--from <folder>', 'the folder of --source dir')
     .option('--dry-run', 'say what would be done and touch nothing')

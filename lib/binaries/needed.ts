@@ -31,6 +31,7 @@ export const imageReferences = (): readonly string[] => imageNames.map(imageRefe
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`;
 
 /** One line for a person: "building kube-apiserver", "downloading etcd: 12 of 24 MB, 9 MB/s". */
+/** For Context.progress: what is under way, not what is already there. */
 export const progressText = ({ name, state, bytes, total, bytesPerSecond }: Progress): string => {
   const size = bytes === undefined ? '' : `: ${megabytes(bytes)}${total ? ` of ${megabytes(total)}` : ''}`;
   return `${state} ${name}${size}${bytesPerSecond ? `, ${megabytes(bytesPerSecond)}/s` : ''}`;

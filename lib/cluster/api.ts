@@ -28,7 +28,8 @@ export interface Api {
   readonly get: <T>(path: string) => Promise<T>;
   /** Server-side apply of one object; returns what the server made of it. */
   readonly apply: (object: KubeObject) => Promise<KubeObject>;
-  readonly create: (object: KubeObject) => Promise<KubeObject>;
+  /** Merges into the status of the object at this path. */
+  readonly patchStatus: (path: string, patch: object) => Promise<void>;
   /** Deletes the object; a missing one is no error. */
   readonly remove: (object: KubeObject, options?: Readonly<Record<string, unknown>>) => Promise<void>;
 }
@@ -103,7 +104,9 @@ const openApi = async (): Promise<Api> => {
       const path = `${await collection(object)}/${object.metadata.name}?fieldManager=hardway&force=true`;
       return JSON.parse(await ask('PATCH', path, object, 'application/apply-patch+yaml')) as KubeObject;
     },
-    create: async (object) => JSON.parse(await ask('POST', await collection(object), object)) as KubeObject,
+    patchStatus: async (path, patch) => {
+      await ask('PATCH', `${path}/status`, patch, 'application/strategic-merge-patch+json');
+    },
     remove: async (object, options = {}) => {
       const path = `${await collection(object)}/${object.metadata.name}`;
       await ask('DELETE', path, { apiVersion: 'v1', kind: 'DeleteOptions', ...options }).catch((error: unknown) => {

@@ -1,5 +1,6 @@
+import { calicoArchives } from '../binaries/calico.ts';
 import { provisions } from '../binaries/needed.ts';
-import { imageReference } from '../binaries/versions.ts';
+import { imageReference, versions } from '../binaries/versions.ts';
 import { Unhealthy } from '../engine/errors.ts';
 import type { Context } from '../engine/step.ts';
 import { paths } from '../host/paths.ts';
@@ -27,8 +28,7 @@ export const hasImage = async (reference: string): Promise<void> => {
 };
 
 /** From its archive where there is one, else from its registry. Throws Unhealthy with containerd's own words. */
-const bring = async (context: Context, reference: string): Promise<void> => {
-  const archive = (await provisions(context)).images.get(reference);
+const bring = async (context: Context, reference: string, archive: string | undefined): Promise<void> => {
   const done = archive
     ? await tryRun(`${paths.bin}/ctr`, ['-a', socket, '-n', 'k8s.io', 'images', 'import', archive], {
         signal: context.signal,
@@ -36,24 +36,44 @@ const bring = async (context: Context, reference: string): Promise<void> => {
     : await crictl(['pull', reference], context.signal);
   if (done.code === 0) return;
   throw new Unhealthy(`the image ${reference} cannot be had: ${done.stderr.trim().split('\n').at(-1)}`, {
-    next: 'hardway up --source go builds the images where a Go toolchain is',
+    next:
+      context.lab.cni === 'calico'
+        ? 'hardway up --cni bridge needs no image from a registry; or give a mirror in /etc/hardway.yaml'
+        : 'hardway up --source go builds the images where a Go toolchain is',
   });
 };
 
-/**
- * Brings the sandbox image into containerd; without it no Pod starts. Once a run.
- */
-export const haveSandboxImage = (context: Context): Promise<void> =>
-  context.once('sandbox image', async () => {
-    const reference = imageReference('pause');
-    if (!(await present()).has(reference)) await bring(context, reference);
-  });
+/** Brings those of the images that containerd has not, one after the other. */
+const bringAll = async (
+  context: Context,
+  archives: ReadonlyMap<string, string>,
+  references: readonly string[],
+): Promise<void> => {
+  const there = await present();
+  for (const reference of references) {
+    if (!there.has(reference)) await bring(context, reference, archives.get(reference));
+  }
+};
 
-/** Brings the images of CoreDNS and the smoke test into containerd, one after the other; once a run. */
+/** Brings the sandbox image into containerd; without it no Pod starts. Once a run. */
+export const haveSandboxImage = (context: Context): Promise<void> =>
+  context.once('sandbox image', async () =>
+    bringAll(context, (await provisions(context)).images, [imageReference('pause')]),
+  );
+
+/** Brings Calico's images into containerd, from the cache's archives or their registry; once a run. */
+export const haveCalicoImages = (context: Context): Promise<void> =>
+  context.once('images of Calico', async () =>
+    bringAll(
+      context,
+      await calicoArchives({ cache: paths.cache, arch: context.lab.machine.arch }),
+      versions().calico.images,
+    ),
+  );
+
+/** Brings every image of the lab into containerd, those of the network first; once a run. */
 export const haveImages = (context: Context): Promise<void> =>
   context.once('images', async () => {
-    const there = await present();
-    for (const reference of [imageReference('coredns'), imageReference('agnhost')]) {
-      if (!there.has(reference)) await bring(context, reference);
-    }
+    if (context.lab.cni === 'calico') await haveCalicoImages(context);
+    await bringAll(context, (await provisions(context)).images, [imageReference('coredns'), imageReference('agnhost')]);
   });

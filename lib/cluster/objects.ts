@@ -1,3 +1,4 @@
+import { reasonOf, Unhealthy } from '../engine/errors.ts';
 import type { Context } from '../engine/step.ts';
 import { apiOf, type KubeObject } from './api.ts';
 
@@ -10,10 +11,32 @@ export const inCluster = async (context: Context, objects: readonly KubeObject[]
   const api = await apiOf(context);
   for (const object of objects) {
     await api.apply(object).catch((error: unknown) => {
-      if (error instanceof Error) error.message = `${object.kind} ${object.metadata.name}: ${error.message}`;
-      throw error;
+      throw new Error(refusal(object, error));
     });
   }
+};
+
+const refusal = ({ kind, metadata }: KubeObject, error: unknown): string =>
+  `${kind} ${metadata.name}: ${reasonOf(error)}`;
+
+/**
+ * Brings objects into the cluster that do not wait for one another, all at once. Throws Unhealthy that lists what the
+ * API server refused, object by object, in its own words.
+ */
+export const allInCluster = async (context: Context, objects: readonly KubeObject[]): Promise<void> => {
+  if (context.host.dryRun) return;
+  const api = await apiOf(context);
+  const outcomes = await Promise.all(
+    objects.map((object) =>
+      api.apply(object).then(
+        () => [],
+        (error: unknown) => [refusal(object, error)],
+      ),
+    ),
+  );
+  const refused = outcomes.flat();
+  if (refused.length > 0)
+    throw new Unhealthy(`the API server refused:\n  ${refused.join('\n  ')}`, { next: 'hardway logs kube-apiserver' });
 };
 
 interface Deployment {
@@ -60,12 +83,17 @@ export const deploymentIsAvailable = async (context: Context, namespace: string,
   throw new Error(`${available} of ${spec.replicas} Pods of ${name} available${why ? `; ${why}` : ''}`);
 };
 
-/** Throws unless the Node is Ready; says what the kubelet says. */
-export const nodeIsReady = async (context: Context): Promise<void> => {
+/** A condition of this machine's Node, or undefined where it has none of that type. */
+export const nodeCondition = async (context: Context, wanted: string): Promise<Condition | undefined> => {
   const api = await apiOf(context);
   const { status } = await api.get<{ status: { conditions?: readonly Condition[] } }>(
     `/api/v1/nodes/${context.lab.node.name}`,
   );
-  const ready = status.conditions?.find(({ type }) => type === 'Ready');
+  return status.conditions?.find(({ type }) => type === wanted);
+};
+
+/** Throws unless the Node is Ready; says what the kubelet says. */
+export const nodeIsReady = async (context: Context): Promise<void> => {
+  const ready = await nodeCondition(context, 'Ready');
   if (ready?.status !== 'True') throw new Error(ready?.message ?? 'the Node has no conditions yet');
 };

@@ -4,7 +4,7 @@ import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
 
 /** The reference plugins as a chain: a bridge, addresses from a file, masquerading, host ports, and a way through the firewall. */
-const bridge = ({ podCIDR }: Lab) => ({
+const conflist = ({ podCIDR }: Lab) => ({
   cniVersion: '1.0.0',
   name: 'bridge',
   plugins: [
@@ -21,13 +21,17 @@ const bridge = ({ podCIDR }: Lab) => ({
   ],
 });
 
-export const network: Step = {
+export const bridge: Step = {
   id: 'network',
   title: 'network of Pods (bridge)',
 
   async apply({ lab, host }) {
     await host.makeDir('/var/lib/cni', 0o700);
-    await host.writeFile('/etc/cni/net.d/10-bridge.conflist', `${JSON.stringify(bridge(lab), undefined, 2)}\n`, 0o600);
+    await host.writeFile(
+      '/etc/cni/net.d/10-bridge.conflist',
+      `${JSON.stringify(conflist(lab), undefined, 2)}\n`,
+      0o600,
+    );
   },
 
   healthy: [check('the Node is Ready', nodeIsReady)],

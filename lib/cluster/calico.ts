@@ -1,0 +1,112 @@
+import { parseAllDocuments } from 'yaml';
+import type { Lab } from '../engine/lab.ts';
+import type { KubeObject } from './api.ts';
+
+interface Variable {
+  readonly name: string;
+  readonly value?: string;
+}
+interface Probe {
+  readonly exec: { readonly command: readonly string[] };
+  readonly [field: string]: unknown;
+}
+interface Container {
+  readonly name: string;
+  readonly env?: readonly Variable[];
+  readonly readinessProbe?: Probe;
+  readonly livenessProbe?: Probe;
+  readonly [field: string]: unknown;
+}
+interface Workload extends KubeObject {
+  readonly spec: {
+    readonly template: {
+      readonly spec: { readonly initContainers?: readonly Container[]; readonly containers: readonly Container[] };
+    };
+  };
+}
+
+/** What one node on one network needs of Calico: no tunnel, no BGP, an address from the interface of the Node. */
+const settings = ({ podCIDR, node }: Lab): Readonly<Record<string, string>> => ({
+  CALICO_IPV4POOL_CIDR: podCIDR,
+  CALICO_IPV4POOL_IPIP: 'Never',
+  CALICO_IPV4POOL_VXLAN: 'Never',
+  IP_AUTODETECTION_METHOD: `interface=${node.interface}`,
+  CLUSTER_TYPE: 'k8s',
+  FELIX_XDPENABLED: 'false',
+});
+
+/** Replaces variables of these names and appends those that were not there. */
+const withSettings = (env: readonly Variable[], wanted: Readonly<Record<string, string>>): readonly Variable[] => [
+  ...env.map((one) => (one.name in wanted ? { name: one.name, value: wanted[one.name] ?? '' } : one)),
+  ...Object.entries(wanted)
+    .filter(([name]) => !env.some((one) => one.name === name))
+    .map(([name, value]) => ({ name, value })),
+];
+
+const withoutBird = (probe: Probe): Probe => ({
+  ...probe,
+  exec: { command: probe.exec.command.filter((word) => !word.startsWith('-bird')) },
+});
+
+/** Asked every second until it is ready for the first time; after that as seldom as the manifest says. */
+const withStartupProbe = (container: Container): Container =>
+  container.readinessProbe
+    ? { ...container, startupProbe: { ...container.readinessProbe, periodSeconds: 1, failureThreshold: 300 } }
+    : container;
+
+const nodeContainer =
+  (lab: Lab) =>
+  (container: Container): Container => {
+    const { readinessProbe, livenessProbe, env = [] } = container;
+    return withStartupProbe({
+      ...container,
+      env: withSettings(env, settings(lab)),
+      ...(readinessProbe && { readinessProbe: withoutBird(readinessProbe) }),
+      ...(livenessProbe && { livenessProbe: withoutBird(livenessProbe) }),
+    });
+  };
+
+const withContainers = (
+  object: Workload,
+  change: (container: Container) => Container,
+  left: readonly string[] = [],
+): Workload => {
+  const { spec } = object.spec.template;
+  const initContainers = spec.initContainers?.filter(({ name }) => !left.includes(name));
+  return {
+    ...object,
+    spec: {
+      ...object.spec,
+      template: {
+        ...object.spec.template,
+        spec: { ...spec, containers: spec.containers.map(change), ...(initContainers && { initContainers }) },
+      },
+    },
+  };
+};
+
+/** Init containers for clusters that had another network, or that use eBPF: neither is so here. */
+const notHere = ['upgrade-ipam', 'ebpf-bootstrap'];
+
+const changed = (object: KubeObject, lab: Lab, mtu: number): KubeObject => {
+  const { kind, metadata } = object;
+  if (kind === 'ConfigMap' && metadata.name === 'calico-config') {
+    return { ...object, data: { ...(object['data'] as object), calico_backend: 'vxlan', veth_mtu: String(mtu) } };
+  }
+  if (kind === 'DaemonSet') return withContainers(object as Workload, nodeContainer(lab), notHere);
+  if (kind === 'Deployment') return withContainers(object as Workload, withStartupProbe);
+  return object;
+};
+
+/**
+ * Calico's manifest as objects, changed for this lab; `mtu` is that of the Node's interface (bytes), which Pods can use
+ * whole where nothing is tunnelled. CustomResourceDefinitions come first: calico-node looks for them when it starts.
+ */
+export const calicoObjects = (manifest: string, lab: Lab, mtu: number) => {
+  const objects = parseAllDocuments(manifest)
+    .map((document) => document.toJS() as KubeObject | null)
+    .filter((object) => object !== null)
+    .map((object) => changed(object, lab, mtu));
+  const isDefinition = ({ kind }: KubeObject): boolean => kind === 'CustomResourceDefinition';
+  return { definitions: objects.filter(isDefinition), others: objects.filter((object) => !isDefinition(object)) };
+};

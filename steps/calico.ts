@@ -1,0 +1,112 @@
+import { calicoManifest } from '../lib/binaries/calico.ts';
+import { progressText } from '../lib/binaries/needed.ts';
+import { apiOf } from '../lib/cluster/api.ts';
+import { calicoObjects } from '../lib/cluster/calico.ts';
+import { haveCalicoImages } from '../lib/cluster/images.ts';
+import { allInCluster, deploymentIsAvailable, nodeCondition, nodeIsReady } from '../lib/cluster/objects.ts';
+import { check, until } from '../lib/engine/check.ts';
+import { overlap } from '../lib/engine/settings.ts';
+import type { Context, Step } from '../lib/engine/step.ts';
+import { readIfThere } from '../lib/host/files.ts';
+import { paths } from '../lib/host/paths.ts';
+
+const definitionsPath = '/apis/crd.projectcalico.org/v1';
+
+interface Pool {
+  readonly spec: { readonly cidr: string; readonly ipipMode: string; readonly vxlanMode: string };
+}
+
+/**
+ * A Node turns Ready as soon as the CNI's file is written, before calico-node can serve; Pods that start in between
+ * fail and are tried again only after seconds. A Node whose network is unavailable gets no Pods: calico-node itself
+ * takes this condition away when it serves, as it does for the routes of a cloud.
+ */
+const holdPodsBack = async (context: Context): Promise<void> => {
+  const api = await apiOf(context);
+  if (
+    await isReady(context).then(
+      () => true,
+      () => false,
+    )
+  )
+    return;
+  const now = new Date().toISOString();
+  const condition = {
+    type: 'NetworkUnavailable',
+    status: 'True',
+    reason: 'CalicoIsNotServing',
+    message: 'hardway holds Pods back until calico-node serves',
+    lastHeartbeatTime: now,
+    lastTransitionTime: now,
+  };
+  await api.patchStatus(`/api/v1/nodes/${context.lab.node.name}`, { status: { conditions: [condition] } });
+};
+
+const definitionsAreServed = async (context: Context): Promise<void> => {
+  const { resources } = await (await apiOf(context)).get<{ resources: { kind: string }[] }>(definitionsPath);
+  for (const kind of ['IPPool', 'FelixConfiguration', 'ClusterInformation', 'IPAMBlock']) {
+    if (!resources.some((resource) => resource.kind === kind)) throw new Error(`the kind ${kind} is not served yet`);
+  }
+};
+
+const isReady = async (context: Context): Promise<void> => {
+  const { status } = await (await apiOf(context)).get<{
+    status: { numberReady?: number; desiredNumberScheduled?: number };
+  }>('/apis/apps/v1/namespaces/kube-system/daemonsets/calico-node');
+  if (!status.numberReady)
+    throw new Error(`${status.numberReady ?? 0} of ${status.desiredNumberScheduled ?? 0} calico-node are ready`);
+};
+
+export const calico: Step = {
+  id: 'network',
+  title: 'network of Pods (Calico)',
+
+  async apply(context) {
+    const { lab, host, signal, progress, source } = context;
+    const manifest = await calicoManifest(paths.cache, source, {
+      report: (what) => progress(progressText(what)),
+      signal,
+    });
+    const mtu = Number((await readIfThere(`/sys/class/net/${lab.node.interface}/mtu`)) ?? 1500);
+    const { definitions, others } = calicoObjects(manifest, lab, mtu);
+    if (host.dryRun) return;
+    await allInCluster(context, definitions);
+    await until("Calico's kinds are served", () => definitionsAreServed(context), { signal, deadline: 60_000 });
+    progress('importing the images of Calico');
+    await haveCalicoImages(context);
+    await holdPodsBack(context);
+    await allInCluster(context, others);
+  },
+
+  healthy: [
+    check('calico-node is ready', isReady),
+    check('the Node is Ready', nodeIsReady),
+    check('calico-node has said that the network is there', async (context) => {
+      const condition = await nodeCondition(context, 'NetworkUnavailable');
+      if (condition?.status !== 'False')
+        throw new Error(condition?.message ?? 'the Node has no condition NetworkUnavailable');
+    }),
+    check('the pool of addresses is the one asked for, without a tunnel', async (context) => {
+      const { items } = await (await apiOf(context)).get<{ items: Pool[] }>(`${definitionsPath}/ippools`);
+      const pool = items.find(({ spec }) => spec.cidr === context.lab.podCIDR);
+      if (!pool)
+        throw new Error(
+          `the pools are ${items.map(({ spec }) => spec.cidr).join(', ') || 'none'}, not ${context.lab.podCIDR}`,
+        );
+      const { ipipMode, vxlanMode } = pool.spec;
+      if (ipipMode !== 'Never' || vxlanMode !== 'Never')
+        throw new Error(`it tunnels: IPIP ${ipipMode}, VXLAN ${vxlanMode}`);
+    }),
+    check('calico-kube-controllers is Available', (context) =>
+      deploymentIsAvailable(context, 'kube-system', 'calico-kube-controllers'),
+    ),
+    check('a Pod has an address of the pool', async (context) => {
+      const { items } = await (await apiOf(context)).get<{ items: { status: { podIP?: string } }[] }>(
+        '/api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dcalico-kube-controllers',
+      );
+      const address = items.find(({ status }) => status.podIP)?.status.podIP;
+      if (!address || !overlap(`${address}/32`, context.lab.podCIDR))
+        throw new Error(`its address is ${address ?? 'not there yet'}`);
+    }),
+  ],
+};
