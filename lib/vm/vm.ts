@@ -61,7 +61,7 @@ const consoleTail = async (vm: Vm): Promise<string[]> => {
 /** Waits until the systemd inside has started what it should. A failed unit does not matter: that is the VM's affair. */
 const waitUntilUp = async (record: VmRecord): Promise<void> => {
   const vm = vmOf(record);
-  const limit = record.kind === 'container' ? 60_000 : 300_000;
+  const limit = record.kind === 'container' ? 120_000 : 600_000;
   const deadline = Date.now() + limit;
   let reason = 'it has not started';
   while (Date.now() < deadline) {

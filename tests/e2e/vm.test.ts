@@ -1,0 +1,222 @@
+import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { paths } from '../../lib/host/paths.ts';
+import { tryRun } from '../../lib/host/run.ts';
+import { bootVm, createVm, deleteVm, execInVm, findVm, listVms, powerCut, stopVm, type Vm } from '../../lib/vm/vm.ts';
+
+/** Named, so that no archive is asked which there are. */
+const suite = 'bookworm';
+
+const cgroupsOf = (name: string): string[] =>
+  readFileSync('/proc/self/cgroup', 'utf8')
+    .trim()
+    .split('\n')
+    .flatMap((line) => {
+      const [, controllers = '', path = ''] = line.split(':');
+      return ['', 'unified'].map(
+        (top) => `/sys/fs/cgroup/${controllers.replace('name=', '') || top}${path}/hardway-vm-${name}`,
+      );
+    })
+    .filter((folder) => existsSync(folder));
+
+/** Everything of a VM that can be seen on this machine. */
+const traces = (name: string) => ({
+  folder: existsSync(`${paths.vms}/${name}`),
+  mounts: readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .filter((line) => line.includes(`${paths.vms}/${name}`)),
+  processes: readdirSync('/proc').filter((pid) => {
+    if (!/^\d+$/.test(pid)) return false;
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`${paths.vms}/${name}/`);
+    } catch {
+      return false;
+    }
+  }),
+  cgroups: cgroupsOf(name),
+});
+const nothing = { folder: false, mounts: [], processes: [], cgroups: [] };
+
+/** The network namespace of the container, by its inode: other VMs on this machine have theirs. */
+const namespaceOf = (vm: Vm): string =>
+  readlinkSync(`/proc/${readFileSync(`${vm.folder}/nspawn.pid`, 'utf8').trim()}/ns/net`).replace(/\D/g, '');
+
+const gone = async (name: string, namespace?: string) => {
+  expect(traces(name)).toEqual(nothing);
+  const { stdout } = await tryRun('lsns', ['--noheadings', '--type', 'net', '--output', 'NS']);
+  expect(stdout.split(/\s+/)).not.toContain(namespace);
+};
+
+const inside = async (vm: Vm, script: string): Promise<string> => (await execInVm(vm, ['sh', '-c', script])).stdout;
+const bootId = (vm: Vm): Promise<string> => inside(vm, 'stat -c %Y /proc/1; cat /proc/sys/kernel/random/boot_id');
+
+describe('a container VM', () => {
+  const name = 'e2e-container';
+  let vm: Vm;
+  const create = () => createVm({ name, kind: 'container', suite });
+
+  beforeAll(async () => {
+    if (existsSync(`${paths.vms}/${name}`)) await deleteVm(name);
+    vm = await create();
+  });
+  afterAll(async () => {
+    if (existsSync(`${paths.vms}/${name}`)) await deleteVm(name);
+  });
+
+  test('has systemd up, an address, a default route and a name that resolves', async () => {
+    expect(await inside(vm, 'systemctl is-system-running')).toBe('running');
+    expect(await inside(vm, 'ip -4 -o address show eth0')).toContain('10.240.0.10/24');
+    expect(await inside(vm, 'ip route show default')).toContain('dev eth0');
+    expect(await inside(vm, 'getent hosts "$(hostname)"')).toMatch(/^10\.240\.0\.10\s+kubernetes$/);
+  });
+
+  test('has no way out', async () => {
+    expect(await inside(vm, 'ip -o link | wc -l')).toBe('3');
+    expect(await inside(vm, 'ping -c 1 -W 1 10.240.0.1 >/dev/null && echo out || echo shut')).toBe('shut');
+  });
+
+  test('has the project read-only, the cache, and hardway on its PATH', async () => {
+    expect(await inside(vm, 'touch /opt/hardway/x 2>&1')).toContain('Read-only');
+    expect(await inside(vm, 'readlink -f "$(command -v hardway)"')).toBe('/opt/hardway/bin/hardway');
+    expect((await execInVm(vm, ['hardway', '--version'])).code).toBe(0);
+  });
+
+  test('does not see the trees that the VMs are made of', async () => {
+    expect(await inside(vm, 'ls -A /var/cache/hardway/vm')).toBe('');
+  });
+
+  test('passes exit codes, awkward words, standard input and environment', async () => {
+    expect((await execInVm(vm, ['sh', '-c', 'exit 7'])).code).toBe(7);
+    const words = ['two words', "it's", '$HOME', '', '*'];
+    expect((await execInVm(vm, ['printf', '%s|', ...words])).stdout).toBe(`${words.join('|')}|`);
+    expect((await execInVm(vm, ['printf', '%s|', ...words], { tty: true })).stdout).toBe(`${words.join('|')}|`);
+    expect((await execInVm(vm, ['cat'], { input: 'in' })).stdout).toBe('in');
+    expect((await execInVm(vm, ['sh', '-c', 'echo $A'], { env: { A: 'b c' } })).stdout).toBe('b c');
+  });
+
+  test('gives a command a terminal of its own when asked', async () => {
+    expect((await execInVm(vm, ['tty'])).code).toBe(1);
+    expect((await execInVm(vm, ['tty'], { tty: true })).stdout).toMatch(/^\/dev\/pts\/\d+/);
+  });
+
+  test('runs commands in its own cgroups', async () => {
+    expect(await inside(vm, 'cat /proc/self/cgroup')).not.toContain('..');
+  });
+
+  test('comes back by itself after a reboot inside, with its network and its files', async () => {
+    await inside(vm, 'echo kept >/root/kept; iptables -N LEFTOVER');
+    const first = await bootId(vm);
+    await inside(vm, 'systemctl reboot');
+    await expect.poll(() => bootId(vm).catch(() => first), { timeout: 30_000 }).not.toBe(first);
+    await expect.poll(() => inside(vm, 'systemctl is-system-running'), { timeout: 30_000 }).toBe('running');
+    expect(await inside(vm, 'cat /root/kept; ip -4 -o address show eth0')).toMatch(/^kept\n.*10\.240\.0\.10/);
+    expect(await inside(vm, 'iptables -S')).not.toContain('LEFTOVER');
+  });
+
+  test('is stopped and booted with the same disk', async () => {
+    await stopVm(vm);
+    expect(traces(name)).toMatchObject({ folder: true, processes: [], cgroups: [], mounts: [] });
+    expect((await listVms()).find((one) => one.name === name)?.state).toBe('stopped');
+    await expect(execInVm(vm, ['true'])).rejects.toThrow('not running');
+    await bootVm(vm);
+    expect(await inside(vm, 'cat /root/kept')).toBe('kept');
+  });
+
+  test('survives a power cut', async () => {
+    await powerCut(vm);
+    expect(traces(name)).toMatchObject({ processes: [], cgroups: [], mounts: [] });
+    await create();
+    expect(await inside(vm, 'cat /root/kept')).toBe('kept');
+  });
+
+  test('is not made twice, and not over one of another kind', async () => {
+    await create();
+    await expect(createVm({ name, kind: 'qemu' })).rejects.toThrow('already');
+  });
+
+  test('leaves nothing when it is deleted while it runs', async () => {
+    const namespace = namespaceOf(vm);
+    await deleteVm(name);
+    await gone(name, namespace);
+    expect(await findVm(name)).toBeUndefined();
+    await expect(deleteVm(name)).rejects.toThrow(`no VM named '${name}'`);
+  });
+
+  test.each(['keeper', 'nspawn'])('leaves nothing when it is deleted after its %s was killed', async (which) => {
+    vm = await create();
+    const namespace = namespaceOf(vm);
+    const { process: keeper } = JSON.parse(readFileSync(`${vm.folder}/vm.json`, 'utf8'));
+    const nspawn = Number(readFileSync(`${vm.folder}/nspawn.pid`, 'utf8'));
+    process.kill(which === 'keeper' ? keeper.pid : nspawn, 'SIGKILL');
+    await sleep(200);
+    await deleteVm(name);
+    await gone(name, namespace);
+  });
+
+  test('whose creation was cut short is listed as broken, not used, and can be deleted', async () => {
+    await mkdir(`${paths.vms}/${name}/upper`, { recursive: true });
+    expect((await listVms()).find((one) => one.name === name)?.state).toBe('broken');
+    await expect(create()).rejects.toThrow('broken');
+    await deleteVm(name);
+    await gone(name);
+  });
+});
+
+describe('a qemu VM that is like an Ubuntu', () => {
+  const name = 'e2e-qemu';
+  let vm: Vm;
+
+  beforeAll(async () => {
+    if (existsSync(`${paths.vms}/${name}`)) await deleteVm(name);
+    vm = await createVm({ name, kind: 'qemu', suite, flavour: 'ubuntu-like' });
+  });
+  afterAll(async () => {
+    if (existsSync(`${paths.vms}/${name}`)) await deleteVm(name);
+  });
+
+  test('has a kernel and cgroup v2 of its own, a swap file, a firewall, a resolver stub and a person with sudo', async () => {
+    expect(await inside(vm, 'stat -f -c %T /sys/fs/cgroup')).toBe('cgroup2fs');
+    expect(await inside(vm, 'ip -4 -o address show eth0; ip route show default')).toMatch(
+      /10\.240\.0\.10\/24[\s\S]*default/,
+    );
+    expect(await inside(vm, 'readlink -f /etc/resolv.conf')).toBe('/run/systemd/resolve/stub-resolv.conf');
+    expect(await inside(vm, 'ufw status')).toContain('Status: active');
+    expect(await inside(vm, 'cat /sys/module/apparmor/parameters/enabled')).toBe('Y');
+    await expect.poll(() => inside(vm, 'swapon --noheadings --show=NAME'), { timeout: 60_000 }).toBe('/swapfile');
+    expect((await execInVm(vm, ['sudo', '-n', 'id', '-u'], { user: 'learner' })).stdout).toBe('0');
+    expect(await inside(vm, 'lsmod')).not.toMatch(/br_netfilter|^overlay/m);
+  });
+
+  test('has the project, the cache and hardway', async () => {
+    expect(await inside(vm, 'touch /opt/hardway/x 2>&1')).toContain('Read-only');
+    expect((await execInVm(vm, ['hardway', '--version'])).code).toBe(0);
+  });
+
+  test('passes exit codes and awkward words, with and without a terminal', async () => {
+    expect((await execInVm(vm, ['sh', '-c', 'exit 7'])).code).toBe(7);
+    const words = ['two words', "it's", '$HOME', '', '*'];
+    expect((await execInVm(vm, ['printf', '%s|', ...words])).stdout).toBe(`${words.join('|')}|`);
+    expect((await execInVm(vm, ['tty'], { tty: true })).stdout).toMatch(/^\/dev\/pts\/\d+/);
+  });
+
+  test('comes back by itself after a reboot inside', async () => {
+    const first = await bootId(vm);
+    await inside(vm, 'echo kept >/root/kept; sync; systemctl reboot');
+    await expect.poll(async () => (await bootId(vm)) || first, { timeout: 300_000, interval: 2000 }).not.toBe(first);
+    expect(await inside(vm, 'cat /root/kept')).toBe('kept');
+  });
+
+  test('survives a power cut', async () => {
+    await powerCut(vm);
+    expect(traces(name)).toMatchObject({ processes: [] });
+    await bootVm(vm);
+    expect(await inside(vm, 'cat /root/kept')).toBe('kept');
+  });
+
+  test('leaves nothing when it is deleted', async () => {
+    await deleteVm(name);
+    expect(traces(name)).toEqual(nothing);
+  });
+});

@@ -1,0 +1,111 @@
+import { execFileSync } from 'node:child_process';
+import { describe, expect, test } from 'vitest';
+import { optionIn, wanted } from '../../lib/vm/fill.ts';
+import { checkName, unknownVm } from '../../lib/vm/name.ts';
+import { packagesFor } from '../../lib/vm/packages.ts';
+import { childrenOf, identify, isAlive, signalProcess } from '../../lib/vm/process.ts';
+import { chooseSuite, mirrorIn } from '../../lib/vm/suites.ts';
+import { insideWords, quoteWords } from '../../lib/vm/words.ts';
+
+describe('the name of a VM', () => {
+  test.each(['lab', 'a', 'my-lab-2', 'a'.repeat(30)])('may be %s', (name) => {
+    expect(checkName(name)).toBe(name);
+  });
+
+  test.each(['', 'Lab', '2lab', '-lab', 'la b', '../etc', 'a/b', 'é', 'a'.repeat(31), 'lab\n'])(
+    'may not be %j',
+    (name) => {
+      expect(() => checkName(name)).toThrow(/lower-case letter first/);
+    },
+  );
+
+  test('that is unknown is answered with the nearest one', () => {
+    expect(unknownVm('lap', ['real', 'lab']).message).toContain("Did you mean 'lab'?");
+  });
+
+  test('that is unknown where there is no VM is answered with how to make it', () => {
+    expect(unknownVm('lab', []).next).toBe('hardway vm up lab');
+  });
+});
+
+describe('words for a shell', () => {
+  const awkward = ['plain', 'two words', "it's", '$HOME', '`id`', '"', '\\', '', '*', 'a\nb', '--x=y', '~'];
+
+  test('come out of a shell as they went in', () => {
+    const out = execFileSync('sh', ['-c', `printf '%s\\0' ${quoteWords(awkward)}`], { encoding: 'utf8' });
+    expect(out.split('\0').slice(0, -1)).toEqual(awkward);
+  });
+
+  test('are run with the environment of a login inside, not with that of the caller', () => {
+    const words = insideWords(['id'], { env: { A: 'b c' } });
+    expect(words.slice(0, 4)).toEqual(['env', '-i', '-C', '/root']);
+    expect(words).toContain('A=b c');
+    expect(words.at(-1)).toBe('id');
+  });
+
+  test('are run as another user in their home', () => {
+    const words = insideWords(['id'], { user: 'learner' });
+    expect(words.slice(0, 4)).toEqual(['runuser', '-u', 'learner', '--']);
+    expect(words).toContain('HOME=/home/learner');
+  });
+});
+
+describe('a process', () => {
+  test('is recognised by its pid and start', () => {
+    const self = identify(process.pid);
+    expect(self && isAlive(self)).toBe(true);
+  });
+
+  test('is not mistaken for a later one with the same pid, and does not get its signals', () => {
+    const earlier = { pid: process.pid, start: 1 };
+    expect(isAlive(earlier)).toBe(false);
+    signalProcess(earlier, 'SIGKILL');
+  });
+
+  test('is among the children of its parent', () => {
+    expect(childrenOf(process.ppid)).toContain(process.pid);
+  });
+});
+
+describe('the archive of a distribution', () => {
+  const deb822 =
+    'Types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm\n\nURIs: http://mirror.example/debian-security\n';
+
+  test('is found in a deb822 source', () => {
+    expect(mirrorIn(deb822, 'debian')).toBe('http://mirror.example/debian');
+  });
+
+  test('is found in a one-line source with options', () => {
+    expect(mirrorIn('deb [arch=amd64] https://mirror.example/ubuntu/ noble main', 'ubuntu')).toBe(
+      'https://mirror.example/ubuntu/',
+    );
+  });
+
+  test('is not taken from a comment or another distribution', () => {
+    expect(mirrorIn(`# deb http://mirror.example/ubuntu noble main\n${deb822}`, 'ubuntu')).toBeUndefined();
+  });
+
+  test('is refused for a suite that is not known, with the nearest that is', async () => {
+    await expect(chooseSuite('bookwrm')).rejects.toMatchObject({ next: expect.stringContaining('--suite bookworm') });
+  });
+});
+
+test('a VM with a kernel of its own has all packages of a container, a kernel and sshd', () => {
+  const container = packagesFor('debian', 'container', 'plain', 'x64');
+  const qemu = packagesFor('debian', 'qemu', 'plain', 'x64');
+  expect(qemu).toEqual(expect.arrayContaining([...container, 'openssh-server', 'linux-image-cloud-amd64']));
+});
+
+test('the cache is filled with Traefik only for an ingress', () => {
+  expect(wanted({ ingress: false }).images.join()).not.toContain('traefik');
+  expect(wanted({ ingress: true }).images.join()).toContain('traefik');
+  expect(wanted({ ingress: false }).binaries).toEqual(
+    expect.arrayContaining(['kube-apiserver', 'etcd', 'runc', 'bridge']),
+  );
+});
+
+test('an option is read in both spellings', () => {
+  expect(optionIn(['--to', 'etcd', '--source', 'go'], '--source')).toBe('go');
+  expect(optionIn(['--source=go'], '--source')).toBe('go');
+  expect(optionIn(['--to', 'etcd'], '--source')).toBeUndefined();
+});
