@@ -11,12 +11,43 @@ const startOf = (pid: number): string | undefined => {
   }
 };
 
-const holderOf = (path: string): { pid: number; start: string } | undefined => {
+/** The lock as it is on the disk, "pid start"; undefined where there is none. */
+const read = (path: string): string | undefined => {
   try {
-    const [pid, start] = readFileSync(path, 'utf8').trim().split(' ');
-    return pid && start ? { pid: Number(pid), start } : undefined;
-  } catch {
-    return undefined;
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;
+    throw error;
+  }
+};
+
+/** The pid of the living process that wrote this lock; undefined where it is gone or the lock was torn. */
+const holderOf = (lock: string): number | undefined => {
+  const [pid, start] = lock.trim().split(' ');
+  return pid && start && startOf(Number(pid)) === start ? Number(pid) : undefined;
+};
+
+/** Makes the link, which only one of several can; false where somebody else has. */
+const linked = (mine: string, path: string): boolean => {
+  try {
+    linkSync(mine, path);
+    return true;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
+    throw error;
+  }
+};
+
+/**
+ * Removes a lock whose holder is gone. Whoever read it a moment ago may remove the lock of the one who was faster,
+ * so taking over needs a lock of its own, under which the stale one is looked at again.
+ */
+const removeStale = (path: string, stale: string): void => {
+  const release = takeLock(`${path}.takeover`);
+  try {
+    if (read(path) === stale) rmSync(path);
+  } finally {
+    release();
   }
 };
 
@@ -28,22 +59,19 @@ export const takeLock = (path: string): (() => void) => {
   const mine = `${path}.${process.pid}`;
   writeFileSync(mine, `${process.pid} ${startOf(process.pid)}\n`, { mode: 0o644 });
   try {
-    for (;;) {
-      try {
-        linkSync(mine, path); // atomic: exactly one of two can make the link
-        return () => rmSync(path, { force: true });
-      } catch (error) {
-        if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
-      }
-      const holder = holderOf(path);
-      if (holder && startOf(holder.pid) === holder.start) {
+    while (!linked(mine, path)) {
+      const lock = read(path);
+      if (lock === undefined) continue; // given back since
+      const holder = holderOf(lock);
+      if (holder !== undefined) {
         throw new UserError(
-          `another hardway is at work on this machine (pid ${holder.pid})`,
+          `another hardway is at work on this machine (pid ${holder})`,
           'wait until it is done, or watch with: hardway status --watch',
         );
       }
-      rmSync(path, { force: true });
+      removeStale(path, lock);
     }
+    return () => rmSync(path, { force: true });
   } finally {
     rmSync(mine, { force: true });
   }

@@ -1,0 +1,63 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Lab, labOf } from '../lib/engine/lab.ts';
+import type { Settings } from '../lib/engine/settings.ts';
+import type { Survey } from '../lib/host/survey.ts';
+
+/** A machine with nothing against it. */
+export const goodSurvey: Survey = {
+  root: true,
+  platform: 'linux',
+  arch: 'x64',
+  init: 'systemd',
+  cpus: 2,
+  memoryBytes: 4e9,
+  diskBytes: 20e9,
+  hostName: 'Lab-1',
+  hostNameResolves: true,
+  node: { interface: 'eth0', address: '10.240.0.10' },
+  networks: [{ interface: 'eth0', cidr: '10.240.0.10/24' }],
+  listeners: [{ address: '127.0.0.1', port: 22, pid: 7, process: 'sshd', executable: '/usr/sbin/sshd' }],
+  foreign: [],
+  missing: [],
+  apt: true,
+  cgroup: 'v2',
+  mayRaiseOomScore: true,
+  ownConntrack: true,
+  resolvConf: '/etc/resolv.conf',
+  swap: false,
+  ufw: false,
+  iptables: 'nft',
+};
+
+export const defaultSettings: Settings = {
+  podCIDR: '10.200.0.0/16',
+  serviceCIDR: '10.32.0.0/24',
+  domain: 'cluster.local',
+  deadline: 240,
+};
+
+/** A lab on a machine that needs nothing special. */
+export const plainLab: Lab = labOf(goodSurvey, defaultSettings, { cni: 'bridge', pki: 'components' });
+
+/** A lab on a machine where everything that we adapt to has to be adapted to. */
+export const oddLab: Lab = labOf(
+  {
+    ...goodSurvey,
+    cgroup: 'v1',
+    mayRaiseOomScore: false,
+    ownConntrack: false,
+    resolvConf: undefined,
+    swap: true,
+    ufw: true,
+  },
+  { ...defaultSettings, domain: 'odd.example' },
+  { cni: 'bridge', pki: 'guide' },
+);
+
+/** A folder of the test's own, and how to get rid of it. */
+export const scratchFolder = async (): Promise<{ path: string; remove: () => Promise<void> }> => {
+  const path = await mkdtemp(join(tmpdir(), 'hardway-test-'));
+  return { path, remove: () => rm(path, { recursive: true, force: true }) };
+};
