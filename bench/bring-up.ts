@@ -1,0 +1,80 @@
+import type { RunEvent } from '../lib/engine/events.ts';
+import { inside } from '../lib/vm/guest.ts';
+import { createVm, deleteVm, execInVm, listVms, type Vm } from '../lib/vm/vm.ts';
+
+/** One bring-up, from the start of its command to its end; all times in seconds. */
+export interface BringUp {
+  readonly seconds: number;
+  /** What each step took by its own account, in their order. */
+  readonly steps: ReadonlyMap<string, number>;
+}
+
+export interface HardwayBringUp extends BringUp {
+  /** What the program used itself, without the commands that it runs. */
+  readonly cpuSeconds: number;
+  readonly peakMegabytes: number;
+  /** The same command once more, on the healthy lab. */
+  readonly again: { readonly seconds: number; readonly touched: readonly string[] };
+}
+
+/** Runs `use` in a VM that nothing has happened in, and throws the VM away. */
+const inFreshVm = async <T>(name: string, use: (vm: Vm) => Promise<T>): Promise<T> => {
+  // One that an interrupted run left behind
+  if ((await listVms()).some((vm) => vm.name === name)) await deleteVm(name);
+  const vm = await createVm({ name, kind: 'container' });
+  try {
+    return await use(vm);
+  } finally {
+    await deleteVm(name);
+  }
+};
+
+/** Runs a command inside; throws an error with its last words when it fails. */
+const timed = async (vm: Vm, argv: readonly string[], env: Readonly<Record<string, string>> = {}) => {
+  const begin = performance.now();
+  const { code, stdout, stderr } = await execInVm(vm, argv, { env });
+  const seconds = (performance.now() - begin) / 1000;
+  if (code !== 0) {
+    const words = [...stdout.split('\n').slice(-4), ...stderr.split('\n').slice(-12)].join('\n').trim();
+    throw new Error(`${argv.join(' ')} ended with ${code} in the VM ${vm.name}:\n${words}`);
+  }
+  return { seconds, lines: stdout.split('\n').filter((line) => line !== '') };
+};
+
+/** bench/plain.sh in a VM of its own. */
+export const plain = (): Promise<BringUp> =>
+  inFreshVm('bench-plain', async (vm) => {
+    const { seconds, lines } = await timed(vm, [`${inside.project}/bench/plain.sh`]);
+    const steps = new Map<string, number>();
+    let before = 0;
+    for (const line of lines) {
+      const [step = '', text] = line.split(' ');
+      const now = Number(text); // since its start
+      steps.set(step, now - before);
+      before = now;
+    }
+    return { seconds, steps };
+  });
+
+const up = ['hardway', 'up', '--cni', 'bridge', '--json'];
+const eventsIn = (lines: readonly string[]): readonly RunEvent[] => lines.map((line) => JSON.parse(line) as RunEvent);
+
+/** `hardway up` in a VM of its own, then once more on the lab that it made. */
+export const hardway = (): Promise<HardwayBringUp> =>
+  inFreshVm('bench-hardway', async (vm) => {
+    const usageFile = '/tmp/usage.json';
+    const { seconds, lines } = await timed(vm, up, {
+      NODE_OPTIONS: `--import=${inside.project}/bench/usage.ts`,
+      HARDWAY_BENCH_USAGE: usageFile,
+    });
+    const steps = new Map(
+      eventsIn(lines).flatMap((event) =>
+        event.event === 'step' && event.state === 'healthy' ? [[event.step, event.seconds ?? 0] as const] : [],
+      ),
+    );
+    const usage = await timed(vm, ['cat', usageFile]);
+    const { cpuSeconds, peakMegabytes } = JSON.parse(usage.lines.join('')) as HardwayBringUp;
+    const second = await timed(vm, up);
+    const touched = eventsIn(second.lines).flatMap((event) => (event.event === 'change' ? [event.what] : []));
+    return { seconds, steps, cpuSeconds, peakMegabytes, again: { seconds: second.seconds, touched } };
+  });
