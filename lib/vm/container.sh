@@ -51,7 +51,7 @@ boot() {
   export SYSTEMD_SECCOMP=0 SYSTEMD_NSPAWN_API_VFS_WRITABLE=1
   [ -e /sys/fs/cgroup/cgroup.controllers ] || export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=0
   exec systemd-nspawn --directory="$folder/root" --boot --keep-unit --register=no --capability=all \
-    --network-namespace-path=/proc/self/ns/net --hostname=kubernetes "$@"
+    --network-namespace-path=/proc/self/ns/net --hostname=kubernetes --resolv-conf=off --timezone=off "$@"
 }
 
 enter() {

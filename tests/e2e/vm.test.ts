@@ -73,6 +73,7 @@ describe('a container VM', () => {
   });
 
   test('has no way out', async () => {
+    expect(await inside(vm, 'grep -c ^nameserver /etc/resolv.conf')).toBe('0');
     expect(await inside(vm, 'ip -o link | wc -l')).toBe('3');
     expect(await inside(vm, 'ping -c 1 -W 1 10.240.0.1 >/dev/null && echo out || echo shut')).toBe('shut');
   });
