@@ -36,20 +36,23 @@ export const readSettings = async (path: string): Promise<Settings> => {
   const text = await readIfThere(path);
   if (text === undefined) return defaults;
   const [{ z }, { parse, YAMLParseError }] = await Promise.all([import('zod'), import('yaml')]);
-  const network = (longest: number, example: string) =>
-    z.string().refine((value) => isNetwork(value, longest), {
-      error: ({ input }) =>
-        `${JSON.stringify(input)} is not an IPv4 network of /8 to /${longest} without host bits, such as ${example}`,
-    });
+  const refused = (rule: string) => ({
+    error: ({ input }: { readonly input?: unknown }) => `${JSON.stringify(input)} is not ${rule}`,
+  });
+  const network = (longest: number, example: string) => {
+    const no = refused(`an IPv4 network of /8 to /${longest} without host bits, such as ${example}`);
+    return z.string(no).refine((value) => isNetwork(value, longest), no);
+  };
+  const noDomain = refused(`a DNS domain such as ${defaults.domain}`);
+  const noInterface = refused('the name of an interface such as eth0');
+  const noDeadline = refused('a whole number of seconds from 1 to 3600');
   const schema = z
     .strictObject({
       podCIDR: network(24, defaults.podCIDR),
       serviceCIDR: network(28, defaults.serviceCIDR),
-      domain: z.string().regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/, {
-        error: ({ input }) => `${JSON.stringify(input)} is not a DNS domain such as ${defaults.domain}`,
-      }),
-      interface: z.string(),
-      deadline: z.int().min(1).max(3600),
+      domain: z.string(noDomain).regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/, noDomain),
+      interface: z.string(noInterface).min(1, noInterface),
+      deadline: z.int(noDeadline).min(1, noDeadline).max(3600, noDeadline),
     })
     .partial();
   let document: unknown;

@@ -1,0 +1,116 @@
+import { writeFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { addressIn, overlap, readSettings } from '../../lib/engine/settings.ts';
+import { defaultSettings, scratchFolder } from '../fixtures.ts';
+
+let scratch: Awaited<ReturnType<typeof scratchFolder>>;
+let path: string;
+beforeAll(async () => {
+  scratch = await scratchFolder();
+  path = `${scratch.path}/hardway.yaml`;
+});
+afterAll(() => scratch.remove());
+
+const reading = async (text: string) => {
+  await writeFile(path, text);
+  return readSettings(path);
+};
+
+test.each([
+  ['no file', undefined],
+  ['an empty file', ''],
+  ['a file of comments', '# podCIDR: 10.1.0.0/16\n'],
+])('%s means the defaults', async (_, text) => {
+  expect(await (text === undefined ? readSettings(`${scratch.path}/none`) : reading(text))).toEqual(defaultSettings);
+});
+
+test('what is given takes the place of the default, and the rest stays', async () => {
+  expect(await reading('podCIDR: 172.20.0.0/16\ninterface: eth1\ndeadline: 60\n')).toEqual({
+    ...defaultSettings,
+    podCIDR: '172.20.0.0/16',
+    interface: 'eth1',
+    deadline: 60,
+  });
+});
+
+describe('a malformed field is refused with the file, the field and its value', () => {
+  test.each([
+    ['podCIDR', 'everything', '"everything"'],
+    ['podCIDR', '10.200.0.0', '"10.200.0.0"'],
+    ['podCIDR', '10.200.0.1/16', '"10.200.0.1/16"'],
+    ['podCIDR', '10.200.0.0/25', '"10.200.0.0/25"'],
+    ['podCIDR', '10.0.0.0/4', '"10.0.0.0/4"'],
+    ['podCIDR', '10.0.0.0/33', '"10.0.0.0/33"'],
+    ['podCIDR', 'fd00::/64', '"fd00::/64"'],
+    ['podCIDR', '16', '16'],
+    ['serviceCIDR', '10.32.0.0/29', '"10.32.0.0/29"'],
+    ['serviceCIDR', '', 'null'],
+    ['domain', 'Cluster.Local', '"Cluster.Local"'],
+    ['domain', '-x.local', '"-x.local"'],
+    ['domain', '"a b"', '"a b"'],
+    ['interface', '7', '7'],
+    ['interface', '""', '""'],
+    ['deadline', 'soon', '"soon"'],
+    ['deadline', '0', '0'],
+    ['deadline', '3601', '3601'],
+    ['deadline', '1.5', '1.5'],
+  ])('%s: %s', async (field, written, value) => {
+    await expect(reading(`${field}: ${written}\n`)).rejects.toMatchObject({
+      name: 'UserError',
+      message: expect.stringMatching(/such as|from 1 to/),
+      next: expect.stringContaining(path),
+    });
+    await expect(reading(`${field}: ${written}\n`)).rejects.toThrow(
+      `${path} is not right:\n  ${field}: ${value} is not `,
+    );
+  });
+});
+
+test('an unknown field is refused by its name, and the known ones are listed', async () => {
+  const refused = reading('podCidr: 10.200.0.0/16\n');
+  await expect(refused).rejects.toThrow('podCidr');
+  await expect(refused).rejects.toMatchObject({
+    next: expect.stringContaining('podCIDR, serviceCIDR, domain, interface, deadline'),
+  });
+});
+
+test('every wrong field is told at once', async () => {
+  await expect(reading('podCIDR: x\ndeadline: 0\ndomain: _\n')).rejects.toThrow(/podCIDR.*domain.*deadline/s);
+});
+
+test.each(['- podCIDR', 'words', '7'])('a file that holds no fields is refused: %s', async (text) => {
+  await expect(reading(text)).rejects.toMatchObject({ name: 'UserError', message: expect.stringContaining(path) });
+});
+
+test.each(['podCIDR: [', 'a: 1\na: 2', 'a: 1\n---\nb: 2', '\tx: 1'])(
+  'what is not YAML is refused: %j',
+  async (text) => {
+    await expect(reading(text)).rejects.toMatchObject({
+      name: 'UserError',
+      message: expect.stringContaining(`${path} is not YAML`),
+    });
+  },
+);
+
+test.each([
+  ['10.32.0.0/24', 1, '10.32.0.1'],
+  ['10.32.0.0/24', 10, '10.32.0.10'],
+  ['10.32.0.240/28', 10, '10.32.0.250'],
+  ['192.168.0.0/16', 300, '192.168.1.44'],
+  ['240.0.0.0/8', 1, '240.0.0.1'],
+])('of %s the address number %d is %s', (cidr, index, address) => {
+  expect(addressIn(cidr, index)).toBe(address);
+});
+
+test.each([
+  ['10.0.0.0/16', '10.0.0.0/24', true],
+  ['10.0.0.0/16', '10.0.255.7/24', true],
+  ['10.0.0.0/16', '10.1.0.0/16', false],
+  ['10.240.0.10/24', '10.240.0.0/16', true],
+  ['10.200.0.0/16', '10.200.0.0/16', true],
+  ['0.0.0.0/0', '192.168.1.1/32', true],
+  ['10.1.2.3/32', '10.1.2.4/32', false],
+])('%s and %s share an address: %s', (one, other, shared) => {
+  expect(overlap(one, other)).toBe(shared);
+  expect(overlap(other, one)).toBe(shared);
+});
