@@ -68,7 +68,7 @@ export const asList: Show = async (steps, start) => {
     if (!current) return;
     if (event.event === 'waiting') current.output = `${event.check}: ${event.reason.split('\n')[0]}`;
     if (event.event === 'progress') current.output = event.text;
-    if (event.event === 'step' && event.state === 'skipped') current.skip(`${current.title}  healthy and unchanged`);
+    if (event.event === 'step' && event.state === 'skipped') current.title = `${current.title}  unchanged`;
     if (event.event === 'step' && event.state === 'healthy')
       current.title = `${current.title}  ${seconds(event.seconds)}`;
   });
@@ -85,8 +85,6 @@ export const asList: Show = async (steps, start) => {
       formatOutput: 'truncate',
       showErrorMessage: false,
       collapseErrors: false,
-      collapseSkips: false,
-      showSkipMessage: false,
     },
   }).run();
 };
