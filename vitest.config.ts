@@ -22,6 +22,7 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['tests/e2e/**/*.test.ts'],
+          globalSetup: ['tests/e2e/setup.ts'],
           fileParallelism: false,
           testTimeout: 20 * minute,
           hookTimeout: 40 * minute,

@@ -1,0 +1,43 @@
+import { copyFile, mkdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { binaryNames, cniPlugins, imageReferences, progressText } from '../../lib/binaries/needed.ts';
+import { provide } from '../../lib/binaries/provide.ts';
+import { imageReference, versions } from '../../lib/binaries/versions.ts';
+import { architectures } from '../../lib/engine/lab.ts';
+import { paths } from '../../lib/host/paths.ts';
+
+/** Calico's manifest lies beside this checkout where its release site is out of reach; the product verifies its checksum. */
+const bringCalicoManifest = async (): Promise<void> => {
+  const name = `calico-${versions().calico.version}.yaml`;
+  const beside = join(import.meta.dirname, '../../../shared/calico', name);
+  const cached = join(paths.cache, 'manifests', name);
+  const isThere = (path: string) =>
+    stat(path).then(
+      () => true,
+      () => false,
+    );
+  if ((await isThere(cached)) || !(await isThere(beside))) return;
+  await mkdir(join(paths.cache, 'manifests'), { recursive: true });
+  await copyFile(beside, cached);
+};
+
+/** Fills the cache before the first VM is made: a VM has no network. Cold, with Go, this is a quarter of an hour. */
+export const setup = async (): Promise<void> => {
+  const arch = architectures[process.arch];
+  if (process.getuid?.() !== 0 || !arch) return; // bin/test says why e2e is skipped
+  let last = '';
+  await provide({
+    source: 'auto',
+    binaries: [...binaryNames, ...cniPlugins],
+    images: [...imageReferences(), imageReference('traefik')],
+    arch,
+    cache: paths.cache,
+    report: (progress) => {
+      const line = progress.state === 'downloading' ? `downloading ${progress.name}` : progressText(progress);
+      if (progress.state === 'cached' || line === last) return;
+      last = line;
+      console.log(`cache: ${line}`);
+    },
+  });
+  await bringCalicoManifest();
+};
