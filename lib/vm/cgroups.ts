@@ -4,6 +4,22 @@ import { reasonOf } from '../engine/errors.ts';
 
 const top = '/sys/fs/cgroup';
 
+/**
+ * A login's cgroup has processes, so version 2 gives its children no controllers, and it ends with the login: where
+ * systemd rules, the VM gets its own at the top, which systemd leaves alone.
+ */
+const parents = (): string[] => {
+  if (!existsSync(`${top}/cgroup.controllers`) || !existsSync('/run/systemd/system')) return own();
+  for (const controller of ['cpuset', 'cpu', 'io', 'memory', 'pids']) {
+    try {
+      writeFileSync(`${top}/cgroup.subtree_control`, `+${controller}`);
+    } catch {
+      // A controller that this kernel does not have: preflight inside names the one that is missed.
+    }
+  }
+  return [top];
+};
+
 /** The folders of the cgroups that this process is in, one a hierarchy (cgroups(7), /proc/PID/cgroup). */
 const own = (): string[] =>
   readFileSync('/proc/self/cgroup', 'utf8')
@@ -18,11 +34,11 @@ const own = (): string[] =>
     .filter((folder) => existsSync(`${folder}/cgroup.procs`));
 
 /**
- * Makes a cgroup for the VM below ours in every hierarchy, so that all that it starts, whatever it does, is found
+ * Makes a cgroup for the VM in every hierarchy, so that all that it starts, whatever it does, is found
  * and can be removed again. Returns their folders.
  */
 export const makeCgroups = (name: string): string[] =>
-  own().map((parent) => {
+  parents().map((parent) => {
     const folder = `${parent}/hardway-vm-${name}`;
     mkdirSync(folder, { recursive: true });
     // A new cpuset of cgroup v1 has no processor and no memory, and takes no process before it has.

@@ -9,7 +9,14 @@ stage=$1
 
 run() {
   folder=$2 net=$4
-  while read -r cgroup; do echo $$ >"$cgroup/cgroup.procs"; done <"$folder/cgroups"
+  while read -r cgroup; do
+    # Version 2 gives controllers only to a cgroup without processes of its own; systemd-nspawn moves out, this does not.
+    if [ -e "$cgroup/cgroup.controllers" ]; then
+      cgroup=$cgroup/keeper
+      mkdir -p "$cgroup"
+    fi
+    echo $$ >"$cgroup/cgroup.procs"
+  done <"$folder/cgroups"
   shift
   while :; do
     # Whoever kills this script kills the VM: nothing may outlive it unseen.
@@ -33,6 +40,7 @@ run() {
 boot() {
   folder=$2 tree=$3 net=$4
   shift 4
+  while read -r cgroup; do echo $$ >"$cgroup/cgroup.procs"; done <"$folder/cgroups"
   mount -t overlay hardway-vm -o "lowerdir=$tree,upperdir=$folder/upper,workdir=$folder/work" "$folder/root"
   ip link set lo up
   if [ "$net" = net ]; then

@@ -1,4 +1,4 @@
-import { closest } from 'fastest-levenshtein';
+import { closest, distance } from 'fastest-levenshtein';
 import { UserError } from '../engine/errors.ts';
 
 /**
@@ -18,5 +18,6 @@ export const unknownVm = (name: string, names: readonly string[]): UserError => 
   const message = `There is no VM named '${name}'`;
   if (names.length === 0) return new UserError(`${message}: there is none at all`, `hardway vm up ${name}`);
   const nearest = closest(name, [...names]);
-  return new UserError(`${message}. Did you mean '${nearest}'? There are: ${names.join(', ')}`, 'hardway vm list');
+  const hint = distance(name, nearest) <= 2 ? ` Did you mean '${nearest}'?` : '';
+  return new UserError(`${message}.${hint} There are: ${names.join(', ')}`, 'hardway vm list');
 };
