@@ -1,4 +1,4 @@
-import { chmod, chown, copyFile, link, mkdir, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, cp, link, mkdir, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { Change, Undo } from './change.ts';
 import { readIfThere, sha256, statIfThere, writeAtomically } from './files.ts';
@@ -50,6 +50,8 @@ const sysctlFile = (key: string): string => `/proc/sys/${key.replaceAll('.', '/'
 
 export const openHost = ({ dryRun, record, tell, owned }: HostOptions): Host => {
   const ours = new Set(owned);
+  /** Folders that a dry run has told of, as they do not come to be. */
+  const planned = new Set<string>();
 
   const change = async ({ what, undo }: Change, perform: () => Promise<void>): Promise<void> => {
     tell(what);
@@ -65,14 +67,15 @@ export const openHost = ({ dryRun, record, tell, owned }: HostOptions): Host => 
     const from = `${paths.before}/${sha256(path).slice(0, 8)}-${basename(path)}`;
     if (!dryRun) {
       await mkdir(paths.before, { recursive: true, mode: 0o700 });
-      await copyFile(path, from);
+      await cp(path, from, { verbatimSymlinks: true }); // a link is kept as the link that it is
     }
     return { kind: 'restore', path, from, ...mark };
   };
 
   const makeDir = async (path: string, mode = 0o755, owner?: Owner): Promise<boolean> => {
-    if (await statIfThere(path)) return false;
-    if (!(await statIfThere(dirname(path)))) await makeDir(dirname(path));
+    if (planned.has(path) || (await statIfThere(path))) return false;
+    await makeDir(dirname(path));
+    if (dryRun) planned.add(path);
     await change({ what: `make folder ${path}`, undo: { kind: 'remove-tree', path } }, async () => {
       await mkdir(path, { mode, recursive: true }); // recording this very change has made the root folder
       if (owner) await chown(path, owner.uid, owner.gid);

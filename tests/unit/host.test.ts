@@ -1,0 +1,250 @@
+import { existsSync } from 'node:fs';
+import { chmod, link, lstat, mkdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Change } from '../../lib/host/change.ts';
+import { sha256 } from '../../lib/host/files.ts';
+import { type HostOptions, openHost, quoted } from '../../lib/host/host.ts';
+import { paths } from '../../lib/host/paths.ts';
+import { scratchFolder } from '../fixtures.ts';
+
+// Every place of ours in a folder of this test's own, so that nothing on this machine is touched.
+vi.mock('../../lib/host/paths.ts', async (original) => {
+  const { mkdtempSync } = await import('node:fs');
+  const { paths: real } = await original<typeof import('../../lib/host/paths.ts')>();
+  return { paths: { ...real, before: `${mkdtempSync('/tmp/hardway-test-')}/before` } };
+});
+
+let scratch: Awaited<ReturnType<typeof scratchFolder>>;
+let changes: Change[];
+let told: string[];
+beforeEach(async () => {
+  scratch = await scratchFolder();
+  changes = [];
+  told = [];
+});
+afterEach(() => scratch.remove());
+afterAll(() => rm(dirname(paths.before), { recursive: true }));
+
+const at = (name: string): string => `${scratch.path}/${name}`;
+const open = (options: Partial<HostOptions> = {}) =>
+  openHost({
+    dryRun: false,
+    owned: new Set(),
+    record: (change) => changes.push(change),
+    tell: (what) => told.push(what),
+    ...options,
+  });
+const undos = () => changes.map(({ undo }) => undo);
+const mode = async (path: string): Promise<string> => ((await stat(path)).mode & 0o777).toString(8);
+
+describe('a change is recorded before it happens', () => {
+  test.each([
+    ['a file', (host: ReturnType<typeof open>) => host.writeFile(at('new'), 'x')],
+    ['a folder', (host: ReturnType<typeof open>) => host.makeDir(at('new'))],
+    ['a link', (host: ReturnType<typeof open>) => host.symlink(at('new'), '/nowhere')],
+    ['a placed file', (host: ReturnType<typeof open>) => host.place(at('new'), '/etc/hostname')],
+    ['a command', (host: ReturnType<typeof open>) => host.sh(['mkdir', at('new')], ['rmdir', at('new')])],
+  ])('%s', async (_, act) => {
+    const there: boolean[] = [];
+    await act(open({ record: () => there.push(existsSync(at('new'))) }));
+    expect(there).toEqual([false]);
+    expect((await lstat(at('new'))).isSocket()).toBe(false);
+  });
+
+  test('and where it cannot be recorded it does not happen', async () => {
+    const record = () => {
+      throw new Error('disk full');
+    };
+    await expect(open({ record }).writeFile(at('new'), 'x')).rejects.toThrow('disk full');
+    expect(existsSync(at('new'))).toBe(false);
+  });
+});
+
+describe('a file', () => {
+  test('is written with its mode, and its undo removes what we wrote', async () => {
+    expect(await open().writeFile(at('key'), 'secret', 0o600)).toBe(true);
+    expect(await readFile(at('key'), 'utf8')).toBe('secret');
+    expect(await mode(at('key'))).toBe('600');
+    expect(undos()).toEqual([{ kind: 'remove', path: at('key'), sha256: sha256('secret') }]);
+  });
+
+  test('brings the folders above it, each with an undo of its own', async () => {
+    await open().writeFile(at('a/b/c'), 'x');
+    expect(undos()).toMatchObject([
+      { kind: 'remove-tree', path: at('a') },
+      { kind: 'remove-tree', path: at('a/b') },
+      { kind: 'remove', path: at('a/b/c') },
+    ]);
+  });
+
+  test('that is as it should be is left alone', async () => {
+    await writeFile(at('file'), 'same');
+    await chmod(at('file'), 0o644);
+    const { ino, ctimeMs } = await stat(at('file'));
+    expect(await open().writeFile(at('file'), 'same', 0o644)).toBe(false);
+    expect(await stat(at('file'))).toMatchObject({ ino, ctimeMs });
+    expect([changes, told]).toEqual([[], []]);
+  });
+
+  test('with another mode gets the right one, and the former one back at undo', async () => {
+    await writeFile(at('file'), 'same');
+    await chmod(at('file'), 0o644);
+    expect(await open().writeFile(at('file'), 'same', 0o600)).toBe(true);
+    expect(await mode(at('file'))).toBe('600');
+    expect(undos()).toEqual([{ kind: 'run', argv: ['chmod', '644', at('file')] }]);
+  });
+
+  test('of somebody else is kept before it is overwritten, and its undo restores it', async () => {
+    await writeFile(at('resolv.conf'), 'theirs');
+    await open().writeFile(at('resolv.conf'), 'ours');
+    const [undo] = undos();
+    expect(undo).toMatchObject({ kind: 'restore', path: at('resolv.conf'), sha256: sha256('ours') });
+    const from = undo?.kind === 'restore' ? undo.from : '';
+    expect(from.startsWith(paths.before)).toBe(true);
+    expect(await readFile(from, 'utf8')).toBe('theirs');
+    expect(await mode(paths.before)).toBe('700');
+  });
+
+  test('of ours is overwritten without being kept, in this run and in a later one', async () => {
+    const host = open();
+    await host.writeFile(at('unit'), 'one');
+    await host.writeFile(at('unit'), 'two');
+    await open({ owned: new Set([at('unit')]) }).writeFile(at('unit'), 'three');
+    expect(undos().map(({ kind }) => kind)).toEqual(['remove', 'remove', 'remove']);
+    expect(await readFile(at('unit'), 'utf8')).toBe('three');
+  });
+
+  test('of ours that somebody removed comes back', async () => {
+    await open({ owned: new Set([at('unit')]) }).writeFile(at('unit'), 'x');
+    expect(undos()).toMatchObject([{ kind: 'remove' }]);
+  });
+
+  test.skipIf(process.getuid?.() !== 0)('and a folder are given to their owner', async () => {
+    const owner = { uid: 4321, gid: 8765 };
+    const host = open();
+    await host.makeDir(at('.kube'), 0o750, owner);
+    await host.writeFile(at('.kube/config'), 'x', 0o600, owner);
+    expect(await stat(at('.kube'))).toMatchObject(owner);
+    expect(await stat(at('.kube/config'))).toMatchObject(owner);
+  });
+});
+
+test('a folder that is there is no change, whatever its mode', async () => {
+  await mkdir(at('there'), { mode: 0o700 });
+  expect(await open().makeDir(at('there'), 0o755)).toBe(false);
+  expect(await mode(at('there'))).toBe('700');
+  expect(changes).toEqual([]);
+});
+
+describe('a link', () => {
+  test('is made once and is no change the second time', async () => {
+    const host = open();
+    expect(await host.symlink(at('kubectl'), '/opt/kubectl')).toBe(true);
+    expect(await host.symlink(at('kubectl'), '/opt/kubectl')).toBe(false);
+    expect(await readlink(at('kubectl'))).toBe('/opt/kubectl');
+    expect(undos()).toEqual([{ kind: 'remove', path: at('kubectl') }]);
+  });
+
+  test.each([
+    ['that leads to a file', () => writeFile(at('snap'), 'a snap')],
+    ['that leads nowhere', async () => {}],
+  ])('of somebody else %s is kept as the link that it is', async (_, prepare) => {
+    await prepare();
+    await symlink(at('snap'), at('kubectl'));
+    await open().symlink(at('kubectl'), '/opt/kubectl');
+    const [undo] = undos();
+    expect(undo).toMatchObject({ kind: 'restore', path: at('kubectl') });
+    expect(await readlink(undo?.kind === 'restore' ? undo.from : '')).toBe(at('snap'));
+    expect(await readlink(at('kubectl'))).toBe('/opt/kubectl');
+  });
+});
+
+describe('placing a file', () => {
+  test('copies no bytes on one file system, and is no change the second time', async () => {
+    await writeFile(at('cached'), 'binary');
+    const host = open();
+    expect(await host.place(at('etcd'), at('cached'))).toBe(true);
+    expect((await lstat(at('etcd'))).ino).toBe((await lstat(at('cached'))).ino);
+    expect(await host.place(at('etcd'), at('cached'))).toBe(false);
+    expect(undos()).toEqual([{ kind: 'remove', path: at('etcd') }]);
+  });
+
+  test('takes the place of an older one', async () => {
+    await writeFile(at('old'), 'old');
+    await link(at('old'), at('etcd'));
+    await writeFile(at('new'), 'new');
+    expect(await open({ owned: new Set([at('etcd')]) }).place(at('etcd'), at('new'))).toBe(true);
+    expect(await readFile(at('etcd'), 'utf8')).toBe('new');
+    expect(await readFile(at('old'), 'utf8')).toBe('old');
+  });
+
+  test('from another file system makes a link, which is no change the second time', async () => {
+    const host = open();
+    await host.place(at('version'), '/proc/version');
+    expect(await readlink(at('version'))).toBe('/proc/version');
+    expect(await host.place(at('version'), '/proc/version')).toBe(false);
+  });
+});
+
+describe('a command', () => {
+  test('is told as one would type it, and recorded with its undo', async () => {
+    await open().sh(['touch', at('a b')], ['rm', at('a b')]);
+    expect(existsSync(at('a b'))).toBe(true);
+    expect(told).toEqual([`touch '${at('a b')}'`]);
+    expect(undos()).toEqual([{ kind: 'run', argv: ['rm', at('a b')] }]);
+  });
+
+  test('that fails throws its words, its exit code and itself', async () => {
+    await expect(open().sh(['sh', '-c', 'echo no such unit >&2; exit 5'])).rejects.toThrow(
+      /sh -c .*exit code 5\nno such unit/s,
+    );
+  });
+
+  test('is run without a shell: nothing in a word is expanded', async () => {
+    await open().sh(['touch', at('$HOME;x *')]);
+    expect(existsSync(at('$HOME;x *'))).toBe(true);
+  });
+});
+
+test('a kernel parameter that has its value is no change', async () => {
+  const now = (await readFile('/proc/sys/kernel/ostype', 'utf8')).trim();
+  expect(await open().sysctl('kernel.ostype', now)).toBe(false);
+  expect(changes).toEqual([]);
+});
+
+test('a dry run tells every change and touches nothing', async () => {
+  await writeFile(at('theirs'), 'theirs');
+  const host = open({ dryRun: true });
+  await host.makeDir(at('lab'));
+  await host.writeFile(at('lab/key'), 'x', 0o600);
+  await host.writeFile(at('theirs'), 'ours');
+  await host.symlink(at('link'), '/nowhere');
+  await host.place(at('etcd'), at('theirs'));
+  await host.sh(['touch', at('touched')], ['rm', at('touched')]);
+  await host.sh(['touch', at('touched')]);
+  await host.sysctl('net.ipv4.ip_forward', 'neither');
+  expect(told).toEqual([
+    `make folder ${at('lab')}`,
+    `write ${at('lab/key')}`,
+    `write ${at('theirs')}`,
+    `link ${at('link')} to /nowhere`,
+    `place ${at('etcd')}`,
+    `touch ${at('touched')}`,
+    `touch ${at('touched')}`,
+    'sysctl -w net.ipv4.ip_forward=neither',
+  ]);
+  expect(changes).toEqual([]);
+  for (const name of ['lab', 'link', 'etcd', 'touched']) expect(existsSync(at(name)), name).toBe(false);
+  expect(await readFile(at('theirs'), 'utf8')).toBe('theirs');
+});
+
+test.each([
+  [['ip', 'link', 'add', 'eth0'], 'ip link add eth0'],
+  [['echo', 'a b', ''], "echo 'a b' ''"],
+  [['echo', "it's"], "echo 'it'\\''s'"],
+  [['--flag=a,b', '/x/y', 'a@b:1'], '--flag=a,b /x/y a@b:1'],
+  [['$x', '*'], "'$x' '*'"],
+])('%j is typed as %s', (argv, typed) => {
+  expect(quoted(argv)).toBe(typed);
+});
