@@ -14,7 +14,7 @@ const daemon = () => ({
   name: 'containerd',
   description: 'containerd: runs containers for the kubelet',
   binary: `${paths.bin}/containerd`,
-  after: ['network', 'local-fs.target'],
+  after: ['network.target', 'local-fs.target'],
   reads: [configFile],
   flags: [flag('config', configFile, 'its settings')],
   service: [

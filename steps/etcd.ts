@@ -19,7 +19,7 @@ const daemon = (lab: Lab) => ({
   name: 'etcd',
   description: 'etcd: the store of everything that Kubernetes knows',
   binary: `${paths.bin}/etcd`,
-  after: ['network'],
+  after: ['network.target'],
   reads: [certFile('etcd-ca'), certFile('etcd-server'), keyFile('etcd-server')],
   flags: [
     flag('name', lab.node.name, 'its name among the members, of which there is one'),

@@ -17,7 +17,7 @@ const daemon = (lab: Lab) => ({
   name: 'kube-apiserver',
   description: 'kube-apiserver: the one door to the cluster',
   binary: `${paths.bin}/kube-apiserver`,
-  after: ['network', 'etcd'],
+  after: ['network.target', 'etcd'],
   reads: [
     certFile('ca'),
     certFile('apiserver'),

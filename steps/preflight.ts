@@ -4,6 +4,8 @@ import { overlap, type Settings } from '../lib/engine/settings.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { readIfThere, statIfThere } from '../lib/host/files.ts';
 import { paths } from '../lib/host/paths.ts';
+import { person } from '../lib/host/person.ts';
+import { storePicture, takePicture } from '../lib/host/picture.ts';
 import { tryRun } from '../lib/host/run.ts';
 import { hostCommands, type Survey } from '../lib/host/survey.ts';
 
@@ -20,7 +22,8 @@ interface Subject {
   readonly ours: boolean;
 }
 
-const gigabytes = (bytes: number): string => `${(bytes / 1e9).toFixed(1)} GB`;
+/** Rounded down: what is too little must not look like enough. */
+const gigabytes = (bytes: number): string => `${(Math.floor(bytes / 1e8) / 10).toFixed(1)} GB`;
 const finding = (problem: string, cure: string): readonly Finding[] => [{ problem, cure }];
 const fine: readonly Finding[] = [];
 
@@ -180,13 +183,21 @@ const loadModules = async ({ host }: Context): Promise<void> => {
   await host.writeFile('/etc/modules-load.d/hardway.conf', `${modules.join('\n')}\n`);
 };
 
+/** Takes the picture of the machine that reset compares with, once, before the first change. */
+const rememberMachine = async ({ host }: Context): Promise<void> => {
+  const known = host.dryRun || (await statIfThere(paths.picture)) || (await statIfThere(paths.state));
+  const picture = known ? undefined : await takePicture([...new Set(['/root', (await person()).home])]);
+  await host.makeDir(paths.root, 0o700);
+  if (picture) await storePicture(paths.picture, picture);
+};
+
 export const preflight: Step = {
   id: 'preflight',
   title: 'this machine as a node',
 
   async apply(context) {
     const { host, lab } = context;
-    await host.makeDir(paths.root, 0o700);
+    await rememberMachine(context);
     await installPackages(context);
     await loadModules(context);
     const lines: string[] = [];

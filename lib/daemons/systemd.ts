@@ -4,7 +4,8 @@ import type { Host } from '../host/host.ts';
 import { paths } from '../host/paths.ts';
 import { run, tryRun } from '../host/run.ts';
 
-const unitName = (name: string): string => `${name}.service`;
+/** A component's unit has its name; a unit of the machine's own, such as network.target, is named in full. */
+const unitName = (name: string): string => (name.includes('.') ? name : `${name}.service`);
 const unitPath = (name: string): string => `${paths.units}/${unitName(name)}`;
 
 /** systemd reads % as a specifier, $ as a variable and blanks as separators in ExecStart= (systemd.service(5)). */

@@ -16,7 +16,7 @@ export interface Daemon {
   readonly flags: readonly Flag[];
   /** Files that it reads at start: a newer one means that it has to start again. */
   readonly reads: readonly string[];
-  /** Units that come first at boot. */
+  /** Components that come first at boot, and units of the machine by their full name. */
   readonly after: readonly string[];
   /** Further lines of the [Service] section, where this daemon differs from the others. */
   readonly service?: readonly string[];

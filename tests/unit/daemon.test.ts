@@ -1,0 +1,65 @@
+import { expect, test } from 'vitest';
+import { unitFile } from '../../lib/daemons/systemd.ts';
+import { commandLine, type Daemon, flag } from '../../lib/engine/daemon.ts';
+
+const daemon: Daemon = {
+  name: 'etcd',
+  description: 'etcd: the store',
+  binary: '/opt/etcd',
+  after: ['network.target', 'kube-apiserver'],
+  reads: [],
+  flags: [flag('name', 'lab-1', 'its name'), flag('client-cert-auth', undefined, 'certificates only')],
+};
+const withValue = (value: string): Daemon => ({ ...daemon, flags: [flag('x', value, 'a value')] });
+const lineOf = (value: string): string =>
+  unitFile(withValue(value))
+    .split('\n')
+    .find((line) => line.includes('--x')) ?? '';
+
+test('the command is the binary and its flags in their order, one word each', () => {
+  expect(commandLine(daemon)).toEqual(['/opt/etcd', '--name=lab-1', '--client-cert-auth']);
+});
+
+test('a flag whose value is empty keeps its =', () => {
+  expect(commandLine(withValue(''))).toEqual(['/opt/etcd', '--x=']);
+});
+
+test('the unit file holds the description, what comes first, the command and what this daemon differs in', () => {
+  expect(unitFile({ ...daemon, service: ['KillMode=process', 'Delegate=yes'] })).toBe(`[Unit]
+Description=etcd: the store
+Documentation=https://kubernetes.io/docs/home/
+After=network.target kube-apiserver.service
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+ExecStart=/opt/etcd \\
+  --name=lab-1 \\
+  --client-cert-auth
+Restart=always
+RestartSec=1
+KillMode=process
+Delegate=yes
+
+[Install]
+WantedBy=multi-user.target
+`);
+});
+
+test('a daemon that waits for nobody has no After=', () => {
+  expect(unitFile({ ...daemon, after: [] })).not.toContain('After=');
+});
+
+test.each([
+  ['plain', '  --x=plain'],
+  ['*,bootstrapsigner', '  --x=*,bootstrapsigner'],
+  ['100%', '  --x=100%%'],
+  ['$HOME', '  --x=$$HOME'],
+  ['two words', '  "--x=two words"'],
+  ['a;b', '  "--x=a;b"'],
+  ["it's", '  "--x=it\'s"'],
+  ['say "hi"', '  "--x=say \\"hi\\""'],
+  ['back\\slash', '  "--x=back\\\\slash"'],
+])('systemd reads the value %s as it is', (value, line) => {
+  expect(lineOf(value)).toBe(line);
+});
