@@ -6,6 +6,8 @@ import { Interrupted } from './interrupt.ts';
 /** Each command with its one line of help; its file is loaded only when it is asked for. */
 const commands: Readonly<Record<string, readonly [string, () => Promise<{ command: () => Command }>]>> = {
   up: ['make this machine a single-node cluster, one component after the other', () => import('./commands/up.ts')],
+  reset: ['take everything back, and show that the machine is as it was', () => import('./commands/reset.ts')],
+  back: ['take the last step back', () => import('./commands/back.ts')],
   status: ['what runs, since when, and whether it is healthy', () => import('./commands/status.ts')],
   steps: ['the steps in their order, and how far this machine is', () => import('./commands/steps.ts')],
   check: ['look at every health check once', () => import('./commands/check.ts')],
@@ -65,6 +67,11 @@ const throwOnExit = (command: Command): void => {
   command.exitOverride();
   for (const one of command.commands) throwOnExit(one);
 };
+
+// A reader that has seen enough, as `| head` has, is no bug: what was asked for stops here.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? 141 : 70);
+});
 
 try {
   const program = await build(process.argv[2]);

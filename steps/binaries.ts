@@ -17,18 +17,13 @@ export const binaries: Step = {
 
   async apply(context) {
     const { host } = context;
-    if (host.dryRun)
-      return host.change(
-        {
-          what: `get ${binaryNames.length + cniPlugins.length} programs and 3 images into ${paths.cache}`,
-          undo: { kind: 'run', argv: ['true'] },
-        },
-        async () => {},
-      );
-    const provided = await provisions(context);
-    await host.makeDir(paths.bin, 0o755);
+    // A dry run must not fetch: it only names the places.
+    const files = host.dryRun
+      ? new Map([...binaryNames, ...cniPlugins].map((name) => [name, paths.cache]))
+      : (await provisions(context)).binaries;
+    await host.makeDir(paths.bin);
     await host.makeDir('/opt/cni/bin');
-    for (const [name, file] of provided.binaries) await host.place(place(name), file);
+    for (const [name, file] of files) await host.place(place(name), file);
     for (const name of tools) await host.symlink(`${paths.links}/${name}`, place(name));
   },
 

@@ -1,5 +1,5 @@
 import { sha256 } from '../host/files.ts';
-import { type Host, type HostOptions, openHost, quoted } from '../host/host.ts';
+import { type HostOptions, openHost, quoted } from '../host/host.ts';
 import { paths } from '../host/paths.ts';
 import { lookOnce, waitFor } from './check.ts';
 import { commandLine } from './daemon.ts';
@@ -64,20 +64,21 @@ export const openRun = (run: Run) => {
   /** Once a step was applied in this run the later ones are too: what they rest on may be new. */
   let applied = false;
 
-  const hostFor = (step: Step): Host =>
-    openHost({
-      dryRun: run.dryRun,
-      owned: run.owned,
-      record: (change) => run.ledger.append(step.id, change),
-      tell: (what) => tell({ event: 'change', step: step.id, what }),
-    });
+  let current = '';
+  // One for the whole run: what an early step made is known to a later one.
+  const host = openHost({
+    dryRun: run.dryRun,
+    owned: run.owned,
+    record: (change) => run.ledger.append(current, change),
+    tell: (what) => tell({ event: 'change', step: current, what }),
+  });
 
   const contextOf = (step: Step): Context => ({
     lab,
     signal,
     source: run.source,
     once,
-    host: hostFor(step),
+    host,
     progress: (text) => tell({ event: 'progress', step: step.id, text }),
   });
 
@@ -125,6 +126,7 @@ export const openRun = (run: Run) => {
 
   return async (step: Step): Promise<void> => {
     signal.throwIfAborted();
+    current = step.id;
     const context = contextOf(step);
     const known = !applied && records[step.id]?.fingerprint === fingerprint(step, lab);
     if (known && (await lookOnce(step.healthy, context)).length === 0) {
