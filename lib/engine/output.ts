@@ -33,7 +33,7 @@ const plainLine = (event: RunEvent, dryRun: boolean): string | undefined => {
         ? undefined
         : `${event.step.padEnd(26)} ${event.state.padEnd(8)} ${event.seconds === undefined ? '' : seconds(event.seconds)}`.trimEnd();
     case 'waiting':
-      return `${event.step.padEnd(26)} waiting: ${event.check}: ${event.reason}`;
+      return `${event.step.padEnd(26)} waiting: ${event.check}: ${event.reason.split('\n')[0]}`;
     case 'progress':
       return `${event.step.padEnd(26)} ${event.text}`;
     case 'change':

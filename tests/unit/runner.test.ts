@@ -1,0 +1,277 @@
+import { rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { check } from '../../lib/engine/check.ts';
+import { flag } from '../../lib/engine/daemon.ts';
+import type { RunEvent } from '../../lib/engine/events.ts';
+import { openLedger, readLedger } from '../../lib/engine/ledger.ts';
+import { fingerprint, openRun, openView, type Run } from '../../lib/engine/runner.ts';
+import { readState, type State } from '../../lib/engine/state.ts';
+import type { Step } from '../../lib/engine/step.ts';
+import { paths } from '../../lib/host/paths.ts';
+import { plainLab, scratchFolder } from '../fixtures.ts';
+
+// The state file in a folder of this test's own, so that nothing on this machine is touched.
+vi.mock('../../lib/host/paths.ts', async (original) => {
+  const { mkdtempSync } = await import('node:fs');
+  const { paths: real } = await original<typeof import('../../lib/host/paths.ts')>();
+  return { paths: { ...real, state: `${mkdtempSync('/tmp/hardway-test-')}/state.json` } };
+});
+
+let scratch: Awaited<ReturnType<typeof scratchFolder>>;
+let events: RunEvent[];
+let did: string[];
+beforeEach(async () => {
+  scratch = await scratchFolder();
+  events = [];
+  did = [];
+});
+afterEach(async () => {
+  await scratch.remove();
+  await rm(paths.state, { force: true });
+});
+afterAll(() => rm(dirname(paths.state), { recursive: true }));
+
+/** A step of this test's own: it writes a file, and is healthy when the file is there. */
+const step = (id: string, more: Partial<Step> = {}): Step => ({
+  id,
+  title: id,
+  apply: async ({ host }) => {
+    did.push(id);
+    await host.writeFile(`${scratch.path}/${id}`, id);
+  },
+  healthy: [check('it is well', async () => {})],
+  ...more,
+});
+const sick = (reason: string) => [
+  check('it is well', async () => {
+    throw new Error(reason);
+  }),
+];
+const daemon = () => ({
+  name: 'etcd',
+  description: 'etcd',
+  binary: '/opt/etcd',
+  flags: [flag('name', 'lab 1', 'its name')],
+  reads: [],
+  after: [],
+});
+
+const running = { words: 'active (running)', restarts: 0, active: true };
+
+const runOf = (more: Partial<Run> = {}) =>
+  openRun({
+    lab: plainLab,
+    source: { kind: 'auto' },
+    signal: new AbortController().signal,
+    dryRun: false,
+    deadline: 30,
+    tell: (event) => events.push(event),
+    ledger: openLedger(`${scratch.path}/ledger.jsonl`),
+    owned: new Set(),
+    supervisor: { status: async () => running, lastLog: async () => ['first line', 'last line'] },
+    state: undefined,
+    ...more,
+  });
+
+const states = () => events.flatMap((one) => (one.event === 'step' ? [`${one.step} ${one.state}`] : []));
+const applied = (...steps: readonly Step[]): State => ({
+  version: 1,
+  lab: plainLab,
+  steps: Object.fromEntries(
+    steps.map((one) => [one.id, { fingerprint: fingerprint(one, plainLab), at: '2026-01-01', seconds: 1 }]),
+  ),
+});
+
+describe('a step that was not applied yet', () => {
+  test('is applied, waited for, recorded and told', async () => {
+    await runOf()(step('one'));
+    expect(did).toEqual(['one']);
+    expect(states()).toEqual(['one started', 'one healthy']);
+    expect(await readState(paths.state)).toEqual({
+      version: 1,
+      lab: plainLab,
+      steps: {
+        one: { fingerprint: fingerprint(step('one'), plainLab), at: expect.any(String), seconds: expect.any(Number) },
+      },
+    });
+  });
+
+  test('writes its changes to the ledger under its name', async () => {
+    await runOf()(step('one'));
+    expect(await readLedger(`${scratch.path}/ledger.jsonl`)).toMatchObject([
+      { step: 'one', undo: { kind: 'remove', path: `${scratch.path}/one` } },
+    ]);
+    expect(events).toContainEqual({ event: 'change', step: 'one', what: `write ${scratch.path}/one` });
+  });
+
+  test('tells what it waits for', async () => {
+    let looks = 0;
+    const healthy = [
+      check('it answers', async () => {
+        looks += 1;
+        if (looks < 3) throw new Error('refused');
+      }),
+    ];
+    await runOf()(step('one', { healthy }));
+    expect(events).toContainEqual({ event: 'waiting', step: 'one', check: 'it answers', reason: 'refused' });
+  });
+
+  test('keeps what was recorded of the others', async () => {
+    await runOf({ state: applied(step('one')) })(step('two'));
+    expect(Object.keys((await readState(paths.state))?.steps ?? {})).toEqual(['one', 'two']);
+  });
+});
+
+describe('a step that was applied before', () => {
+  test('is skipped when it is healthy and unchanged, and nothing is written', async () => {
+    await runOf({ state: applied(step('one')) })(step('one'));
+    expect(did).toEqual([]);
+    expect(states()).toEqual(['one skipped']);
+    expect(await readState(paths.state)).toBeUndefined();
+  });
+
+  test('is applied again when it is not healthy', async () => {
+    let well = false;
+    const healthy = [
+      check('it is well', async () => {
+        if (!well) throw new Error('dead');
+      }),
+    ];
+    const one = step('one', {
+      healthy,
+      apply: async () => {
+        did.push('one');
+        well = true;
+      },
+    });
+    await runOf({ state: applied(one) })(one);
+    expect(did).toEqual(['one']);
+    expect(states()).toEqual(['one started', 'one healthy']);
+  });
+
+  test.each<[string, Partial<Step>, Partial<Run>]>([
+    ['the lab is another', {}, { lab: { ...plainLab, domain: 'other.local' } }],
+    ['its daemon is another', { daemon }, {}],
+  ])('is applied again when %s', async (_, more, run) => {
+    await runOf({ state: applied(step('one')), ...run })(step('one', more));
+    expect(did).toEqual(['one']);
+  });
+
+  test('is applied again when an earlier one was, as what it rests on may be new', async () => {
+    const run = runOf({ state: applied(step('one'), step('three')) });
+    for (const id of ['one', 'two', 'three']) await run(step(id));
+    expect(states()).toEqual(['one skipped', 'two started', 'two healthy', 'three started', 'three healthy']);
+  });
+});
+
+test('the fingerprint of a step follows the flags of its daemon and the lab', () => {
+  const of = (value: string, lab = plainLab) =>
+    fingerprint(step('one', { daemon: () => ({ ...daemon(), flags: [flag('name', value, 'why')] }) }), lab);
+  expect(of('a')).toBe(of('a'));
+  expect(new Set([of('a'), of('b'), of('a', { ...plainLab, serviceCIDR: '10.33.0.0/24' })]).size).toBe(3);
+});
+
+describe('a step that fails', () => {
+  test('while it is applied is told as failed and not recorded', async () => {
+    const apply = async () => {
+      throw new Error('no space left');
+    };
+    await expect(runOf()(step('one', { apply }))).rejects.toThrow('no space left');
+    expect(states()).toEqual(['one started', 'one failed']);
+    expect(await readState(paths.state)).toBeUndefined();
+  });
+
+  test('by its deadline is Unhealthy with the check, the last reason and what to type next', async () => {
+    await expect(runOf({ deadline: 0 })(step('one', { healthy: sick('refused') }))).rejects.toMatchObject({
+      name: 'Unhealthy',
+      message: 'one: "it is well" is not so after 0 s: refused',
+      next: expect.stringContaining('hardway check one'),
+    });
+    expect(states()).toEqual(['one started', 'one failed']);
+  });
+
+  test('with a daemon shows its command as one would type it and its last log lines', async () => {
+    const lastLog = vi.fn(async () => ['panic: no such file']);
+    const run = runOf({ deadline: 0, supervisor: { status: async () => running, lastLog } });
+    await expect(run(step('one', { daemon, healthy: sick('refused') }))).rejects.toMatchObject({
+      name: 'Unhealthy',
+      message: expect.stringMatching(/refused\ncommand: \/opt\/etcd '--name=lab 1'$/),
+      log: ['panic: no such file'],
+      next: 'hardway logs etcd, then hardway up',
+    });
+    expect(lastLog).toHaveBeenCalledWith('etcd', expect.any(Number));
+  });
+
+  test.each([
+    ['is down', { words: 'ended: exit-code, exit code 1', restarts: 0, active: false }],
+    ['was started again since', { words: 'active (running)', restarts: 2, active: true }],
+  ])('is not waited for when its process %s', async (_, later) => {
+    const status = vi.fn(async () => later).mockResolvedValueOnce(running);
+    const run = runOf({ deadline: 3600, supervisor: { status, lastLog: async () => ['last words'] } });
+    await expect(run(step('one', { daemon, healthy: sick('refused') }))).rejects.toMatchObject({
+      name: 'Unhealthy',
+      message: expect.stringContaining(`one does not stay up: ${later.words}`),
+      log: ['last words'],
+    });
+  });
+});
+
+test('restarts from before this run are not taken for a death', async () => {
+  let looks = 0;
+  const healthy = [
+    check('it is well', async () => {
+      looks += 1;
+      if (looks < 10) throw new Error('not yet');
+    }),
+  ];
+  const status = async () => ({ ...running, restarts: 5 });
+  await runOf({ supervisor: { status, lastLog: async () => [] } })(step('one', { daemon, healthy }));
+  expect(states()).toEqual(['one started', 'one healthy']);
+});
+
+test('an aborted run begins no further step', async () => {
+  const signal = AbortSignal.abort(new Error('Ctrl-C'));
+  await expect(runOf({ signal })(step('one'))).rejects.toThrow('Ctrl-C');
+  expect([did, events]).toEqual([[], []]);
+});
+
+test('a dry run tells the changes of every step and makes and records none', async () => {
+  const run = runOf({ dryRun: true });
+  for (const id of ['one', 'two']) await run(step(id, { healthy: sick('it is not there') }));
+  expect(events.filter(({ event }) => event === 'change')).toHaveLength(2);
+  expect(await readState(paths.state)).toBeUndefined();
+  expect(await readLedger(`${scratch.path}/ledger.jsonl`)).toEqual([]);
+  await expect(rm(`${scratch.path}/one`)).rejects.toThrow('ENOENT');
+});
+
+describe('what one step begins and a later one waits for', () => {
+  test('is done once a run', async () => {
+    const run = runOf();
+    const load = vi.fn(async () => 'images');
+    const got: string[] = [];
+    const apply: Step['apply'] = async ({ once }) => {
+      got.push(await once('images', load));
+    };
+    await run(step('one', { apply }));
+    await run(step('two', { apply }));
+    expect(got).toEqual(['images', 'images']);
+    expect(load).toHaveBeenCalledOnce();
+  });
+
+  test('fails where it is waited for and not where it was begun', async () => {
+    const run = runOf();
+    const load = () => Promise.reject(new Error('registry is gone'));
+    const begin: Step['apply'] = async ({ once }) => {
+      void once('images', load);
+    };
+    await run(step('one', { apply: begin }));
+    const wait: Step['apply'] = ({ once }) => once('images', load);
+    await expect(run(step('two', { apply: wait }))).rejects.toThrow('registry is gone');
+  });
+});
+
+test('a view of the lab can change nothing', async () => {
+  await openView(plainLab).host.writeFile(`${scratch.path}/x`, 'x');
+  await expect(rm(`${scratch.path}/x`)).rejects.toThrow('ENOENT');
+});

@@ -1,0 +1,70 @@
+import { isAbsolute } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { binaryNames } from '../../lib/binaries/needed.ts';
+import { cnis } from '../../lib/engine/lab.ts';
+import { paths } from '../../lib/host/paths.ts';
+import { components, stepIds, stepsWith } from '../../steps/index.ts';
+import { oddLab, plainLab } from '../fixtures.ts';
+
+describe.each(cnis)('the steps with %s', (cni) => {
+  const steps = stepsWith(cni);
+
+  test('have the ids that people may name, in the order of the guide', () => {
+    expect(steps.map(({ id }) => id)).toEqual(stepIds);
+    expect(new Set(stepIds).size).toBe(stepIds.length);
+  });
+
+  test('have a title and checks with a phrase each', () => {
+    for (const { id, title, healthy } of steps) {
+      expect(title, id).not.toBe('');
+      expect(healthy.length, id).toBeGreaterThan(0);
+      expect(new Set(healthy.map(({ phrase }) => phrase)).size, id).toBe(healthy.length);
+      for (const { phrase } of healthy) expect(phrase, id).toMatch(/\w/);
+    }
+  });
+
+  test('fit a line of eighty columns', () => {
+    expect(steps.length).toBeLessThan(24);
+    for (const { title } of steps) expect(title.length).toBeLessThanOrEqual(40);
+  });
+});
+
+const daemons = [plainLab, oddLab].flatMap((lab) =>
+  stepsWith(lab.cni).flatMap(({ id, daemon }) => (daemon ? [[id, daemon(lab)] as const] : [])),
+);
+
+describe.each(daemons)('the daemon of %s', (id, daemon) => {
+  test('is the component of its step, started from our binary', () => {
+    expect(daemon.name).toBe(id);
+    expect(components).toContain(id);
+    expect(daemon.description).toMatch(new RegExp(`^${id}: `));
+    expect(daemon.binary).toBe(`${paths.bin}/${id}`);
+    expect(binaryNames).toContain(id);
+  });
+
+  test('has each flag once, with a value that is written and a why of its own', () => {
+    expect(new Set(daemon.flags.map(({ name }) => name)).size).toBe(daemon.flags.length);
+    for (const { name, value, why } of daemon.flags) {
+      expect(name).toMatch(/^[a-z][-a-z]*$/);
+      expect(value ?? 'none', name).not.toMatch(/^$|undefined|\[object/);
+      expect(why, name).toMatch(/\w{2}/);
+    }
+  });
+
+  test('comes after components of earlier steps, and units of the machine by their full name', () => {
+    const earlier = components.slice(0, components.indexOf(id));
+    for (const unit of daemon.after) if (!unit.endsWith('.target')) expect(earlier).toContain(unit);
+  });
+
+  test('starts again for the files that its flags name and we write', () => {
+    for (const file of daemon.reads) expect(isAbsolute(file), file).toBe(true);
+    const config = daemon.flags.find(({ name }) => name === 'config' || name === 'kubeconfig');
+    if (config) expect(daemon.reads).toContain(config.value);
+  });
+
+  test('speaks only to this machine, where it can be told so', () => {
+    for (const { name, value } of daemon.flags) {
+      if (/^(bind-address|listen-.*urls)$/.test(name)) expect(value, name).toMatch(/^(https:\/\/)?127\.0\.0\.1/);
+    }
+  });
+});
