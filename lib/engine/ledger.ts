@@ -1,7 +1,7 @@
 import { closeSync, fdatasyncSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Change } from '../host/change.ts';
-import { readIfThere } from '../host/files.ts';
+import { readIfThere, writeAtomically } from '../host/files.ts';
 
 /** One line of the ledger: a change, when it was about to happen, and for which step. */
 export interface LedgerEntry extends Change {
@@ -22,6 +22,13 @@ export const readLedger = async (path: string): Promise<readonly LedgerEntry[]> 
       return [];
     }
   });
+};
+
+/** Keeps of the ledger only the entries of these steps: the changes of the others were taken back. */
+export const keepEntries = async (path: string, steps: readonly string[]): Promise<void> => {
+  const kept = (await readLedger(path)).filter(({ step }) => steps.includes(step));
+  const text = kept.map((entry) => `${JSON.stringify(entry)}\n`).join('');
+  await writeAtomically(path, text, { mode: 0o600, durable: true });
 };
 
 /** Paths that the ledger's changes made, so that a later run knows its own files from foreign ones. */

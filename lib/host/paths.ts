@@ -13,6 +13,8 @@ export const paths = {
   logs: `${root}/logs`,
   state: `${root}/state.json`,
   ledger: `${root}/ledger.jsonl`,
+  /** What this machine was like before the first change. */
+  picture: `${root}/picture.json`,
   /** Files that stood where we wrote ours, kept for reset. */
   before: `${root}/before`,
   units: '/etc/systemd/system',

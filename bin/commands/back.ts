@@ -1,0 +1,22 @@
+import { Command } from 'commander';
+import { stepIds } from '../../steps/index.ts';
+import { remains, stepsThere, type UndoOptions, undo } from '../undo.ts';
+
+const back = async (options: UndoOptions): Promise<void> => {
+  const found = await remains();
+  const last = found && stepsThere(found).at(-1);
+  if (!found || last === undefined) {
+    process.stdout.write('there is no lab on this machine: nothing to take back\n');
+    return;
+  }
+  await undo(found, { ...options, to: stepIds[stepIds.indexOf(last) - 1] });
+};
+
+export const command = (): Command =>
+  new Command('back')
+    .description('Takes the last step back, as if it had not been applied yet.')
+    .option('--dry-run', 'say what would be taken back and touch nothing')
+    .option('--yes', 'do not ask')
+    .option('--json', 'one JSON object a line')
+    .addHelpText('after', '\nExample:\n  sudo hardway back --yes')
+    .action(back);

@@ -1,0 +1,31 @@
+import { Command } from 'commander';
+import { oneOf } from '../../lib/engine/nearest.ts';
+import { stepIds } from '../../steps/index.ts';
+import { remains, type UndoOptions, undo } from '../undo.ts';
+
+const reset = async (options: UndoOptions): Promise<void> => {
+  const to = options.to === undefined ? undefined : oneOf('step', stepIds, options.to);
+  const found = await remains();
+  if (found) return undo(found, { ...options, to });
+  process.stdout.write(
+    options.json
+      ? `${JSON.stringify({ event: 'done', ok: true, seconds: 0 })}\n`
+      : 'there is no lab on this machine: nothing to take back\n',
+  );
+};
+
+export const command = (): Command =>
+  new Command('reset')
+    .description(
+      'Stops the components, removes what they left, takes back every change that hardway made\nand compares the machine with what it was before.',
+    )
+    .option('--to <step>', `keep everything up to a step: ${stepIds.join(', ')}`)
+    .option('--purge', 'drop the downloads and builds as well')
+    .option('--dry-run', 'say what would be taken back and touch nothing')
+    .option('--yes', 'do not ask')
+    .option('--json', 'one JSON object a line')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  sudo hardway reset\n  sudo hardway reset --to certificates\n  sudo hardway reset --dry-run',
+    )
+    .action(reset);

@@ -1,0 +1,43 @@
+import { readdirSync, readFileSync } from 'node:fs';
+
+const mount = '/sys/fs/cgroup';
+
+const foldersIn = (path: string): string[] => {
+  try {
+    return readdirSync(path, { withFileTypes: true }).flatMap((entry) =>
+      entry.isDirectory() ? [`${path}/${entry.name}`] : [],
+    );
+  } catch {
+    return []; // no such cgroup
+  }
+};
+
+/** A cgroup and those in it, the innermost first: the order in which they can be removed. */
+export const cgroupTree = (path: string): string[] => [...foldersIn(path).flatMap(cgroupTree), path];
+
+/** Where a cgroup of this name is: one place in cgroup v2, one in each hierarchy in v1. */
+export const cgroupsNamed = (name: string): string[] => {
+  const hierarchies = [mount, ...foldersIn(mount)];
+  const places = hierarchies.map((hierarchy) => `${hierarchy}/${name}`);
+  return places.filter((place) => {
+    try {
+      readdirSync(place);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+};
+
+/** The processes in a cgroup and in those below it. */
+export const processesIn = (cgroups: readonly string[]): number[] => [
+  ...new Set(
+    cgroups.flatMap(cgroupTree).flatMap((cgroup) => {
+      try {
+        return readFileSync(`${cgroup}/cgroup.procs`, 'utf8').trim().split('\n').filter(Boolean).map(Number);
+      } catch {
+        return [];
+      }
+    }),
+  ),
+];

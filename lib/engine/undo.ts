@@ -1,0 +1,169 @@
+import { copyFileSync, lstatSync, readlinkSync, symlinkSync } from 'node:fs';
+import { chmod, chown, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
+import type { Undo } from '../host/change.ts';
+import { readIfThere, sha256, statIfThere } from '../host/files.ts';
+import { quoted } from '../host/host.ts';
+import { paths } from '../host/paths.ts';
+import { holdersOf, mountTable } from '../host/picture/system.ts';
+import { run } from '../host/run.ts';
+import { reasonOf } from './errors.ts';
+import type { LedgerEntry } from './ledger.ts';
+
+/** What a reset tells while it goes on. */
+export type UndoEvent =
+  /** Something is taken back; in a dry run it would be. `group` says what kind of thing it is. */
+  | { readonly event: 'undo'; readonly group: string; readonly what: string }
+  /** Something of somebody else's that stays, and why. */
+  | { readonly event: 'kept'; readonly what: string }
+  /** Something that could not be taken back; the rest goes on. */
+  | { readonly event: 'failed'; readonly what: string; readonly reason: string };
+
+/** The one gate through which a reset changes the machine. */
+export interface Gate {
+  readonly dryRun: boolean;
+  /** Tells, and performs unless this is a dry run. A failure is remembered and does not stop the rest. */
+  act(group: string, what: string, perform: () => Promise<unknown>): Promise<void>;
+  keep(what: string): void;
+  readonly failures: readonly string[];
+}
+
+export const openGate = (dryRun: boolean, tell: (event: UndoEvent) => void): Gate => {
+  const failures: string[] = [];
+  return {
+    dryRun,
+    failures,
+    keep: (what) => tell({ event: 'kept', what }),
+    async act(group, what, perform) {
+      tell({ event: 'undo', group, what });
+      if (dryRun) return;
+      try {
+        await perform();
+      } catch (error) {
+        failures.push(what);
+        tell({ event: 'failed', what, reason: reasonOf(error) });
+      }
+    },
+  };
+};
+
+/** Folders where people keep files of their own: one that we made is removed only when it is empty. */
+const isPeoples = (path: string): boolean => /^\/(etc|home|root|usr)\//.test(path);
+
+/** Removes a folder with all that is in it. Throws when something is mounted in it, naming who uses that. */
+export const removeTree = async (path: string): Promise<void> => {
+  const mounted = (await mountTable()).filter(({ point }) => point === path || point.startsWith(`${path}/`));
+  const busy = mounted.at(-1);
+  if (busy) throw new Error(`${busy.point} is mounted in it${await holdersOf(busy.point)}`);
+  await rm(path, { recursive: true, force: true });
+};
+
+/** A crash in the middle of a write leaves its temporary file. */
+const removeTemporaries = async (path: string): Promise<void> => {
+  const start = `${basename(path)}.hardway-`;
+  const names = await readdir(dirname(path)).catch(() => []);
+  for (const name of names) {
+    if (name.startsWith(start) && /^\d+$/.test(name.slice(start.length))) await rm(`${dirname(path)}/${name}`);
+  }
+};
+
+/** Copies a file or a link with its mode and owner. */
+const putBack = async (from: string, to: string): Promise<void> => {
+  const stat = lstatSync(from);
+  await rm(to, { force: true });
+  if (stat.isSymbolicLink()) return symlinkSync(readlinkSync(from), to);
+  copyFileSync(from, to);
+  await chown(to, stat.uid, stat.gid);
+  await chmod(to, stat.mode & 0o7777);
+};
+
+const sameFile = async (one: string, other: string): Promise<boolean> => {
+  const [a, b] = await Promise.all([readIfThere(one), readIfThere(other)]);
+  return a !== undefined && a === b;
+};
+
+/** Entries that no longer need an own undo: only the first entry of a path knows what was there before all of ours. */
+const firstOfEach = (entries: readonly LedgerEntry[]): readonly LedgerEntry[] => {
+  const seen = new Set<string>();
+  return entries.filter(({ undo }) => {
+    const name = 'path' in undo ? undo.path : JSON.stringify(undo.argv);
+    if (seen.has(name)) return false;
+    seen.add(name);
+    return true;
+  });
+};
+
+const inWords = (undo: Undo): string => {
+  switch (undo.kind) {
+    case 'remove':
+      return `remove ${undo.path}`;
+    case 'remove-tree':
+      return `remove folder ${undo.path}`;
+    case 'restore':
+      return `put back ${undo.path}`;
+    case 'run':
+      return quoted(undo.argv);
+  }
+};
+
+/**
+ * Takes changes back, the last one first. Each undo does nothing where it was done already, so that an interrupted
+ * reset is run again without harm. A file that somebody changed since we wrote it is kept beside, and named.
+ */
+export const undoEntries = async (
+  entries: readonly LedgerEntry[],
+  { gate, isOurs }: { gate: Gate; isOurs: (undo: Undo) => boolean },
+): Promise<void> => {
+  const checksums = new Map<string, Set<string>>();
+  for (const { undo } of entries) {
+    if ('sha256' in undo && undo.sha256)
+      checksums.set(undo.path, (checksums.get(undo.path) ?? new Set()).add(undo.sha256));
+  }
+
+  /** Moves a file aside that holds what none of our writes put there. */
+  const keepBeside = async (path: string): Promise<void> => {
+    const ours = checksums.get(path);
+    if (!ours || !(await statIfThere(path))?.isFile() || ours.has(sha256(await readFile(path)))) return;
+    gate.keep(`${path} was changed since hardway wrote it: it is now ${path}.hardway-kept`);
+    if (!gate.dryRun) await rename(path, `${path}.hardway-kept`);
+  };
+
+  const perform = async (undo: Undo): Promise<void> => {
+    switch (undo.kind) {
+      case 'remove':
+        await keepBeside(undo.path);
+        await removeTemporaries(undo.path);
+        return rm(undo.path, { force: true });
+      case 'restore':
+        await keepBeside(undo.path);
+        await removeTemporaries(undo.path);
+        return putBack(undo.from, undo.path);
+      case 'remove-tree': {
+        if (!isPeoples(undo.path)) return removeTree(undo.path);
+        const inside = await readdir(undo.path);
+        if (inside.length === 0) return rmdir(undo.path);
+        return gate.keep(`${undo.path}: ${inside.join(', ')} in it ${inside.length > 1 ? 'are' : 'is'} not ours`);
+      }
+      case 'run':
+        await run(undo.argv[0] ?? 'true', undo.argv.slice(1));
+    }
+  };
+
+  const isDone = async (undo: Undo): Promise<boolean> => {
+    const target = 'path' in undo ? undo.path : undo.argv.at(-1);
+    const isThere = !target?.startsWith('/') || (await statIfThere(target)) !== undefined;
+    if (undo.kind === 'restore') return sameFile(undo.from, undo.path);
+    if (undo.kind === 'remove' && !isThere) await removeTemporaries(undo.path);
+    return !isThere;
+  };
+
+  for (const { undo } of [...firstOfEach(entries)].reverse()) {
+    if (!isOurs(undo) || (await isDone(undo))) continue;
+    const group = undo.kind === 'run' ? 'settings back' : 'files and folders';
+    await gate.act(group, inWords(undo), () => perform(undo));
+  }
+};
+
+/** Whether the lab's own folder holds it: that goes as a whole, and last. */
+export const isInside = (undo: Undo): boolean =>
+  'path' in undo && (undo.path === paths.root || undo.path.startsWith(`${paths.root}/`));

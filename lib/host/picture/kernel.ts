@@ -1,0 +1,77 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { readIfThere, statIfThere } from '../files.ts';
+import { type Section, section } from './words.ts';
+
+/**
+ * Kernel parameters that hardway or one of the daemons touches: kubelet sets vm.* and kernel.* (pkg/kubelet/cm,
+ * protectKernelDefaults), kube-proxy nf_conntrack_* and route_localnet, the CNI plugins ip_forward and the bridge's,
+ * Calico rp_filter. Those that have no dot in `net.` are the whole kernel's, not a network namespace's.
+ */
+const parameters = [
+  'kernel.panic',
+  'kernel.panic_on_oops',
+  'kernel.keys.root_maxbytes',
+  'kernel.keys.root_maxkeys',
+  'vm.overcommit_memory',
+  'vm.panic_on_oom',
+  'net.ipv4.ip_forward',
+  'net.bridge.bridge-nf-call-iptables',
+  'net.bridge.bridge-nf-call-ip6tables',
+  'net.bridge.bridge-nf-call-arptables',
+  'net.netfilter.nf_conntrack_max',
+  'net.netfilter.nf_conntrack_tcp_be_liberal',
+  'net.netfilter.nf_conntrack_tcp_timeout_established',
+  'net.netfilter.nf_conntrack_tcp_timeout_close_wait',
+  'net.netfilter.nf_conntrack_udp_timeout',
+  'net.netfilter.nf_conntrack_udp_timeout_stream',
+];
+
+/** Parameters that each network interface has, below conf/NAME. */
+const ofInterfaces: Readonly<Record<string, readonly string[]>> = {
+  ipv4: ['accept_redirects', 'arp_ignore', 'arp_notify', 'forwarding', 'proxy_arp', 'route_localnet', 'rp_filter'],
+  ipv6: ['accept_ra', 'disable_ipv6', 'forwarding'],
+};
+
+export const parameterFile = (name: string): string => `/proc/sys/${name.replaceAll('.', '/').replaceAll('\\', '.')}`;
+
+const read = (path: string): string | undefined => {
+  try {
+    return readFileSync(path, 'utf8').trim().replaceAll('\t', ' ');
+  } catch {
+    return undefined;
+  }
+};
+
+/** The names of a parameter of every interface; a dot in an interface's name is written \ here. */
+const interfaceParameters = (): string[] =>
+  Object.entries(ofInterfaces).flatMap(([family, names]) => {
+    let interfaces: string[] = [];
+    try {
+      interfaces = readdirSync(`/proc/sys/net/${family}/conf`);
+    } catch {} // no IPv6 here
+    return interfaces.flatMap((one) => names.map((name) => `net.${family}.conf.${one.replaceAll('.', '\\')}.${name}`));
+  });
+
+/** A container shares its kernel with others, who change it as they like. */
+const hasOwnKernel = async (): Promise<boolean> => (await statIfThere('/run/systemd/container')) === undefined;
+
+/** Kernel parameters and modules; in a container only those parameters that are the container's own. */
+export const kernel = async (): Promise<Record<string, Section>> => {
+  const own = await hasOwnKernel();
+  const modules = own ? ((await readIfThere('/proc/modules')) ?? '') : '';
+  const names = [...parameters, ...interfaceParameters()].filter((name) => own || name.startsWith('net.'));
+  return {
+    'kernel module': section(
+      modules
+        .split('\n')
+        .filter((line) => line !== '')
+        .map((line) => [line.split(' ')[0] ?? '', 'loaded']),
+    ),
+    'kernel parameter': section(
+      names.flatMap((name) => {
+        const value = read(parameterFile(name));
+        return value === undefined ? [] : [[name, value]];
+      }),
+    ),
+  };
+};

@@ -1,0 +1,134 @@
+import { readdir } from 'node:fs/promises';
+import { readIfThere } from '../files.ts';
+import { tryRun } from '../run.ts';
+import { type Section, section } from './words.ts';
+
+interface Address {
+  readonly family: string;
+  readonly local: string;
+  readonly prefixlen: number;
+  readonly temporary?: boolean;
+}
+interface Link {
+  readonly ifname: string;
+  readonly flags: readonly string[];
+  readonly mtu: number;
+  readonly address?: string;
+  readonly master?: string;
+  readonly linkinfo?: { readonly info_kind?: string };
+  readonly addr_info: readonly Address[];
+}
+interface Route {
+  readonly type?: string;
+  readonly dst: string;
+  readonly gateway?: string;
+  readonly dev?: string;
+  readonly table?: string;
+  readonly protocol?: string;
+  readonly metric?: number;
+}
+interface Rule {
+  readonly priority: number;
+  readonly src?: string;
+  readonly dst?: string;
+  readonly fwmark?: string;
+  readonly table?: string;
+  readonly action?: string;
+}
+
+const ip = async <T>(...args: readonly string[]): Promise<readonly T[]> => {
+  const { stdout, code } = await tryRun('ip', ['-j', ...args]);
+  return code === 0 && stdout.trim() !== '' ? (JSON.parse(stdout) as T[]) : [];
+};
+
+const said = (...words: readonly (readonly [string, string | number | undefined] | string | undefined)[]): string =>
+  words
+    .flatMap((word) =>
+      typeof word === 'object' ? (word[1] === undefined ? [] : `${word[0]} ${word[1]}`) : (word ?? []),
+    )
+    .join(' ');
+
+/** Links and the addresses on them. Whether a cable is in, and how long a lease still lasts, is left out. */
+const linksAndAddresses = async (): Promise<{ links: Section; addresses: Section }> => {
+  const all = await ip<Link>('-d', 'addr', 'show');
+  return {
+    links: section(
+      all.map(({ ifname, flags, mtu, address, master, linkinfo }) => [
+        ifname,
+        said(linkinfo?.info_kind, ['mtu', mtu], address, ['master', master], flags.includes('UP') ? 'up' : 'down'),
+      ]),
+    ),
+    addresses: section(
+      all.flatMap(({ ifname, addr_info }) =>
+        addr_info
+          .filter(({ temporary }) => !temporary) // IPv6 privacy addresses come and go
+          .map(({ local, prefixlen }): [string, string] => [`${local}/${prefixlen}`, `on ${ifname}`]),
+      ),
+    ),
+  };
+};
+
+const routes = async (): Promise<Section> => {
+  const families = await Promise.all(['-4', '-6'].map((family) => ip<Route>(family, 'route', 'show', 'table', 'all')));
+  return section(
+    families
+      .flat()
+      .filter(({ type, protocol }) => type !== 'multicast' && protocol !== 'redirect')
+      .map(({ type, dst, gateway, dev, table, metric }) => [
+        said(type === 'unicast' ? undefined : type, dst, ['via', gateway], ['dev', dev], ['metric', metric]),
+        `in table ${table ?? 'main'}`,
+      ]),
+  );
+};
+
+const rules = async (): Promise<Section> => {
+  const families = await Promise.all(['-4', '-6'].map((family) => ip<Rule>(family, 'rule', 'show')));
+  return section(
+    families.flatMap((all, index) =>
+      all.map(({ priority, src, dst, fwmark, table, action }): [string, string] => [
+        said(`IPv${index === 0 ? 4 : 6} ${priority}:`, ['from', src], ['to', dst], ['fwmark', fwmark]),
+        table ?? action ?? '',
+      ]),
+    ),
+  );
+};
+
+const netns = async (): Promise<Section> =>
+  section((await readdir('/run/netns').catch(() => [])).map((name) => [name, 'is there']));
+
+/** TCP and UDP ports that are waited on, with the program. UDP ports that the kernel hands out are no services. */
+const listeners = async (): Promise<Section> => {
+  const [{ stdout }, range] = await Promise.all([
+    tryRun('ss', ['-Hltunp']),
+    readIfThere('/proc/sys/net/ipv4/ip_local_port_range'),
+  ]);
+  const firstHandedOut = Number(range?.split(/\s+/)[0] ?? 32768);
+  return section(
+    stdout.split('\n').flatMap((line) => {
+      const [protocol, , , , local] = line.trim().split(/\s+/);
+      if (!protocol || !local) return [];
+      const port = Number(local.slice(local.lastIndexOf(':') + 1));
+      if (protocol === 'udp' && port >= firstHandedOut) return [];
+      return [[`${protocol} ${local}`, /\(\("([^"]*)"/.exec(line)?.[1] ?? 'a program'] as const];
+    }),
+  );
+};
+
+/** Links, addresses, routes, rules, network namespaces and listening ports. */
+export const network = async (): Promise<Record<string, Section>> => {
+  const [both, routesFound, rulesFound, netnsFound, listenersFound] = await Promise.all([
+    linksAndAddresses(),
+    routes(),
+    rules(),
+    netns(),
+    listeners(),
+  ]);
+  return {
+    link: both.links,
+    address: both.addresses,
+    route: routesFound,
+    'routing rule': rulesFound,
+    'network namespace': netnsFound,
+    listener: listenersFound,
+  };
+};
