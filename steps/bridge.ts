@@ -4,7 +4,7 @@ import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
 
 /** The reference plugins as a chain: a bridge, addresses from a file, masquerading, host ports, and a way through the firewall. */
-const conflist = ({ podCIDR }: Lab) => ({
+export const conflist = ({ podCIDR }: Lab) => ({
   cniVersion: '1.0.0',
   name: 'bridge',
   plugins: [

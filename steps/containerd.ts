@@ -29,7 +29,7 @@ const daemon = () => ({
 });
 
 /** containerd's configuration, version 3 (containerd/docs/cri/config.md). */
-const configuration = ({ machine }: Lab): string =>
+export const configuration = ({ machine }: Lab): string =>
   stringify({
     version: 3,
     root: '/var/lib/containerd',

@@ -20,7 +20,7 @@ const daemon = () => ({
   flags: [flag('config', configFile, 'its settings, with the kubeconfig in them')],
 });
 
-const configuration = ({ node, podCIDR, machine }: Lab) => ({
+export const configuration = ({ node, podCIDR, machine }: Lab) => ({
   apiVersion: 'kubeproxy.config.k8s.io/v1alpha1',
   kind: 'KubeProxyConfiguration',
   clientConnection: { kubeconfig: kubeconfigFile('kube-proxy') },

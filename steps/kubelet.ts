@@ -37,7 +37,7 @@ const daemon = (lab: Lab) => ({
   ],
 });
 
-const configuration = ({ node, machine, dnsAddress, domain }: Lab) => ({
+export const configuration = ({ node, machine, dnsAddress, domain }: Lab) => ({
   apiVersion: 'kubelet.config.k8s.io/v1beta1',
   kind: 'KubeletConfiguration',
   // Who may ask it to run something: people whom the API server vouches for, never somebody without a name.
