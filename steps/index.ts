@@ -1,4 +1,4 @@
-import type { Cni } from '../lib/engine/lab.ts';
+import { type Cni, extras, type Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { binaries } from './binaries.ts';
 import { bridge } from './bridge.ts';
@@ -7,6 +7,7 @@ import { certificates } from './certificates.ts';
 import { containerd } from './containerd.ts';
 import { coredns } from './coredns.ts';
 import { etcd } from './etcd.ts';
+import { ingress } from './ingress.ts';
 import { kubeApiserver } from './kube-apiserver.ts';
 import { kubeControllerManager } from './kube-controller-manager.ts';
 import { kubeProxy } from './kube-proxy.ts';
@@ -15,12 +16,12 @@ import { kubeconfigs } from './kubeconfigs.ts';
 import { kubelet } from './kubelet.ts';
 import { preflight } from './preflight.ts';
 import { smoke } from './smoke.ts';
+import { story } from './story.ts';
 
 /** The two ways to give Pods a network; both are the step `network`. */
 const networks: Readonly<Record<Cni, Step>> = { calico, bridge };
 
-/** The guide, in its order. */
-export const stepsWith = (cni: Cni): readonly Step[] => [
+const inOrder = ({ cni, with: wanted }: Pick<Lab, 'cni' | 'with'>): readonly Step[] => [
   preflight,
   binaries,
   certificates,
@@ -34,12 +35,17 @@ export const stepsWith = (cni: Cni): readonly Step[] => [
   kubeProxy,
   networks[cni],
   coredns,
+  ...(wanted.includes('ingress') ? [ingress] : []),
   smoke,
 ];
 
-/** Their names, which do not depend on the network. */
-export const stepIds = stepsWith('calico').map(({ id }) => id);
+/** The guide, in its order, for a lab with this network and these extras; each step with its part of the story. */
+export const stepsWith = (lab: Pick<Lab, 'cni' | 'with'>): readonly Step[] =>
+  inOrder(lab).map((step) => ({ ...step, observations: story[step.id] ?? [] }));
+
+const allSteps = stepsWith({ cni: 'calico', with: extras });
+
+/** The names of all of them, extras too; they do not depend on the network. */
+export const stepIds = allSteps.map(({ id }) => id);
 /** The names of the steps that start a process: each is a component's. */
-export const components = stepsWith('calico')
-  .filter(({ daemon }) => daemon)
-  .map(({ id }) => id);
+export const components = allSteps.filter(({ daemon }) => daemon).map(({ id }) => id);

@@ -11,7 +11,7 @@ const look = async (wanted: string | undefined, { json }: { json?: boolean }): P
   const state = await theLab();
   const context = openView(state.lab);
   let failed = 0;
-  for (const step of stepsWith(state.lab.cni).filter((one) => id === undefined || one.id === id)) {
+  for (const step of stepsWith(state.lab).filter((one) => id === undefined || one.id === id)) {
     const applied = step.id in state.steps;
     if (!applied && id === undefined) continue;
     const failures = await lookOnce(step.healthy, context);

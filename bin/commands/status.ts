@@ -17,7 +17,7 @@ interface Row {
 
 const rows = async (): Promise<readonly Row[]> => {
   const { lab, steps: records } = await theLab();
-  const steps = stepsWith(lab.cni);
+  const steps = stepsWith(lab);
   const context = openView(lab);
   const daemons = steps.filter(({ daemon }) => daemon);
   const units = await unitStatuses(daemons.map(({ id }) => id));

@@ -5,7 +5,7 @@ import { stepsWith } from '../../steps/index.ts';
 
 const list = async ({ json }: { json?: boolean }): Promise<void> => {
   const state = process.getuid?.() === 0 ? await readState(paths.state) : undefined;
-  for (const [index, { id, title }] of stepsWith(state?.lab.cni ?? 'calico').entries()) {
+  for (const [index, { id, title }] of stepsWith(state?.lab ?? { cni: 'calico', with: [] }).entries()) {
     const known = state?.steps[id];
     if (json) process.stdout.write(`${JSON.stringify({ step: id, title, appliedAt: known?.at ?? null })}\n`);
     else

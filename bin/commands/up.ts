@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { lastLog, unitStatus } from '../../lib/daemons/systemd.ts';
 import { UserError } from '../../lib/engine/errors.ts';
-import { architectures, type Cni, cnis, type Lab, labOf, pkiProfiles } from '../../lib/engine/lab.ts';
+import { architectures, type Cni, cnis, extras, type Lab, labOf, pkiProfiles } from '../../lib/engine/lab.ts';
 import { openLedger, ownedPaths, readLedger } from '../../lib/engine/ledger.ts';
 import { takeLock } from '../../lib/engine/lock.ts';
 import { oneOf } from '../../lib/engine/nearest.ts';
@@ -20,6 +20,7 @@ interface Options {
   readonly to?: string;
   readonly cni?: string;
   readonly pki?: string;
+  readonly with?: string;
   readonly source: string;
   readonly from?: string;
   readonly dryRun?: boolean;
@@ -57,6 +58,13 @@ const usualCni = async (source: Context['source'], nodeArch: string): Promise<Cn
   return (await calicoIsWithinReach({ cache: paths.cache, arch, source: source.kind })) ? 'calico' : 'bridge';
 };
 
+/** What the lab has already, and what is asked for now: an extra stays until the lab is reset. */
+const withExtras = (state: State | undefined, asked: string | undefined): Lab['with'] => {
+  const had = state?.lab.with ?? [];
+  const wanted = asked === undefined ? [] : [oneOf('extra', extras, asked)];
+  return [...new Set([...had, ...wanted])];
+};
+
 const up = async (options: Options): Promise<void> => {
   const begin = performance.now();
   const seconds = (): number => Math.round(performance.now() - begin) / 1000;
@@ -71,6 +79,7 @@ const up = async (options: Options): Promise<void> => {
   const choice = {
     cni: oneOf('network', cnis, options.cni ?? state?.lab.cni ?? (await usualCni(source, found.arch))),
     pki: oneOf('PKI', pkiProfiles, options.pki ?? state?.lab.pki ?? 'components'),
+    with: withExtras(state, options.with),
   };
   const problems = findings({ found, settings, ours: state !== undefined || ledgerEntries.length > 0 });
   if (problems.length > 0) {
@@ -82,11 +91,13 @@ const up = async (options: Options): Promise<void> => {
   }
   const lab = labOf(found, settings, choice);
   if (state) refuseOtherLab(state, lab);
+  const steps = stepsWith(lab);
+  const at = steps.findIndex(({ id }) => id === last);
+  if (at < 0) throw new UserError(`this lab has no step ${last}`, `hardway up --with ${last}`);
+  const todo = steps.slice(0, at + 1);
 
   const release = dryRun ? () => {} : takeLock(paths.lock);
   const ledger = openLedger(paths.ledger);
-  const steps = stepsWith(lab.cni);
-  const todo = steps.slice(0, stepIds.indexOf(last) + 1);
   const show = options.json ? asJson : process.stdout.isTTY && !dryRun ? asList : asLines({ dryRun });
   let failure: unknown;
   try {
@@ -127,6 +138,7 @@ export const command = (): Command =>
     )
     .option('--to <step>', `stop after a step: ${stepIds.join(', ')}`)
     .option('--cni <network>', `network of Pods: ${cnis.join(', ')}; calico where its images can be had`)
+    .option('--with <extra>', `what a lab has only when asked: ${extras.join(', ')}`)
     .option('--source <source>', `where programs and images come from: ${sources.join(', ')}`, 'auto')
     .option('--from <folder>', 'the folder of --source dir')
     .option('--dry-run', 'say what would be done and touch nothing')

@@ -1,3 +1,4 @@
+import type { Lab } from '../engine/lab.ts';
 import type { Context } from '../engine/step.ts';
 import { paths } from '../host/paths.ts';
 import type { Progress } from './progress.ts';
@@ -26,7 +27,11 @@ export const binaryNames = [
 export const cniPlugins = ['bridge', 'host-local', 'loopback', 'portmap', 'firewall'] as const;
 
 export const imageNames = ['pause', 'coredns', 'agnhost'] as const;
-export const imageReferences = (): readonly string[] => imageNames.map(imageReference);
+/** The references of a lab's images; Traefik's takes Go five minutes, so only where it was asked for. */
+export const imageReferences = (lab?: Pick<Lab, 'with'>): readonly string[] => [
+  ...imageNames.map(imageReference),
+  ...(lab?.with.includes('ingress') ? [imageReference('traefik')] : []),
+];
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`;
 
@@ -44,7 +49,7 @@ export const provisions = ({ once, source, lab, progress, signal }: Context): Pr
       source: source.kind,
       ...(source.from && { from: source.from }),
       binaries: [...binaryNames, ...cniPlugins],
-      images: imageReferences(),
+      images: imageReferences(lab),
       arch: lab.machine.arch,
       cache: paths.cache,
       report: (what) => {

@@ -1,5 +1,5 @@
 import { calicoArchives } from '../binaries/calico.ts';
-import { provisions } from '../binaries/needed.ts';
+import { imageReferences, provisions } from '../binaries/needed.ts';
 import { imageReference, versions } from '../binaries/versions.ts';
 import { Unhealthy } from '../engine/errors.ts';
 import type { Context } from '../engine/step.ts';
@@ -75,5 +75,5 @@ export const haveCalicoImages = (context: Context): Promise<void> =>
 export const haveImages = (context: Context): Promise<void> =>
   context.once('images', async () => {
     if (context.lab.cni === 'calico') await haveCalicoImages(context);
-    await bringAll(context, (await provisions(context)).images, [imageReference('coredns'), imageReference('agnhost')]);
+    await bringAll(context, (await provisions(context)).images, imageReferences(context.lab));
   });

@@ -5,6 +5,9 @@ export const cnis = ['calico', 'bridge'] as const;
 export type Cni = (typeof cnis)[number];
 export const pkiProfiles = ['components', 'guide'] as const;
 export type PkiProfile = (typeof pkiProfiles)[number];
+/** What a lab has only where it was asked for. */
+export const extras = ['ingress'] as const;
+export type Extra = (typeof extras)[number];
 
 /** The settings of the cluster on this machine, resolved once by `hardway up` and kept in the state file. */
 export interface Lab {
@@ -18,6 +21,7 @@ export interface Lab {
   readonly domain: string;
   readonly cni: Cni;
   readonly pki: PkiProfile;
+  readonly with: readonly Extra[];
   readonly machine: Machine;
 }
 
@@ -39,7 +43,7 @@ export interface Machine {
 export const architectures: Readonly<Record<string, Machine['arch']>> = { x64: 'amd64', arm64: 'arm64' };
 
 /** The lab for this machine; the survey must have passed preflight. */
-export const labOf = (found: Survey, settings: Settings, choice: Pick<Lab, 'cni' | 'pki'>): Lab => {
+export const labOf = (found: Survey, settings: Settings, choice: Pick<Lab, 'cni' | 'pki' | 'with'>): Lab => {
   const { node, resolvConf } = found;
   const arch = architectures[found.arch];
   if (!node || !arch) throw new Error('a lab was asked for on a machine that preflight refuses');

@@ -36,9 +36,14 @@ export interface Run {
 /** The milliseconds between two looks at a check that has not passed. */
 const interval = 50;
 
-/** Everything a step is applied from. A step whose fingerprint is the recorded one, and that is healthy, is skipped. */
-export const fingerprint = (step: Step, lab: Lab): string =>
-  sha256(JSON.stringify([lab, step.daemon?.(lab)])).slice(0, 16);
+/**
+ * Everything a step is applied from. A step whose fingerprint is the recorded one, and that is healthy, is skipped.
+ * What the lab has besides is not in it: that adds steps and changes none.
+ */
+export const fingerprint = (step: Step, lab: Lab): string => {
+  const { with: _, ...rest } = lab;
+  return sha256(JSON.stringify([rest, step.daemon?.(lab)])).slice(0, 16);
+};
 
 /** The memory behind Context.once. A rejected promise stays rejected: whoever waits for it gets the reason. */
 const memory = (): Context['once'] => {

@@ -9,6 +9,7 @@ const variables = {
   image: 'example.org/image:1',
   forward: 'forward . /etc/resolv.conf',
   word: 'secret',
+  args: '[]',
 };
 const names = readdirSync(join(import.meta.dirname, '../../manifests')).map((file) => file.replace('.yaml', ''));
 

@@ -1,13 +1,17 @@
 import { isAbsolute } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { binaryNames } from '../../lib/binaries/needed.ts';
-import { cnis } from '../../lib/engine/lab.ts';
+import { cnis, extras } from '../../lib/engine/lab.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { components, stepIds, stepsWith } from '../../steps/index.ts';
 import { oddLab, plainLab } from '../fixtures.ts';
 
+test('a lab has what it was not asked for nowhere among its steps', () => {
+  expect(stepsWith({ cni: 'bridge', with: [] }).map(({ id }) => id)).toEqual(stepIds.filter((id) => id !== 'ingress'));
+});
+
 describe.each(cnis)('the steps with %s', (cni) => {
-  const steps = stepsWith(cni);
+  const steps = stepsWith({ cni, with: extras });
 
   test('have the ids that people may name, in the order of the guide', () => {
     expect(steps.map(({ id }) => id)).toEqual(stepIds);
@@ -30,7 +34,7 @@ describe.each(cnis)('the steps with %s', (cni) => {
 });
 
 const daemons = [plainLab, oddLab].flatMap((lab) =>
-  stepsWith(lab.cni).flatMap(({ id, daemon }) => (daemon ? [[id, daemon(lab)] as const] : [])),
+  stepsWith(lab).flatMap(({ id, daemon }) => (daemon ? [[id, daemon(lab)] as const] : [])),
 );
 
 describe.each(daemons)('the daemon of %s', (id, daemon) => {
