@@ -13,6 +13,7 @@ const commands: Readonly<Record<string, readonly [string, () => Promise<{ comman
   check: ['look at every health check once', () => import('./commands/check.ts')],
   logs: ['what a component writes', () => import('./commands/logs.ts')],
   kubectl: ['kubectl as the admin of this cluster', () => import('./commands/kubectl.ts')],
+  demo: ["the guide's web application in this cluster", () => import('./commands/demo.ts')],
   shell: ['a shell with KUBECONFIG and PATH set for this cluster', () => import('./commands/shell.ts')],
   vm: [
     'a throw-away VM on this machine to try all of it in',
