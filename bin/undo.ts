@@ -1,25 +1,22 @@
 import { readdir, rm } from 'node:fs/promises';
 import { createInterface } from 'node:readline/promises';
-import {
-  type Aftermath,
-  foreignNamespaces,
-  removeKubernetesNamespace,
-  removeLeftovers,
-  removePods,
-  restoreParameters,
-  unloadModules,
-} from '../lib/cluster/leftovers.ts';
+import type { Aftermath } from '../lib/cluster/leftovers/aftermath.ts';
+import { foreignNamespaces, removeKubernetesNamespace, removePods } from '../lib/cluster/leftovers/containerd.ts';
+import { restoreParameters, unloadModules } from '../lib/cluster/leftovers/kernel.ts';
+import { removeLeftovers } from '../lib/cluster/leftovers.ts';
 import { forgetComponents, stopComponents } from '../lib/daemons/stop.ts';
-import { Unhealthy, UserError } from '../lib/engine/errors.ts';
+import { reasonOf, Unhealthy, UserError } from '../lib/engine/errors.ts';
+import type { Lab } from '../lib/engine/lab.ts';
 import { keepEntries, type LedgerEntry, readLedger } from '../lib/engine/ledger.ts';
 import { takeLock } from '../lib/engine/lock.ts';
+import { openView } from '../lib/engine/runner.ts';
 import { readState, type State, writeState } from '../lib/engine/state.ts';
 import { isInside, openGate, removeTree, type UndoEvent, undoEntries } from '../lib/engine/undo.ts';
 import { readIfThere, statIfThere } from '../lib/host/files.ts';
 import { paths } from '../lib/host/paths.ts';
 import { type Difference, differences, inWords, type Picture, readPicture, takePicture } from '../lib/host/picture.ts';
 import { run } from '../lib/host/run.ts';
-import { components, stepIds } from '../steps/index.ts';
+import { components, stepIds, stepsWith } from '../steps/index.ts';
 
 export interface UndoOptions {
   /** The last step that stays; absent when everything goes. */
@@ -150,6 +147,8 @@ export const undo = async (found: Remains, options: UndoOptions): Promise<void> 
   const gate = openGate(dryRun, show.tell);
   try {
     if (to !== undefined && found.state && !dryRun) await forget(found.state, stays);
+    if (to !== undefined && stays.has('kube-apiserver') && found.state && !dryRun)
+      await withdraw(undone, found.state.lab, gate.keep);
     const others = undone.includes('containerd') ? await foreignNamespaces() : [];
     const shared = others.length > 0;
     const stopped = undone.filter((id) => components.includes(id));
@@ -166,8 +165,8 @@ export const undo = async (found: Remains, options: UndoOptions): Promise<void> 
       await stopComponents(['containerd'], gate);
     }
 
-    const aftermath: Aftermath = { gate, before: found.before, shared, kubeletStays: stays.has('kubelet') };
-    await removeLeftovers(undone, aftermath);
+    const aftermath: Aftermath = { gate, undone, before: found.before, shared };
+    await removeLeftovers(aftermath);
     await undoEntries(entries, {
       gate,
       isOurs: (one) => (to === undefined ? !isInside(one) : true) && !unitCommand(one),
@@ -208,6 +207,18 @@ export const undo = async (found: Remains, options: UndoOptions): Promise<void> 
     );
   } finally {
     release();
+  }
+};
+
+/** Takes the objects of undone steps out of a cluster that lives on. One that does not answer keeps them until `up`. */
+const withdraw = async (undone: readonly string[], lab: Lab, keep: (what: string) => void): Promise<void> => {
+  const context = openView(lab);
+  const all = stepsWith(lab);
+  for (const id of undone) {
+    await all
+      .find((step) => step.id === id)
+      ?.withdraw?.(context)
+      .catch((error: unknown) => keep(`the objects of ${id} in the cluster: ${reasonOf(error)}`));
   }
 };
 

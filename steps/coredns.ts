@@ -2,7 +2,7 @@ import { Resolver } from 'node:dns/promises';
 import { imageReference } from '../lib/binaries/versions.ts';
 import { haveImages } from '../lib/cluster/images.ts';
 import { readManifest } from '../lib/cluster/manifest.ts';
-import { deploymentIsAvailable, inCluster } from '../lib/cluster/objects.ts';
+import { deploymentIsAvailable, inCluster, outOfCluster } from '../lib/cluster/objects.ts';
 import { check } from '../lib/engine/check.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
@@ -23,6 +23,10 @@ export const coredns: Step = {
   async apply(context) {
     await inCluster(context, await objects(context.lab));
     if (!context.host.dryRun) await haveImages(context);
+  },
+
+  async withdraw(context) {
+    await outOfCluster(context, await objects(context.lab));
   },
 
   healthy: [

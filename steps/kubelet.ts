@@ -1,7 +1,7 @@
 import { stringify } from 'yaml';
 import { apiOf } from '../lib/cluster/api.ts';
 import { ask } from '../lib/cluster/http.ts';
-import { inCluster } from '../lib/cluster/objects.ts';
+import { inCluster, outOfCluster } from '../lib/cluster/objects.ts';
 import { ensureRunning } from '../lib/daemons/systemd.ts';
 import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
@@ -93,6 +93,11 @@ export const kubelet: Step = {
     await host.writeFile(configFile, stringify(configuration(lab)), 0o600);
     await ensureRunning(host, daemon(lab));
     await inCluster(context, [kubeletAccess]);
+  },
+
+  async withdraw(context) {
+    const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: context.lab.node.name } };
+    await outOfCluster(context, [kubeletAccess, node]);
   },
 
   healthy: [

@@ -4,7 +4,7 @@ import { type Api, ApiError, apiOf } from '../lib/cluster/api.ts';
 import { ask } from '../lib/cluster/http.ts';
 import { haveImages } from '../lib/cluster/images.ts';
 import { readManifest } from '../lib/cluster/manifest.ts';
-import { deploymentIsAvailable, inCluster, nodeIsReady } from '../lib/cluster/objects.ts';
+import { deploymentIsAvailable, inCluster, nodeIsReady, outOfCluster } from '../lib/cluster/objects.ts';
 import { type Check, check, until, waitFor } from '../lib/engine/check.ts';
 import { Unhealthy } from '../lib/engine/errors.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
@@ -112,6 +112,10 @@ export const smoke: Step = {
     } finally {
       await api.remove(namespaceObject);
     }
+  },
+
+  async withdraw(context) {
+    await outOfCluster(context, [namespaceObject]); // of a smoke test that was killed
   },
 
   healthy: [

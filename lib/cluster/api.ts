@@ -55,7 +55,9 @@ const openApi = async (): Promise<Api> => {
 
   const ask = (method: string, path: string, body?: unknown, type = 'application/json'): Promise<string> =>
     new Promise((resolve, reject) => {
-      const headers = body === undefined ? {} : { 'content-type': type };
+      const text = body === undefined ? undefined : JSON.stringify(body);
+      // Node gives a DELETE no length by itself, and the server would take its body for the next request.
+      const headers = text === undefined ? {} : { 'content-type': type, 'content-length': Buffer.byteLength(text) };
       const asked = request({ agent, method, path, headers, host: '127.0.0.1', port: 6443, timeout: patience });
       asked.on('timeout', () => asked.destroy(new Error(`no answer in ${patience / 1000} s`)));
       asked.on('error', reject);
@@ -64,13 +66,13 @@ const openApi = async (): Promise<Api> => {
         response.on('data', (chunk: Buffer) => chunks.push(chunk));
         response.on('error', reject);
         response.on('end', () => {
-          const text = Buffer.concat(chunks).toString();
+          const answer = Buffer.concat(chunks).toString();
           const status = response.statusCode ?? 0;
-          if (status < 400) resolve(text);
-          else reject(new ApiError(status, messageOf(text) ?? `${status} from ${path}`));
+          if (status < 400) resolve(answer);
+          else reject(new ApiError(status, messageOf(answer) ?? `${status} from ${path}`));
         });
       });
-      asked.end(body === undefined ? undefined : JSON.stringify(body));
+      asked.end(text);
     });
 
   const resources = new Map<string, Promise<readonly Resource[]>>();

@@ -39,6 +39,12 @@ export const allInCluster = async (context: Context, objects: readonly KubeObjec
     throw new Unhealthy(`the API server refused:\n  ${refused.join('\n  ')}`, { next: 'hardway logs kube-apiserver' });
 };
 
+/** Takes objects out of the cluster again, the last one first; those that are not there are no error. */
+export const outOfCluster = async (context: Context, objects: readonly KubeObject[]): Promise<void> => {
+  const api = await apiOf(context);
+  for (const object of [...objects].reverse()) await api.remove(object);
+};
+
 interface Deployment {
   readonly spec: { readonly replicas: number };
   readonly status: { readonly availableReplicas?: number; readonly conditions?: readonly Condition[] };

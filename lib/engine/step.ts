@@ -27,6 +27,8 @@ export interface Step {
   readonly daemon?: (lab: Lab) => Daemon;
   /** Brings the machine to where this step wants it. Runs again without harm, and changes nothing where nothing is to do. */
   readonly apply: (context: Context) => Promise<void>;
+  /** Takes out of a cluster that lives on what `apply` put into it. Absent where that is nothing: the ledger has the rest. */
+  readonly withdraw?: (context: Context) => Promise<void>;
   /** How we know that it works. Never empty. */
   readonly healthy: readonly Check<Context>[];
 }

@@ -1,0 +1,53 @@
+import type { Gate } from '../../engine/undo.ts';
+import { statIfThere } from '../../host/files.ts';
+import { paths } from '../../host/paths.ts';
+import { tryRun } from '../../host/run.ts';
+
+const ctr = (...args: readonly string[]) =>
+  tryRun(`${paths.bin}/ctr`, ['--address', '/run/containerd/containerd.sock', '--timeout', '5s', ...args], {
+    timeout: 30_000,
+  });
+const words = (text: string): string[] => text.split('\n').filter((line) => line.trim() !== '');
+
+/** Namespaces of containerd with a container or an image in them that are not Kubernetes'. */
+export const foreignNamespaces = async (): Promise<readonly string[]> => {
+  if (!(await statIfThere('/run/containerd/containerd.sock'))) return [];
+  const { stdout, code } = await ctr('namespaces', 'list', '--quiet');
+  if (code !== 0) return [];
+  const others = words(stdout).filter((name) => name !== 'k8s.io');
+  const used = await Promise.all(
+    others.map(async (name) => {
+      const lists = await Promise.all(['containers', 'images'].map((kind) => ctr('-n', name, kind, 'list', '--quiet')));
+      return lists.some(({ stdout: list }) => words(list).length > 0) ? [name] : [];
+    }),
+  );
+  return used.flat();
+};
+
+/** Removes all Pods' containers through the CRI, for a containerd that lives on. */
+export const removePods = async (gate: Gate): Promise<void> => {
+  if (!(await statIfThere('/run/containerd/containerd.sock'))) return;
+  const crictl = (...args: readonly string[]) =>
+    tryRun(`${paths.bin}/crictl`, ['-r', 'unix:///run/containerd/containerd.sock', '-t', '20s', ...args]);
+  const pods = words((await crictl('pods', '--quiet')).stdout);
+  if (pods.length === 0) return;
+  await gate.act('Pods removed', `${pods.length} Pods`, async () => {
+    await crictl('rmp', '--all', '--force');
+    const left = words((await crictl('pods', '--quiet')).stdout);
+    if (left.length > 0) throw new Error(`containerd still has ${left.length} of them`);
+  });
+};
+
+/** Takes Kubernetes' part out of containerd's data, where the rest is somebody else's. */
+export const removeKubernetesNamespace = async (gate: Gate): Promise<void> =>
+  gate.act('Kubernetes taken out of containerd', 'namespace k8s.io', async () => {
+    for (const kind of ['containers', 'images', 'leases']) {
+      const names = words((await ctr('-n', 'k8s.io', kind, 'list', '--quiet')).stdout);
+      const sync = kind === 'containers' ? [] : ['--sync'];
+      if (names.length > 0) await ctr('-n', 'k8s.io', kind, 'delete', ...sync, ...names);
+    }
+    const snapshots = words((await ctr('-n', 'k8s.io', 'snapshots', 'list')).stdout).slice(1);
+    for (const line of snapshots.reverse()) await ctr('-n', 'k8s.io', 'snapshots', 'delete', line.split(/\s/)[0] ?? '');
+    const { code, stderr } = await ctr('namespaces', 'remove', 'k8s.io');
+    if (code !== 0) throw new Error(stderr.trim());
+  });

@@ -1,0 +1,67 @@
+import { chmod, readdir, rmdir } from 'node:fs/promises';
+import { removeTree } from '../../engine/undo.ts';
+import { statIfThere } from '../../host/files.ts';
+import { mountTable } from '../../host/picture/system.ts';
+import type { Picture } from '../../host/picture.ts';
+import { run } from '../../host/run.ts';
+import { type Aftermath, wasThere } from './aftermath.ts';
+
+/** Folders and files that the daemons make by themselves, by the step with which they go. */
+const made = {
+  kubelet: ['/var/lib/kubelet', '/var/log/pods', '/var/log/containers'],
+  network: [
+    '/etc/cni/net.d/10-calico.conflist',
+    '/etc/cni/net.d/calico-kubeconfig',
+    '/var/lib/cni',
+    '/var/lib/calico',
+    '/var/log/calico',
+    '/run/calico',
+  ],
+  containerd: ['/var/lib/containerd', '/run/containerd', '/run/nri', '/opt/containerd'],
+} as const;
+
+/** Removes a path; of a mount point, or a folder that was there before, only what is in it. */
+const removePath = async (path: string, { gate, before, shared }: Aftermath): Promise<void> => {
+  const stat = await statIfThere(path);
+  if (!stat) return;
+  if (shared && /\/containerd$/.test(path)) return gate.keep(`${path}: containers or images of others are in it`);
+  const stays = wasThere(before, 'file', path) || (await mountTable()).some(({ point }) => point === path);
+  if (!stays) return gate.act('folders of daemons removed', path, () => removeTree(path));
+  if (!stat.isDirectory()) return;
+  const inside = (await readdir(path)).filter((name) => !wasThere(before, 'file', `${path}/${name}`));
+  if (inside.length > 0)
+    await gate.act('folders of daemons removed', `what is in ${path}`, async () => {
+      for (const name of inside) await removeTree(`${path}/${name}`);
+    });
+  if (!gate.dryRun) await restoreMode(path, before);
+};
+
+/** containerd takes rights off the folder that it is given. */
+const restoreMode = async (path: string, before: Picture | undefined): Promise<void> => {
+  const mode = /^folder ([0-7]+) /.exec(before?.sections['file']?.[path] ?? '')?.[1];
+  if (mode) await chmod(path, Number.parseInt(mode, 8));
+};
+
+/** kubectl remembers API servers in the home of whoever called it. */
+export const removeKubectlCaches = async ({ gate, before }: Aftermath): Promise<void> => {
+  for (const home of before?.homes ?? ['/root']) {
+    const cache = `${home}/.kube/cache`;
+    if (wasThere(before, 'file', cache) || !(await statIfThere(cache))) continue;
+    await gate.act('folders of daemons removed', cache, () => removeTree(cache));
+  }
+};
+
+/** The folder in which named network namespaces are; it is a mount of itself once one was made. */
+export const removeNetnsFolder = async ({ gate, before }: Aftermath): Promise<void> => {
+  if (gate.dryRun || wasThere(before, 'file', '/run/netns')) return;
+  if ((await readdir('/run/netns').catch(() => ['none'])).length > 0) return;
+  if ((await mountTable()).some(({ point }) => point === '/run/netns')) await run('umount', ['/run/netns']);
+  await rmdir('/run/netns');
+};
+
+/** Removes the folders that the daemons of one step made. */
+export const removeMade =
+  (step: keyof typeof made) =>
+  async (aftermath: Aftermath): Promise<void> => {
+    for (const path of made[step]) await removePath(path, aftermath);
+  };

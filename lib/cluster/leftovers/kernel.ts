@@ -1,0 +1,36 @@
+import { writeFile } from 'node:fs/promises';
+import { readIfThere } from '../../host/files.ts';
+import { parameterFile } from '../../host/picture/kernel.ts';
+import { tryRun } from '../../host/run.ts';
+import type { Aftermath } from './aftermath.ts';
+
+/** Sets kernel parameters back that the daemons changed; forwarding first, as it changes others with it. */
+export const restoreParameters = async ({ gate, before }: Aftermath): Promise<void> => {
+  const former = Object.entries(before?.sections['kernel parameter'] ?? {});
+  const first = former.filter(([name]) => /ip_forward$|\.forwarding$/.test(name));
+  for (const [name, value] of [...first, ...former.filter((entry) => !first.includes(entry))]) {
+    const now = (await readIfThere(parameterFile(name)))?.trim().replaceAll('\t', ' ');
+    if (now === undefined || now === value) continue;
+    await gate.act('settings back', `sysctl -w ${name}=${value}`, () => writeFile(parameterFile(name), value));
+  }
+};
+
+/** Kernel modules that containers, their networks and rules bring; others that came since are somebody else's. */
+const ourModules =
+  /^(overlay|veth|bridge|br_netfilter|stp|llc|vxlan|ip6?_udp_tunnel|udp_tunnel|ipip|tunnel4|ip_tunnel|dummy|nf_|nft_|nfnetlink|xt_|x_tables|ip6?t_|ip_set|ip6?_tables|ip_vs|nfnetlink_acct)/;
+
+/** Unloads modules that were not loaded before, as long as one of them is unused: each may set others free. */
+export const unloadModules = async ({ gate, before }: Aftermath): Promise<void> => {
+  const loaded = before?.sections['kernel module'];
+  if (!loaded || Object.keys(loaded).length === 0 || gate.dryRun) return; // a container's kernel is not its own
+  const stubborn = new Set<string>();
+  for (;;) {
+    const lines = ((await readIfThere('/proc/modules')) ?? '').split('\n').map((line) => line.split(' '));
+    const unused = lines.find(
+      ([name = '', , uses]) => uses === '0' && !(name in loaded) && ourModules.test(name) && !stubborn.has(name),
+    )?.[0];
+    if (!unused) return;
+    stubborn.add(unused);
+    await tryRun('rmmod', [unused]);
+  }
+};

@@ -1,0 +1,71 @@
+import { type Chain, chainsOf, type IptablesProgram, iptablesPrograms } from '../../host/picture/firewall.ts';
+import { run, tryRun } from '../../host/run.ts';
+import { type Aftermath, wasThere } from './aftermath.ts';
+
+const kubeletChains = ['KUBE-KUBELET-CANARY', 'KUBE-FIREWALL', 'KUBE-IPTABLES-HINT'];
+
+/** What takes our chains out of a table and nothing else, as lines for iptables-restore --noflush. */
+export const removalOf = (chains: readonly Chain[], isOurs: (chain: Chain) => boolean): readonly string[] => {
+  const tables = [...new Set(chains.map(({ table }) => table))];
+  return tables.flatMap((table) => {
+    const here = chains.filter((chain) => chain.table === table);
+    const ours = new Set(here.filter(isOurs).map(({ name }) => name));
+    const rules = here
+      .filter(({ name }) => !ours.has(name))
+      .flatMap((chain) => chain.rules)
+      .filter((rule) => {
+        const target = / (?:-j|-g) (\S+)/.exec(rule.replaceAll(/"(\\.|[^"\\])*"/g, '""'))?.[1];
+        return (target !== undefined && ours.has(target)) || / --comment "cali:[^"]{16}"/.test(rule);
+      });
+    if (ours.size === 0 && rules.length === 0) return [];
+    return [
+      `*${table}`,
+      ...rules.map((rule) => rule.replace(/^-A/, '-D')),
+      ...[...ours].map((name) => `-F ${name}`),
+      ...[...ours].map((name) => `-X ${name}`),
+      'COMMIT',
+    ];
+  });
+};
+
+const removeRulesOf = async (program: IptablesProgram, { gate, before, undone }: Aftermath): Promise<void> => {
+  const isOurs = ({ table, name, policy }: Chain): boolean =>
+    policy === '-' &&
+    /^(KUBE-|cali-|CNI-)/.test(name) &&
+    !wasThere(before, 'iptables chain', `${program} -t ${table} ${name}`) &&
+    (undone.includes('kubelet') || !kubeletChains.includes(name));
+  const lines = removalOf(await chainsOf(program), isOurs);
+  if (lines.length === 0) return;
+  const count = lines.filter((line) => /^-[DX] /.test(line)).length;
+  // One by one, but in one call: with --noflush it does what the lines say and touches no other rule.
+  await gate.act('rules and chains removed', `${program}: ${count}`, () =>
+    run(`${program}-restore`, ['--noflush'], { input: `${lines.join('\n')}\n` }),
+  );
+};
+
+export const removeRules = async (aftermath: Aftermath): Promise<void> => {
+  for (const program of iptablesPrograms) await removeRulesOf(program, aftermath);
+};
+
+/** Tables of nft that iptables made when it was first asked, once nothing is left in them. */
+export const removeEmptyTables = async ({ gate, before }: Aftermath): Promise<void> => {
+  if (gate.dryRun) return; // nothing is empty yet
+  const { stdout } = await tryRun('nft', ['list', 'tables']);
+  const tables = stdout.split('\n').map((line) => /^table (ip6?) (raw|mangle|nat|filter|security)$/.exec(line));
+  for (const match of tables) {
+    const [name, family, table] = match ?? [];
+    if (!name || wasThere(before, 'nft', name)) continue;
+    const program = family === 'ip6' ? 'ip6tables-nft' : 'iptables-nft';
+    const chains = (await chainsOf(program)).filter((chain) => chain.table === table);
+    if (chains.some(({ policy, rules }) => policy !== 'ACCEPT' || rules.length > 0)) continue;
+    await gate.act('empty nft tables removed', name, () => run('nft', ['delete', 'table', family ?? '', table ?? '']));
+  }
+};
+
+export const removeIpsets = async ({ gate, before }: Aftermath): Promise<void> => {
+  const { stdout } = await tryRun('ipset', ['list', '-name']);
+  for (const name of stdout.split('\n')) {
+    if (!/^(cali[46]0|KUBE-)/.test(name) || wasThere(before, 'ipset', name)) continue;
+    await gate.act('ipsets removed', name, () => run('ipset', ['destroy', name]));
+  }
+};
