@@ -5,8 +5,8 @@ import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Arch, Image, Product } from './versions.ts';
 
-/** Where something in the cache came from. */
-export type Origin = 'release' | 'go';
+/** Where something in the cache came from; `hand` is an image archive that a person put there. */
+export type Origin = 'release' | 'go' | 'hand';
 
 /** What is written beside a cached file (`FILE.json`) when it was put there after verification. */
 export interface CacheRecord {
@@ -27,10 +27,11 @@ export const archiveName = (reference: string): string => `${reference.replaceAl
 export const archivePath = (cache: string, arch: Arch, reference: string): string =>
   join(cache, 'images', arch, archiveName(reference));
 
-/** A fingerprint of everything in versions.yaml that decides what a file holds. */
-export const recipeOf = (origin: Origin, product: Product, image?: Image): string => {
+/** A fingerprint of everything in versions.yaml that decides what a file holds. A published image is what its name says. */
+export const recipeOf = (origin: 'release' | 'go', product: Product, image?: Image): string => {
   const { files, ...build } = product;
-  const made = origin === 'release' ? { version: product.version, files } : { ...build, image };
+  const published = image ? { reference: image.reference } : { version: product.version, files };
+  const made = origin === 'release' ? published : { ...build, image };
   return createHash('sha256').update(JSON.stringify(made)).digest('hex').slice(0, 16);
 };
 
@@ -76,6 +77,12 @@ export const cached = async (
   }
   await Promise.all([rm(path, { force: true }), rm(recordPath(path), { force: true })]);
   return undefined;
+};
+
+/** `hand` for an archive that is there and that we did not put there, else undefined. */
+export const putByHand = async (path: string): Promise<Origin | undefined> => {
+  const [record, found] = await Promise.all([readRecord(path), stat(path).catch(() => undefined)]);
+  return found && !record ? 'hand' : undefined;
 };
 
 const hour = 3_600_000;

@@ -2,20 +2,11 @@ import { createReadStream, createWriteStream } from 'node:fs';
 import { rm, stat } from 'node:fs/promises';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { AbortError as Final, default as pRetry } from 'p-retry';
-import { EnvHttpProxyAgent, interceptors, request } from 'undici';
-import { reasonOf, UserError } from '../engine/errors.ts';
+import { UserError } from '../engine/errors.ts';
 import { sha256Of } from './cache.ts';
 import { withDiskSpace } from './disk.ts';
 import type { Report } from './progress.ts';
-
-/** Milliseconds: without a byte until a connection counts as stalled, before the first retry (then doubled); and how often. */
-export interface Patience {
-  readonly stall: number;
-  readonly firstRetry: number;
-  readonly retries: number;
-}
-const patience: Patience = { stall: 20_000, firstRetry: 500, retries: 6 };
+import { type Ask, ask, connected, isTrustworthy, type Patience, patience, persistently } from './web.ts';
 
 /**
  * The address that is asked instead of an upstream one: HARDWAY_MIRROR=https://mirror/path serves https://dl.k8s.io/x
@@ -25,9 +16,7 @@ const patience: Patience = { stall: 20_000, firstRetry: 500, retries: 6 };
 export const mirrored = (url: string): string => {
   const mirror = process.env['HARDWAY_MIRROR'];
   if (!mirror) return url;
-  const base = URL.parse(mirror);
-  const loopback = base?.protocol === 'http:' && ['127.0.0.1', '[::1]', 'localhost'].includes(base.hostname);
-  if (base?.protocol !== 'https:' && !loopback) {
+  if (!isTrustworthy(mirror)) {
     throw new UserError(
       `HARDWAY_MIRROR is '${mirror}', which is not an https address`,
       'HARDWAY_MIRROR=https://mirror.example/path',
@@ -35,50 +24,6 @@ export const mirrored = (url: string): string => {
   }
   const { host, pathname } = new URL(url);
   return `${mirror.replace(/\/$/, '')}/${host}${pathname}`;
-};
-
-/** Connections that honour HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in capitals or not. */
-const connections = (stall: number) =>
-  new EnvHttpProxyAgent({ connect: { timeout: stall }, headersTimeout: stall, bodyTimeout: stall });
-
-interface Ask {
-  readonly url: string;
-  readonly agent: EnvHttpProxyAgent;
-  /** Milliseconds within which the answer has to begin. */
-  readonly stall: number;
-  readonly signal: AbortSignal | undefined;
-}
-
-/**
- * One request, redirects followed. undici sets no limit to a proxy that takes a connection and says nothing, and hears
- * a signal only once it is connected; hence the race.
- */
-const ask = async (
-  { url, agent, stall, signal }: Ask,
-  options: { method?: 'HEAD'; headers?: Record<string, string> },
-) => {
-  const late = new AbortController();
-  const timer = setTimeout(() => late.abort(new Error(`no answer within ${stall / 1000} s`)), stall);
-  const either = signal ? AbortSignal.any([signal, late.signal]) : late.signal;
-  const ended = new Promise<never>((_, reject) => {
-    either.addEventListener('abort', () => reject(either.reason), { once: true });
-  });
-  const dispatcher = agent.compose(interceptors.redirect({ maxRedirections: 5 }));
-  try {
-    return await Promise.race([request(url, { ...options, dispatcher, ...(signal && { signal }) }), ended]);
-  } finally {
-    clearTimeout(timer);
-  }
-};
-
-/** Runs `work` with connections that are closed at its end, whatever that is. */
-const connected = async <T>(stall: number, work: (agent: EnvHttpProxyAgent) => Promise<T>): Promise<T> => {
-  const agent = connections(stall);
-  try {
-    return await work(agent);
-  } finally {
-    agent.destroy().catch(() => undefined);
-  }
 };
 
 /** Whether the site answers a HEAD of this address at all within `within` milliseconds. */
@@ -95,54 +40,16 @@ export const answers = async (address: string, signal: AbortSignal | undefined, 
   }
 };
 
-const refused = (url: string, status: number): Final =>
-  new Final(
-    new UserError(
-      `${url} cannot be fetched: the server answered ${status}`,
-      status === 407
-        ? 'write name and password into HTTPS_PROXY (http://NAME:PASSWORD@proxy:3128)'
-        : 'check HTTPS_PROXY and HARDWAY_MIRROR, or build it here: --source go',
-    ),
-  );
-
-/** Throws unless the answer is a body to read: Final where asking again is useless. */
+/** Throws unless the answer is a body to read: a UserError where asking again is useless. */
 const checkStatus = (url: string, status: number): void => {
   if (status === 200 || status === 206) return;
   if (status >= 500 || status === 429 || status === 408) throw new Error(`the server answered ${status}`);
-  throw refused(url, status);
-};
-
-const persistently = async <T>(
-  url: string,
-  limits: Patience,
-  signal: AbortSignal | undefined,
-  attempt: () => Promise<T>,
-): Promise<T> => {
-  try {
-    return await pRetry(
-      async () => {
-        try {
-          return await attempt();
-        } catch (thrown) {
-          // p-retry takes a TypeError for a bug; undici throws none for the network.
-          throw thrown instanceof UserError ? new Final(thrown) : thrown;
-        }
-      },
-      {
-        retries: limits.retries,
-        minTimeout: limits.firstRetry,
-        maxTimeout: 10_000,
-        ...(signal && { signal }),
-      },
-    );
-  } catch (thrown) {
-    signal?.throwIfAborted();
-    if (thrown instanceof UserError) throw thrown;
-    throw new UserError(
-      `${url} cannot be fetched: ${reasonOf(thrown)} (tried ${limits.retries + 1} times)`,
-      'run the same command again, it goes on where it stopped; behind a proxy set HTTPS_PROXY; without these sites: --source go',
-    );
-  }
+  throw new UserError(
+    `${url} cannot be fetched: the server answered ${status}`,
+    status === 407
+      ? 'write name and password into HTTPS_PROXY (http://NAME:PASSWORD@proxy:3128)'
+      : 'check HTTPS_PROXY and HARDWAY_MIRROR, or build it here: --source go',
+  );
 };
 
 /** The checksum that a site publishes beside a file. Throws a UserError when there is none or it is not one. */
@@ -174,11 +81,13 @@ const sizeOf = (path: string): Promise<number> =>
 const fetchRest = async (
   from: Ask,
   path: string,
+  wanted: Record<string, string>,
   onBytes: (bytes: number, total: number | undefined) => void,
 ): Promise<boolean> => {
   const { url, signal } = from;
   const have = await sizeOf(path);
-  const { statusCode, headers, body } = await ask(from, have > 0 ? { headers: { range: `bytes=${have}-` } } : {});
+  const range: Record<string, string> = have > 0 ? { range: `bytes=${have}-` } : {};
+  const { statusCode, headers, body } = await ask(from, { headers: { ...wanted, ...range } });
   const resumed = statusCode === 206;
   if (statusCode === 416 || (resumed && !`${headers['content-range']}`.startsWith(`bytes ${have}-`))) {
     await body.dump();
@@ -207,19 +116,26 @@ const isWebPage = async (path: string): Promise<boolean> => {
   return false;
 };
 
+interface FetchOptions {
+  readonly report: Report;
+  readonly signal?: AbortSignal | undefined;
+  readonly limits?: Patience;
+  /** What is sent with each attempt, such as a token that expires. */
+  readonly headers?: () => Promise<Record<string, string>>;
+}
+
 /**
- * Fetches `url` into `path` and verifies it; what an earlier run left in `path` is gone on from. The whole file is verified.
- * Throws a UserError, with the file removed, when its checksum is wrong, and one that keeps it when the network fails.
+ * Fetches `from`, asked as it is, into `path` and verifies it; what an earlier run left in `path` is gone on from. The
+ * whole file is verified. Throws a UserError, with the file removed, when its checksum is wrong, and one that keeps it
+ * when the network fails.
  */
-export const fetchVerified = async (
+export const fetchExactly = async (
   name: string,
-  url: string,
+  from: string,
   sha256: string,
   path: string,
-  options: { readonly report: Report; readonly signal?: AbortSignal | undefined; readonly limits?: Patience },
+  { report, signal, limits = patience, headers = async () => ({}) }: FetchOptions,
 ): Promise<void> => {
-  const { report, signal, limits = patience } = options;
-  const from = mirrored(url);
   const begun = { at: performance.now(), bytes: await sizeOf(path) };
   let told = 0;
   const onBytes = (bytes: number, total: number | undefined) => {
@@ -229,8 +145,8 @@ export const fetchVerified = async (
     const bytesPerSecond = Math.max(0, Math.round(((bytes - begun.bytes) / Math.max(now - begun.at, 1)) * 1000));
     report({ name, state: 'downloading', bytes, ...(total !== undefined && { total }), bytesPerSecond });
   };
-  const attempt = (agent: EnvHttpProxyAgent) => async () => {
-    const resumed = await fetchRest({ url: from, agent, stall: limits.stall, signal }, path, onBytes);
+  const attempt = (agent: Ask['agent']) => async () => {
+    const resumed = await fetchRest({ url: from, agent, stall: limits.stall, signal }, path, await headers(), onBytes);
     const actual = await sha256Of(path);
     if (actual === sha256) return;
     const page = await isWebPage(path);
@@ -246,3 +162,12 @@ export const fetchVerified = async (
     persistently(from, limits, signal, () => withDiskSpace(`downloading ${name}`, path, attempt(agent))),
   );
 };
+
+/** As fetchExactly, of an upstream address, through HARDWAY_MIRROR where that is set. */
+export const fetchVerified = (
+  name: string,
+  url: string,
+  sha256: string,
+  path: string,
+  options: FetchOptions,
+): Promise<void> => fetchExactly(name, mirrored(url), sha256, path, options);

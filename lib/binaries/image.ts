@@ -9,6 +9,39 @@ const pack = async (cwd: string, file: string, entries: readonly string[]): Prom
   await create({ cwd, file, portable: true, mtime: new Date(0) }, [...entries]);
 };
 
+/** What an OCI layout says of a blob: https://github.com/opencontainers/image-spec/blob/main/descriptor.md */
+export interface Descriptor {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly size: number;
+}
+
+/**
+ * Makes an archive of a folder with blobs/sha256/DIGEST for each of `blobs` (hex): an OCI layout in a tar, with the name
+ * in the annotation that containerd reads.
+ */
+export const packLayout = async (
+  layout: string,
+  reference: string,
+  output: string,
+  { manifest, arch, blobs }: { readonly manifest: Descriptor; readonly arch: Arch; readonly blobs: readonly string[] },
+): Promise<void> => {
+  const index = {
+    schemaVersion: 2,
+    mediaType: 'application/vnd.oci.image.index.v1+json',
+    manifests: [
+      {
+        ...manifest,
+        platform: { architecture: arch, os: 'linux' },
+        annotations: { 'io.containerd.image.name': reference },
+      },
+    ],
+  };
+  await writeFile(join(layout, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }));
+  await writeFile(join(layout, 'index.json'), JSON.stringify(index));
+  await pack(layout, output, ['oci-layout', 'index.json', ...blobs.map((digest) => `blobs/sha256/${digest}`)]);
+};
+
 /** The config of an image: https://github.com/opencontainers/image-spec/blob/main/config.md */
 export const imageConfig = (image: Image, arch: Arch, layer: string): object => ({
   architecture: arch,
@@ -23,7 +56,7 @@ export const imageConfig = (image: Image, arch: Arch, layer: string): object => 
 });
 
 /**
- * Packs a static binary into an image archive (an OCI layout in a tar, the name in the annotation that containerd reads).
+ * Packs a static binary into an image archive.
  * Its one layer is not compressed: containerd then only has to copy it. The image has no user, so it runs as root unless
  * the Pod says otherwise. Written to `output`, which must be on the disk of the cache.
  */
@@ -45,7 +78,7 @@ export const packImage = async (image: Image, arch: Arch, binary: string, output
       await writeFile(join(folder, 'blob'), JSON.stringify(value));
       return keepBlob(join(folder, 'blob'));
     };
-    const descriptor = (mediaType: string, blob: { digest: string; size: number }) => ({
+    const descriptor = (mediaType: string, blob: { digest: string; size: number }): Descriptor => ({
       mediaType: `application/vnd.oci.image.${mediaType}`,
       digest: `sha256:${blob.digest}`,
       size: blob.size,
@@ -60,22 +93,11 @@ export const packImage = async (image: Image, arch: Arch, binary: string, output
       config: descriptor('config.v1+json', config),
       layers: [descriptor('layer.v1.tar', layer)],
     });
-    const index = {
-      schemaVersion: 2,
-      mediaType: 'application/vnd.oci.image.index.v1+json',
-      manifests: [
-        {
-          ...descriptor('manifest.v1+json', manifest),
-          platform: { architecture: arch, os: 'linux' },
-          annotations: { 'io.containerd.image.name': image.reference },
-        },
-      ],
-    };
-    const layout = join(folder, 'layout');
-    await writeFile(join(layout, 'oci-layout'), JSON.stringify({ imageLayoutVersion: '1.0.0' }));
-    await writeFile(join(layout, 'index.json'), JSON.stringify(index));
-    const names = [manifest, config, layer].map(({ digest }) => `blobs/sha256/${digest}`);
-    await pack(layout, output, ['oci-layout', 'index.json', ...names]);
+    await packLayout(join(folder, 'layout'), image.reference, output, {
+      manifest: descriptor('manifest.v1+json', manifest),
+      arch,
+      blobs: [manifest, config, layer].map(({ digest }) => digest),
+    });
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
-import { archivePath, binaryPath, cached, keep, type Origin, recipeOf, temporaryFor } from './cache.ts';
+import { archivePath, binaryPath, cached, keep, type Origin, putByHand, recipeOf, temporaryFor } from './cache.ts';
 import type { Progress, Report } from './progress.ts';
 import { type Arch, type Image, type Product, productOf, versions } from './versions.ts';
 
@@ -23,6 +23,10 @@ export interface ProvideOptions {
   readonly binaries: readonly string[];
   /** References of images. */
   readonly images: readonly string[];
+  /** Whether images that only a registry has are brought as archives too, for a machine without a network. */
+  readonly archives?: boolean;
+  /** Asked for images before their registries. */
+  readonly registryMirror?: string | undefined;
   readonly arch: Arch;
   readonly cache: string;
   readonly report: (progress: Progress) => void;
@@ -40,17 +44,18 @@ interface Wanted {
   readonly origin: Origin | undefined;
 }
 
-const recipe = (wanted: Wanted, origin: Origin): string => recipeOf(origin, wanted.product, wanted.image);
+const recipe = (wanted: Wanted, origin: 'release' | 'go'): string => recipeOf(origin, wanted.product, wanted.image);
 
-/** Looks for each file in the cache; `origins` are those that will do for a binary. An image has only one: Go. */
+/** Looks for each file in the cache; `origins` are those that will do for a binary. An image is the same from everywhere. */
 const look = async (
   { binaries, images, arch, cache }: ProvideOptions,
-  origins: readonly Origin[],
+  origins: readonly ('release' | 'go')[],
 ): Promise<{ binaries: Wanted[]; images: Wanted[] }> => {
   const find = async (name: string, productName: string, product: Product, image: Image | undefined, path: string) => {
-    const will = image ? (['go'] as const) : origins;
+    const will = image ? (['go', 'release'] as const) : origins;
     const recipes = will.map((origin) => [origin, recipeOf(origin, product, image)] as const);
-    return { name, productName, product, image, path, origin: await cached(path, recipes) };
+    const origin = (await cached(path, recipes)) ?? (image && (await putByHand(path)));
+    return { name, productName, product, image, path, origin };
   };
   const ours = Object.values(versions().images).filter(({ reference }) => images.includes(reference));
   return {
@@ -99,6 +104,20 @@ const build = async (wanted: readonly Wanted[], options: ProvideOptions, go: str
   }
 };
 
+/** Fetches images as archives, one after the other: their layers come at the same time. */
+const fetchImages = async (wanted: readonly Wanted[], options: ProvideOptions): Promise<void> => {
+  const { fetchImage } = await import('./registry.ts');
+  for (const one of wanted) {
+    const temporary = await temporaryFor(one.path);
+    try {
+      await fetchImage(one.name, temporary, { ...options, mirror: options.registryMirror });
+      await keep(temporary, one.path, { origin: 'release', recipe: recipe(one, 'release'), mode: 0o644 });
+    } finally {
+      await rm(temporary, { force: true });
+    }
+  }
+};
+
 /**
  * Which of the two sources gives what is missing, with the `go` to use. A cache that Go has begun to fill is completed by
  * Go, so that nothing is asked of the network. Throws a UserError when neither can.
@@ -136,7 +155,8 @@ const asMap = (wanted: readonly Wanted[]): Map<string, string> => new Map(wanted
 /**
  * Puts the binaries and image archives of the lab into the cache and says where each is. What is there and right is
  * neither fetched nor built again; everything else is verified before it gets its name there.
- * Images of `release` are left to containerd, except those that have an archive in the cache.
+ * Images of `release` are left to containerd, except those that have an archive in the cache, unless `archives` asks for
+ * all of them.
  * Throws a UserError for whatever the person can do something about: no network, wrong checksum, full disk, no toolchain.
  */
 export const provide = async (options: ProvideOptions): Promise<Provided> => {
@@ -154,18 +174,25 @@ export const provide = async (options: ProvideOptions): Promise<Provided> => {
   const begunByGo = found.binaries.some(({ origin }) => origin === 'go');
   // Images follow the binaries: only where those are built by Go are these too.
   const imagesByGo = source === 'go' || (source === 'auto' && begunByGo);
-  if (missing.length === 0 && (missingImages.length === 0 || !imagesByGo)) {
+  const imagesHere = missingImages.length === 0 || !(imagesByGo || options.archives);
+  if (missing.length === 0 && imagesHere) {
     const here = found.images.filter(({ origin }) => origin);
     return { source: 'cache', binaries: asMap(found.binaries), images: asMap(here) };
   }
-  const chosen = await choose(source, [...missing, ...missingImages], begunByGo, options);
+  // Where all programs came from a release, so do the images.
+  const onlyImages = missing.length === 0 && found.binaries.length > 0 && !imagesByGo;
+  const chosen = onlyImages
+    ? { origin: 'release' as const }
+    : await choose(source, [...missing, ...missingImages], begunByGo, options);
   if (chosen.origin === 'release') {
     const { fetchRelease } = await import('./release.ts');
     await fetchRelease(
       missing.map(({ name }) => name),
       options,
     );
+    if (options.archives) await fetchImages(missingImages, options);
   } else await build([...missing, ...missingImages], options, chosen.go);
-  const images = chosen.origin === 'go' ? found.images : found.images.filter(({ origin }) => origin);
+  const whole = chosen.origin === 'go' || options.archives;
+  const images = whole ? found.images : found.images.filter(({ origin }) => origin);
   return { source: chosen.origin, binaries: asMap(found.binaries), images: asMap(images) };
 };

@@ -1,0 +1,15 @@
+import { archivePath } from './cache.ts';
+import { type Arch, versions } from './versions.ts';
+
+/** What to do about an image that cannot be had, for the end of an error's message. */
+export const imageCure = (
+  reference: string,
+  { cache, arch }: { readonly cache: string; readonly arch: Arch },
+): string =>
+  [
+    versions().calico.images.includes(reference)
+      ? '--cni bridge, which needs none of the images of Calico'
+      : '--source go, which builds it where a Go toolchain is',
+    'or --registry-mirror URL',
+    `or put its archive where it is looked for: ${archivePath(cache, arch, reference)}`,
+  ].join('; ');

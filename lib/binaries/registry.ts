@@ -1,0 +1,257 @@
+import { createHash } from 'node:crypto';
+import { mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { z } from 'zod';
+import { UserError } from '../engine/errors.ts';
+import { sha256Of } from './cache.ts';
+import { imageCure } from './cure.ts';
+import { withDiskSpace } from './disk.ts';
+import { fetchExactly } from './download.ts';
+import { packLayout } from './image.ts';
+import type { Report } from './progress.ts';
+import type { Arch } from './versions.ts';
+import { ask, connected, isTrustworthy, type Patience, persistently } from './web.ts';
+
+export interface FetchImage {
+  readonly arch: Arch;
+  /** Blobs are in its folder `downloads` until they are packed; a later run goes on with what it finds there. */
+  readonly cache: string;
+  /** Asked first, in the registry's place. */
+  readonly mirror?: string | undefined;
+  readonly report: Report;
+  readonly signal?: AbortSignal | undefined;
+  /** How patient to be with blobs; by default as with any file. */
+  readonly limits?: Patience;
+}
+
+/** A registry that says nothing to the first question has to be given up within 30 s. */
+const firstQuestion: Patience = { stall: 8_000, firstRetry: 500, retries: 2 };
+
+const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+const descriptor = z.object({ mediaType: z.string(), digest, size: z.int().nonnegative() });
+const platform = z.object({ architecture: z.string(), os: z.string() });
+const indexSchema = z.object({ manifests: z.array(descriptor.extend({ platform: platform.optional() })) });
+const manifestSchema = z.object({
+  mediaType: z.string().optional(),
+  config: descriptor,
+  layers: z.array(descriptor).min(1),
+});
+
+/** OCI's and Docker's names of the same two things: https://github.com/opencontainers/image-spec/blob/main/media-types.md */
+const accepted = [
+  'application/vnd.oci.image.index.v1+json',
+  'application/vnd.docker.distribution.manifest.list.v2+json',
+  'application/vnd.oci.image.manifest.v1+json',
+  'application/vnd.docker.distribution.manifest.v2+json',
+].join(', ');
+
+const hexOf = (text: string): string => text.replace(/^sha256:/, '');
+const sumOf = (data: Buffer): string => `sha256:${createHash('sha256').update(data).digest('hex')}`;
+
+/** registry/repository:tag in its parts; those of versions.yaml are all written in full. */
+const partsOf = (reference: string) => {
+  const slash = reference.indexOf('/');
+  const colon = reference.lastIndexOf(':');
+  return {
+    host: reference.slice(0, slash),
+    repository: reference.slice(slash + 1, colon),
+    tag: reference.slice(colon + 1),
+  };
+};
+
+/** The API's root of a registry, or of a mirror in its place, found as containerd finds it. */
+const rootOf = (host: string, mirror: string | undefined): string => {
+  const base = mirror ?? `https://${host === 'docker.io' ? 'registry-1.docker.io' : host}`;
+  return `${base.replace(/\/+$/, '').replace(/\/v2$/, '')}/v2`;
+};
+
+/** What a registry said against a request: https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes */
+const wordsOf = (status: number, body: Buffer): string => {
+  try {
+    const [error] = z
+      .object({ errors: z.array(z.object({ code: z.string(), message: z.string().optional() })) })
+      .parse(JSON.parse(body.toString())).errors;
+    if (error) return `${status} ${error.code}${error.message ? `: ${error.message}` : ''}`;
+  } catch {
+    // not JSON, or another one: its status has to do
+  }
+  return `${status}`;
+};
+
+const unfit = (what: string): UserError => new UserError(what, 'check HTTPS_PROXY and --registry-mirror');
+
+/** Fetches one image from one place, with a token of its own. */
+const openRegistry = (reference: string, mirror: string | undefined, signal: AbortSignal | undefined) => {
+  const { host, repository, tag } = partsOf(reference);
+  const root = rootOf(host, mirror);
+  const suffix = mirror ? `?ns=${host}` : '';
+  const urlOf = (kind: 'manifests' | 'blobs', which: string): string =>
+    `${root}/${repository}/${kind}/${which}${suffix}`;
+  let challenge: { readonly realm: string; readonly query: string } | undefined;
+  let token: { readonly value: string; readonly until: number } | undefined;
+
+  const get = (url: string, headers: Record<string, string>) =>
+    connected(firstQuestion.stall, async (agent) => {
+      const {
+        statusCode,
+        headers: answered,
+        body,
+      } = await ask({ url, agent, stall: firstQuestion.stall, signal }, { headers });
+      return { statusCode, headers: answered, body: Buffer.from(await body.arrayBuffer()) };
+    });
+
+  /** Reads `Bearer realm="...",service="...",scope="..."`: https://distribution.github.io/distribution/spec/auth/token/ */
+  const understand = (header: string): void => {
+    const fields = new Map([...header.matchAll(/(\w+)="([^"]*)"/g)].map(([, name, value]) => [name, value ?? '']));
+    const realm = fields.get('realm');
+    if (!/^bearer\s/i.test(header) || !realm) throw unfit(`${root} wants a name and a password; hardway has none`);
+    if (!isTrustworthy(realm)) throw unfit(`${root} sends for a token to ${realm}, which is not an https address`);
+    const query = new URLSearchParams({ scope: fields.get('scope') ?? `repository:${repository}:pull` });
+    const service = fields.get('service');
+    if (service) query.set('service', service);
+    challenge = { realm, query: query.toString() };
+  };
+
+  const authorization = async (): Promise<Record<string, string>> => {
+    if (!challenge) return {};
+    if (!token || token.until < Date.now()) {
+      const { realm, query } = challenge;
+      const { statusCode, body } = await get(`${realm}?${query}`, {});
+      if (statusCode !== 200) throw unfit(`${realm} gave no token: it answered ${wordsOf(statusCode, body)}`);
+      const given = z.object({ token: z.string().optional(), access_token: z.string().optional() });
+      const { token: one, access_token: other } = given.parse(JSON.parse(body.toString()));
+      // A token is good for a minute at least; each blob, and each attempt at it, asks whether it has to be renewed.
+      token = { value: one ?? other ?? '', until: Date.now() + 50_000 };
+    }
+    return { authorization: `Bearer ${token.value}` };
+  };
+
+  const manifest = (which: string): Promise<Buffer> => {
+    const url = urlOf('manifests', which);
+    const once = async (): Promise<Buffer> => {
+      const { statusCode, headers, body } = await get(url, { accept: accepted, ...(await authorization()) });
+      if (statusCode === 401 && !challenge) {
+        understand(`${headers['www-authenticate'] ?? ''}`);
+        return once();
+      }
+      const words = `${new URL(url).host} answered ${wordsOf(statusCode, body)}`;
+      if (statusCode >= 500 || statusCode === 429 || statusCode === 408) throw new Error(words);
+      if (statusCode !== 200) throw unfit(words);
+      const expected = which.startsWith('sha256:') ? which : (headers['docker-content-digest'] ?? sumOf(body));
+      if (sumOf(body) !== expected) throw unfit(`${url} is not what it is said to be: ${sumOf(body)}, not ${expected}`);
+      return body;
+    };
+    return persistently(url, firstQuestion, signal, once);
+  };
+
+  return { tag, manifest, authorization, blobUrl: (which: string) => urlOf('blobs', which) };
+};
+
+const parsed = <T>(schema: z.ZodType<T>, body: Buffer, what: string): T => {
+  let json: unknown;
+  try {
+    json = JSON.parse(body.toString());
+  } catch {
+    throw unfit(`${what} is not JSON: '${body.toString().slice(0, 40)}'`);
+  }
+  const result = schema.safeParse(json);
+  if (result.success) return result.data;
+  throw unfit(`${what} is not a manifest: ${z.prettifyError(result.error).split('\n')[0]}`);
+};
+
+const fetchFrom = async (
+  reference: string,
+  output: string,
+  mirror: string | undefined,
+  { arch, cache, report, signal, limits }: FetchImage,
+): Promise<void> => {
+  const registry = openRegistry(reference, mirror, signal);
+  report({ name: reference, state: 'downloading' });
+  let body = await registry.manifest(registry.tag);
+  if (parsed(z.looseObject({}), body, reference)['manifests']) {
+    const { manifests } = parsed(indexSchema, body, reference);
+    const ours = manifests.find(({ platform: one }) => one?.os === 'linux' && one.architecture === arch);
+    if (!ours) {
+      const others = manifests.map(({ platform: one }) => one && `${one.os}/${one.architecture}`).filter(Boolean);
+      throw unfit(`${reference} is not published for linux/${arch}, only for ${others.join(', ')}`);
+    }
+    body = await registry.manifest(ours.digest);
+  }
+  const manifest = parsed(manifestSchema, body, reference);
+  const blobs = new Map([manifest.config, ...manifest.layers].map((blob) => [blob.digest, blob.size]));
+
+  const total = [...blobs.values()].reduce((sum, size) => sum + size, 0);
+  const got = new Map<string, number>();
+  const begun = performance.now();
+  const tell = (blob: string, bytes: number): void => {
+    got.set(blob, bytes);
+    const sum = [...got.values()].reduce((one, other) => one + other, 0);
+    const bytesPerSecond = Math.round((sum / Math.max(performance.now() - begun, 1)) * 1000);
+    report({ name: reference, state: 'downloading', bytes: sum, total, bytesPerSecond });
+  };
+  const { default: pMap } = await import('p-map');
+  const placeOf = (blob: string): string => join(cache, 'downloads', `sha256_${hexOf(blob)}.part`);
+  const isWhole = async (blob: string): Promise<boolean> => {
+    const found = await stat(placeOf(blob)).catch(() => undefined);
+    return found?.size === blobs.get(blob) && `sha256:${await sha256Of(placeOf(blob))}` === blob;
+  };
+  const fetchBlob = async (blob: string, size: number, ending: AbortSignal): Promise<void> => {
+    if (await isWhole(blob)) return tell(blob, size);
+    await fetchExactly(reference, registry.blobUrl(blob), hexOf(blob), placeOf(blob), {
+      report: ({ bytes = 0 }) => tell(blob, bytes),
+      headers: registry.authorization,
+      signal: ending,
+      ...(limits && { limits }),
+    });
+  };
+  const failed = new AbortController();
+  const either = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
+  try {
+    await pMap(blobs, ([blob, size]) => fetchBlob(blob, size, either), { concurrency: 3 });
+  } catch (thrown) {
+    failed.abort();
+    throw thrown;
+  }
+
+  report({ name: reference, state: 'packing' });
+  const layout = await mkdtemp(`${output}.`);
+  try {
+    const folder = join(layout, 'blobs/sha256');
+    await mkdir(folder, { recursive: true });
+    for (const blob of blobs.keys()) await rename(placeOf(blob), join(folder, hexOf(blob)));
+    const digestOfManifest = sumOf(body);
+    await writeFile(join(folder, hexOf(digestOfManifest)), body);
+    const mediaType = manifest.mediaType ?? 'application/vnd.oci.image.manifest.v1+json';
+    await withDiskSpace(`packing ${reference}`, output, () =>
+      packLayout(layout, reference, output, {
+        manifest: { mediaType, digest: digestOfManifest, size: body.length },
+        arch,
+        blobs: [digestOfManifest, ...blobs.keys()].map(hexOf),
+      }),
+    );
+  } finally {
+    await rm(layout, { recursive: true, force: true });
+  }
+  report({ name: reference, state: 'done' });
+};
+
+/**
+ * Fetches an image from its registry, anonymously, and writes it to `output` as an archive that containerd imports; its
+ * layers stay as they are published, every blob is verified by its digest. A mirror is asked first and the registry
+ * itself only where that fails. Throws a UserError with the words of each that was asked.
+ */
+export const fetchImage = async (reference: string, output: string, options: FetchImage): Promise<void> => {
+  await mkdir(join(options.cache, 'downloads'), { recursive: true });
+  await mkdir(dirname(output), { recursive: true });
+  const words: string[] = [];
+  for (const mirror of options.mirror ? [options.mirror, undefined] : [undefined]) {
+    try {
+      return await fetchFrom(reference, output, mirror, options);
+    } catch (thrown) {
+      options.signal?.throwIfAborted();
+      if (!(thrown instanceof UserError)) throw thrown;
+      words.push(thrown.message);
+    }
+  }
+  throw new UserError(`the image ${reference} cannot be had: ${words.join('\n')}`, imageCure(reference, options));
+};

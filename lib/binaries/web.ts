@@ -1,0 +1,99 @@
+import { AbortError as Final, default as pRetry } from 'p-retry';
+import { EnvHttpProxyAgent, interceptors, request } from 'undici';
+import { reasonOf, UserError } from '../engine/errors.ts';
+
+/** Milliseconds: without a byte until a connection counts as stalled, before the first retry (then doubled); and how often. */
+export interface Patience {
+  readonly stall: number;
+  readonly firstRetry: number;
+  readonly retries: number;
+}
+export const patience: Patience = { stall: 20_000, firstRetry: 500, retries: 6 };
+
+/** Connections that honour HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in capitals or not. */
+const connections = (stall: number) =>
+  new EnvHttpProxyAgent({ connect: { timeout: stall }, headersTimeout: stall, bodyTimeout: stall });
+
+export interface Ask {
+  readonly url: string;
+  readonly agent: EnvHttpProxyAgent;
+  /** Milliseconds within which the answer has to begin. */
+  readonly stall: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** Whether an address is safe from eyes and hands on the way: https, or plain http on this machine. */
+export const isTrustworthy = (address: string): boolean => {
+  const url = URL.parse(address);
+  const loopback = url?.protocol === 'http:' && ['127.0.0.1', '[::1]', 'localhost'].includes(url.hostname);
+  return url?.protocol === 'https:' || loopback;
+};
+
+/**
+ * One request, redirects followed. undici sets no limit to a proxy that takes a connection and says nothing, and hears
+ * a signal only once it is connected; hence the race.
+ */
+export const ask = async (
+  { url, agent, stall, signal }: Ask,
+  options: { method?: 'HEAD'; headers?: Record<string, string> },
+) => {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(new Error(`no answer within ${stall / 1000} s`)), stall);
+  const either = signal ? AbortSignal.any([signal, late.signal]) : late.signal;
+  const ended = new Promise<never>((_, reject) => {
+    either.addEventListener('abort', () => reject(either.reason), { once: true });
+  });
+  const dispatcher = agent.compose(interceptors.redirect({ maxRedirections: 5 }));
+  try {
+    return await Promise.race([request(url, { ...options, dispatcher, ...(signal && { signal }) }), ended]);
+  } finally {
+    clearTimeout(timer);
+  }
+};
+
+/** Runs `work` with connections that are closed at its end, whatever that is. */
+export const connected = async <T>(stall: number, work: (agent: EnvHttpProxyAgent) => Promise<T>): Promise<T> => {
+  const agent = connections(stall);
+  try {
+    return await work(agent);
+  } finally {
+    agent.destroy().catch(() => undefined);
+  }
+};
+
+/**
+ * Attempts, with growing pauses in between, until the limits are reached. A UserError is final. Throws a UserError with
+ * the last reason.
+ */
+export const persistently = async <T>(
+  url: string,
+  limits: Patience,
+  signal: AbortSignal | undefined,
+  attempt: () => Promise<T>,
+): Promise<T> => {
+  try {
+    return await pRetry(
+      async () => {
+        try {
+          return await attempt();
+        } catch (thrown) {
+          // p-retry takes a TypeError for a bug; undici throws none for the network.
+          throw thrown instanceof UserError ? new Final(thrown) : thrown;
+        }
+      },
+      {
+        retries: limits.retries,
+        minTimeout: limits.firstRetry,
+        maxTimeout: 10_000,
+        ...(signal && { signal }),
+      },
+    );
+  } catch (thrown) {
+    signal?.throwIfAborted();
+    if (thrown instanceof UserError) throw thrown;
+    throw new UserError(
+      `${url} cannot be fetched: ${reasonOf(thrown)} (tried ${limits.retries + 1} times)`,
+      'run the same command again, it goes on where it stopped; behind a proxy set HTTPS_PROXY; without these sites: --source go',
+    );
+  }
+};
