@@ -4,6 +4,7 @@ import { UserError } from '../../lib/engine/errors.ts';
 import { architectures, type Cni, cnis, extras, type Lab, labOf, pkiProfiles } from '../../lib/engine/lab.ts';
 import { openLedger, ownedPaths, readLedger } from '../../lib/engine/ledger.ts';
 import { takeLock } from '../../lib/engine/lock.ts';
+import { languages } from '../../lib/engine/language.ts';
 import { oneOf } from '../../lib/engine/nearest.ts';
 import { asJson, asLines, asList, printJson } from '../../lib/engine/output.ts';
 import { openRun } from '../../lib/engine/runner.ts';
@@ -15,20 +16,28 @@ import { survey } from '../../lib/host/survey.ts';
 import { stepIds, stepsWith } from '../../steps/index.ts';
 import { findings } from '../../steps/preflight.ts';
 import { interruptible } from '../interrupt.ts';
+import { Stopped } from '../pause.ts';
+import { tale, type Telling, tellingOf } from '../story.ts';
+import { words } from '../words.ts';
 
-interface Options {
+export interface Options {
   readonly to?: string;
   readonly cni?: string;
   readonly pki?: string;
   readonly with?: string;
   readonly source: string;
   readonly from?: string;
+  readonly observe?: boolean;
+  readonly pause?: boolean | string;
+  readonly lang?: string;
+  readonly plain?: boolean;
   readonly dryRun?: boolean;
   readonly json?: boolean;
 }
 
 /** Refuses what cannot be changed under a cluster's feet: its networks, its domain and its PKI are in every object. */
-const refuseOtherLab = ({ lab: old }: State, lab: Lab): void => {
+const refuseOtherLab = ({ lab: old, steps }: State, lab: Lab): void => {
+  if (!('etcd' in steps)) return; // certificates and kubeconfigs are made anew where they no longer fit
   const fixed = ['podCIDR', 'serviceCIDR', 'domain', 'cni', 'pki'] as const;
   const changed = fixed.filter((field) => old[field] !== lab[field]);
   if (changed.length === 0) return;
@@ -36,7 +45,7 @@ const refuseOtherLab = ({ lab: old }: State, lab: Lab): void => {
     changed
       .map((field) => `this lab has ${field} ${old[field]}; it cannot become ${lab[field]} while it is up`)
       .join('\n'),
-    'hardway reset, then hardway up with the new settings; or leave them as they are',
+    'hardway reset --to certificates, then hardway up with the new settings; or leave them as they are',
   );
 };
 
@@ -65,7 +74,8 @@ const withExtras = (state: State | undefined, asked: string | undefined): Lab['w
   return [...new Set([...had, ...wanted])];
 };
 
-const up = async (options: Options): Promise<void> => {
+/** Brings up what was asked for; `telling` says how the steps are told meanwhile. */
+export const up = async (options: Options, telling = tellingOf(options)): Promise<void> => {
   const begin = performance.now();
   const seconds = (): number => Math.round(performance.now() - begin) / 1000;
   const last = oneOf('step', stepIds, options.to ?? 'smoke');
@@ -98,7 +108,8 @@ const up = async (options: Options): Promise<void> => {
 
   const release = dryRun ? () => {} : takeLock(paths.lock);
   const ledger = openLedger(paths.ledger);
-  const show = options.json ? asJson : process.stdout.isTTY && !dryRun ? asList : asLines({ dryRun });
+  const redrawn = process.stdout.isTTY && process.env['TERM'] !== 'dumb' && !options.plain && !dryRun && !telling;
+  const show = options.json ? asJson : redrawn ? asList : asLines({ dryRun });
   let failure: unknown;
   try {
     await interruptible('hardway up goes on from here', (signal) =>
@@ -111,6 +122,7 @@ const up = async (options: Options): Promise<void> => {
           tell,
           ledger,
           state,
+          afterwards: tale(telling, steps, state, tell),
           deadline: settings.deadline,
           owned: ownedPaths(ledgerEntries),
           supervisor: { status: unitStatus, lastLog },
@@ -123,11 +135,15 @@ const up = async (options: Options): Promise<void> => {
     ledger.close();
     release();
   }
+  const stopped = failure instanceof Stopped;
+  if (stopped) failure = undefined;
   if (options.json) {
     const reason = failure instanceof Error ? { reason: failure.message } : {};
     printJson({ event: 'done', ok: failure === undefined, seconds: seconds(), ...reason });
   }
   if (failure !== undefined) throw failure;
+  if (telling?.only) return;
+  if (stopped) return void process.stdout.write(`\n${words[telling?.language ?? 'en'].stopped}\n`);
   if (!options.json && !dryRun) process.stdout.write(`${closingWords(todo.length, steps.length, seconds(), last)}\n`);
 };
 
@@ -141,10 +157,14 @@ export const command = (): Command =>
     .option('--with <extra>', `what a lab has only when asked: ${extras.join(', ')}`)
     .option('--source <source>', `where programs and images come from: ${sources.join(', ')}`, 'auto')
     .option('--from <folder>', 'the folder of --source dir')
+    .option('--observe', 'after each step look at what has become true, with the commands that show it')
+    .option('--pause [steps]', 'stop after each step, or after those named (kubelet,network), with its lesson')
+    .option('--lang <language>', `language of what is taught: ${languages.join(', ')}; from LANG by default`)
+    .option('--plain', 'lines only: nothing is drawn twice, as for a screen reader')
     .option('--dry-run', 'say what would be done and touch nothing')
     .option('--json', 'one JSON object a line')
     .addHelpText(
       'after',
       '\nExamples:\n  sudo hardway up\n  sudo hardway up --to kube-apiserver\n  sudo hardway up --source go --json',
     )
-    .action(up);
+    .action((options: Options) => up(options));
