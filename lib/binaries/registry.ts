@@ -61,7 +61,8 @@ const partsOf = (reference: string) => {
 
 /** The API's root of a registry, or of a mirror in its place, found as containerd finds it. */
 const rootOf = (host: string, mirror: string | undefined): string => {
-  const base = mirror ?? `https://${host === 'docker.io' ? 'registry-1.docker.io' : host}`;
+  const plain = /^(localhost|127\.0\.0\.1)(:|$)/.test(host) ? 'http' : 'https';
+  const base = mirror ?? `${plain}://${host === 'docker.io' ? 'registry-1.docker.io' : host}`;
   return `${base.replace(/\/+$/, '').replace(/\/v2$/, '')}/v2`;
 };
 
