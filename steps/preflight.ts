@@ -1,13 +1,13 @@
 import { check } from '../lib/engine/check.ts';
 import { architectures } from '../lib/engine/lab.ts';
-import { overlap, type Settings } from '../lib/engine/settings.ts';
+import { overlap, readSettings, type Settings } from '../lib/engine/settings.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { readIfThere, statIfThere } from '../lib/host/files.ts';
 import { paths } from '../lib/host/paths.ts';
 import { person } from '../lib/host/person.ts';
 import { storePicture, takePicture } from '../lib/host/picture.ts';
 import { tryRun } from '../lib/host/run.ts';
-import { hostCommands, type Survey } from '../lib/host/survey.ts';
+import { hostCommands, nodeNow, type Survey } from '../lib/host/survey.ts';
 
 /** Why hardway will not touch this machine, and what would change that. */
 export interface Finding {
@@ -209,14 +209,13 @@ export const preflight: Step = {
     await host.writeFile('/etc/sysctl.d/99-hardway.conf', lines.join(''));
     // ufw drops what Pods send to the node and through it; a rule of its own survives a reboot, an iptables one does not.
     if (lab.machine.ufw) {
+      const known = (await tryRun('ufw', ['show', 'added'])).stdout;
       for (const rule of [
         ['allow', 'from', lab.podCIDR],
         ['route', 'allow', 'from', lab.podCIDR],
         ['route', 'allow', 'to', lab.podCIDR],
       ]) {
-        const known = (await tryRun('ufw', ['show', 'added'])).stdout;
-        const words = rule[0] === 'route' ? rule.slice(0) : rule;
-        if (known.includes(`ufw ${words.join(' ')}\n`)) continue;
+        if (known.split('\n').includes(`ufw ${rule.join(' ')}`)) continue;
         const remove = rule[0] === 'route' ? ['ufw', 'route', 'delete', ...rule.slice(1)] : ['ufw', 'delete', ...rule];
         await host.sh(['ufw', ...rule], remove);
       }
@@ -224,6 +223,15 @@ export const preflight: Step = {
   },
 
   healthy: [
+    check('the Node is at the address of this machine', async ({ lab }) => {
+      const now = await nodeNow((await readSettings(paths.settings)).interface);
+      if (now?.address === lab.node.address) return;
+      throw new Error(
+        now
+          ? `this machine's address was ${lab.node.address}, is now ${now.address}: certificates and flags name the old one; hardway up renews them`
+          : `this machine has no IPv4 address any more, it was ${lab.node.address}; a default route is needed`,
+      );
+    }),
     check('the kernel routes for Pods', async () => {
       for (const [key, value] of sysctls) {
         const now = (await readIfThere(sysctlPath(key)))?.trim();

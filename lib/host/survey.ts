@@ -97,6 +97,9 @@ const network = async (wanted: string | undefined): Promise<Pick<Survey, 'node' 
   };
 };
 
+/** The interface and address of the Node as they are now; undefined where there is none. See `network`. */
+export const nodeNow = async (wanted: string | undefined): Promise<Survey['node']> => (await network(wanted)).node;
+
 const executableOf = (pid: number): string => {
   try {
     return readlinkSync(`/proc/${pid}/exe`);
