@@ -62,11 +62,13 @@ export const removeLinks = async ({ gate, before }: Aftermath): Promise<void> =>
 };
 
 /** Calico throws away what is sent to an address of its pool that no Pod has; it marks its routes as protocol 80. */
-export const removeRoutes = async ({ gate }: Aftermath): Promise<void> => {
+export const removeRoutes = async ({ gate, before }: Aftermath): Promise<void> => {
+  const former = Object.keys(before?.sections['route'] ?? {});
   for (const family of ['-4', '-6']) {
     const { stdout } = await tryRun('ip', [family, '-j', 'route', 'show', 'proto', '80']);
     const routes = (stdout.trim() === '' ? [] : JSON.parse(stdout)) as readonly { type?: string; dst: string }[];
     for (const { type = 'unicast', dst } of routes) {
+      if (former.some((name) => `${name} `.startsWith(`${type === 'unicast' ? '' : `${type} `}${dst} `))) continue;
       await gate.act('routes removed', `${type} ${dst}`, () =>
         run('ip', [family, 'route', 'delete', type, dst, 'proto', '80']),
       );
