@@ -2,17 +2,23 @@ import { imageReference } from '../lib/binaries/versions.ts';
 import { haveImages } from '../lib/cluster/images.ts';
 import { throughIngress } from '../lib/cluster/ingress.ts';
 import { readManifest } from '../lib/cluster/manifest.ts';
-import { deploymentIsAvailable, inCluster } from '../lib/cluster/objects.ts';
+import { deploymentIsAvailable, inCluster, outOfCluster } from '../lib/cluster/objects.ts';
 import { check } from '../lib/engine/check.ts';
 import type { Step } from '../lib/engine/step.ts';
+
+const objects = () => readManifest('traefik', { image: imageReference('traefik') });
 
 export const ingress: Step = {
   id: 'ingress',
   title: 'Ingress (Traefik)',
 
   async apply(context) {
-    await inCluster(context, await readManifest('traefik', { image: imageReference('traefik') }));
+    await inCluster(context, await objects());
     if (!context.host.dryRun) await haveImages(context);
+  },
+
+  async withdraw(context) {
+    await outOfCluster(context, await objects());
   },
 
   healthy: [
