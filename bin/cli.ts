@@ -6,11 +6,13 @@ import { Interrupted } from './interrupt.ts';
 /** Each command with its one line of help; its file is loaded only when it is asked for. */
 const commands: Readonly<Record<string, readonly [string, () => Promise<{ command: () => Command }>]>> = {
   up: ['make this machine a single-node cluster, one component after the other', () => import('./commands/up.ts')],
+  next: ['take one step, with its lesson', () => import('./commands/next.ts')],
   reset: ['take everything back, and show that the machine is as it was', () => import('./commands/reset.ts')],
   back: ['take the last step back', () => import('./commands/back.ts')],
   status: ['what runs, since when, and whether it is healthy', () => import('./commands/status.ts')],
   steps: ['the steps in their order, and how far this machine is', () => import('./commands/steps.ts')],
   check: ['look at every health check once', () => import('./commands/check.ts')],
+  explain: ['what a step, a flag, a Service, a Pod or a request really is', () => import('./commands/explain.ts')],
   logs: ['what a component writes', () => import('./commands/logs.ts')],
   kubectl: ['kubectl as the admin of this cluster', () => import('./commands/kubectl.ts')],
   demo: ["the guide's web application in this cluster", () => import('./commands/demo.ts')],

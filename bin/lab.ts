@@ -1,4 +1,5 @@
 import { UserError } from '../lib/engine/errors.ts';
+import type { Lab } from '../lib/engine/lab.ts';
 import { readState, type State } from '../lib/engine/state.ts';
 import { paths } from '../lib/host/paths.ts';
 
@@ -8,4 +9,18 @@ export const theLab = async (): Promise<State> => {
   const state = await readState(paths.state);
   if (!state) throw new UserError('there is no lab on this machine', 'hardway up, or hardway vm up for one in a VM');
   return state;
+};
+
+/** A lab for explaining on a machine that has none, or to somebody who is not root. */
+export const exampleLab: Lab = {
+  node: { name: 'kubernetes', address: '10.240.0.10', interface: 'eth0' },
+  podCIDR: '10.200.0.0/16',
+  serviceCIDR: '10.32.0.0/24',
+  apiServiceAddress: '10.32.0.1',
+  dnsAddress: '10.32.0.10',
+  domain: 'cluster.local',
+  cni: 'bridge',
+  pki: 'components',
+  with: [],
+  machine: { arch: 'amd64', cgroup: 'v2', mayRaiseOomScore: true, ownConntrack: true, swap: false, ufw: false },
 };

@@ -15,7 +15,8 @@ const variables = ({ node, apiServiceAddress, domain }: Lab): Record<string, str
   domain,
 });
 
-const requestsFor = (lab: Lab): Promise<readonly CertificateRequest[]> => readProfile(lab.pki, variables(lab));
+/** The certificates of a lab, as data. */
+export const requestsFor = (lab: Lab): Promise<readonly CertificateRequest[]> => readProfile(lab.pki, variables(lab));
 
 /** What is on the disk for these requests. */
 const readPems = async (requests: readonly CertificateRequest[]): Promise<ReadonlyMap<string, Pem>> => {

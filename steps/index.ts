@@ -16,12 +16,12 @@ import { kubeconfigs } from './kubeconfigs.ts';
 import { kubelet } from './kubelet.ts';
 import { preflight } from './preflight.ts';
 import { smoke } from './smoke.ts';
+import { story } from './story.ts';
 
 /** The two ways to give Pods a network; both are the step `network`. */
 const networks: Readonly<Record<Cni, Step>> = { calico, bridge };
 
-/** The guide, in its order, for a lab with this network and these extras. */
-export const stepsWith = ({ cni, with: wanted }: Pick<Lab, 'cni' | 'with'>): readonly Step[] => [
+const inOrder = ({ cni, with: wanted }: Pick<Lab, 'cni' | 'with'>): readonly Step[] => [
   preflight,
   binaries,
   certificates,
@@ -38,6 +38,10 @@ export const stepsWith = ({ cni, with: wanted }: Pick<Lab, 'cni' | 'with'>): rea
   ...(wanted.includes('ingress') ? [ingress] : []),
   smoke,
 ];
+
+/** The guide, in its order, for a lab with this network and these extras; each step with its part of the story. */
+export const stepsWith = (lab: Pick<Lab, 'cni' | 'with'>): readonly Step[] =>
+  inOrder(lab).map((step) => ({ ...step, observations: story[step.id] ?? [] }));
 
 const allSteps = stepsWith({ cni: 'calico', with: extras });
 

@@ -1,0 +1,151 @@
+import { Command } from 'commander';
+import { lastLog, unitStatus } from '../../lib/daemons/systemd.ts';
+import { UserError } from '../../lib/engine/errors.ts';
+import { architectures, type Cni, cnis, extras, type Lab, labOf, pkiProfiles } from '../../lib/engine/lab.ts';
+import { openLedger, ownedPaths, readLedger } from '../../lib/engine/ledger.ts';
+import { takeLock } from '../../lib/engine/lock.ts';
+import { oneOf } from '../../lib/engine/nearest.ts';
+import { asJson, asLines, asList, printJson } from '../../lib/engine/output.ts';
+import { openRun } from '../../lib/engine/runner.ts';
+import { readSettings } from '../../lib/engine/settings.ts';
+import { readState, type State } from '../../lib/engine/state.ts';
+import { type Context, sources } from '../../lib/engine/step.ts';
+import { paths } from '../../lib/host/paths.ts';
+import { survey } from '../../lib/host/survey.ts';
+import { stepIds, stepsWith } from '../../steps/index.ts';
+import { findings } from '../../steps/preflight.ts';
+import { interruptible } from '../interrupt.ts';
+
+interface Options {
+  readonly to?: string;
+  readonly cni?: string;
+  readonly pki?: string;
+  readonly with?: string;
+  readonly source: string;
+  readonly from?: string;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+}
+
+/** Refuses what cannot be changed under a cluster's feet: its networks, its domain and its PKI are in every object. */
+const refuseOtherLab = ({ lab: old, steps }: State, lab: Lab): void => {
+  if (!('etcd' in steps)) return; // certificates and kubeconfigs are made anew where they no longer fit
+  const fixed = ['podCIDR', 'serviceCIDR', 'domain', 'cni', 'pki'] as const;
+  const changed = fixed.filter((field) => old[field] !== lab[field]);
+  if (changed.length === 0) return;
+  throw new UserError(
+    changed
+      .map((field) => `this lab has ${field} ${old[field]}; it cannot become ${lab[field]} while it is up`)
+      .join('\n'),
+    'hardway reset --to certificates, then hardway up with the new settings; or leave them as they are',
+  );
+};
+
+const closingWords = (steps: number, total: number, seconds: number, last: string): string =>
+  steps < total
+    ? `\nstopped after ${last}, ${seconds.toFixed(1)} s\nnext: hardway up goes on; hardway status shows what runs`
+    : `
+The cluster is up, in ${seconds.toFixed(1)} s. Its kubeconfig: ${paths.kubeconfigs}/admin.conf
+Try:
+  kubectl get pods --all-namespaces
+  kubectl create deployment hello --image=zwindler/vhelloworld --replicas=2
+  hardway status`;
+
+/** Calico as in the guide; where its images can be had neither from a registry nor from the cache, the bridge. */
+const usualCni = async (source: Context['source'], nodeArch: string): Promise<Cni> => {
+  const arch = architectures[nodeArch];
+  if (!arch) return 'bridge';
+  const { calicoIsWithinReach } = await import('../../lib/binaries/calico.ts');
+  return (await calicoIsWithinReach({ cache: paths.cache, arch, source: source.kind })) ? 'calico' : 'bridge';
+};
+
+/** What the lab has already, and what is asked for now: an extra stays until the lab is reset. */
+const withExtras = (state: State | undefined, asked: string | undefined): Lab['with'] => {
+  const had = state?.lab.with ?? [];
+  const wanted = asked === undefined ? [] : [oneOf('extra', extras, asked)];
+  return [...new Set([...had, ...wanted])];
+};
+
+const up = async (options: Options): Promise<void> => {
+  const begin = performance.now();
+  const seconds = (): number => Math.round(performance.now() - begin) / 1000;
+  const last = oneOf('step', stepIds, options.to ?? 'smoke');
+  const source = { kind: oneOf('source', sources, options.source), ...(options.from && { from: options.from }) };
+  const dryRun = options.dryRun ?? false;
+  const settings = await readSettings(paths.settings);
+  const found = await survey(settings.interface);
+
+  const state = found.root ? await readState(paths.state) : undefined;
+  const ledgerEntries = found.root ? await readLedger(paths.ledger) : [];
+  const choice = {
+    cni: oneOf('network', cnis, options.cni ?? state?.lab.cni ?? (await usualCni(source, found.arch))),
+    pki: oneOf('PKI', pkiProfiles, options.pki ?? state?.lab.pki ?? 'components'),
+    with: withExtras(state, options.with),
+  };
+  const problems = findings({ found, settings, ours: state !== undefined || ledgerEntries.length > 0 });
+  if (problems.length > 0) {
+    const list = problems.map(({ problem, cure }) => `  ${problem}\n    -> ${cure}`).join('\n');
+    throw new UserError(
+      `this machine is not fit; nothing was changed\n${list}`,
+      'hardway up, when these are gone; or hardway vm up',
+    );
+  }
+  const lab = labOf(found, settings, choice);
+  if (state) refuseOtherLab(state, lab);
+  const steps = stepsWith(lab);
+  const at = steps.findIndex(({ id }) => id === last);
+  if (at < 0) throw new UserError(`this lab has no step ${last}`, `hardway up --with ${last}`);
+  const todo = steps.slice(0, at + 1);
+
+  const release = dryRun ? () => {} : takeLock(paths.lock);
+  const ledger = openLedger(paths.ledger);
+  const show = options.json ? asJson : process.stdout.isTTY && !dryRun ? asList : asLines({ dryRun });
+  let failure: unknown;
+  try {
+    await interruptible('hardway up goes on from here', (signal) =>
+      show(todo, (tell) =>
+        openRun({
+          lab,
+          source,
+          signal,
+          dryRun,
+          tell,
+          ledger,
+          state,
+          deadline: settings.deadline,
+          owned: ownedPaths(ledgerEntries),
+          supervisor: { status: unitStatus, lastLog },
+        }),
+      ),
+    );
+  } catch (error) {
+    failure = error;
+  } finally {
+    ledger.close();
+    release();
+  }
+  if (options.json) {
+    const reason = failure instanceof Error ? { reason: failure.message } : {};
+    printJson({ event: 'done', ok: failure === undefined, seconds: seconds(), ...reason });
+  }
+  if (failure !== undefined) throw failure;
+  if (!options.json && !dryRun) process.stdout.write(`${closingWords(todo.length, steps.length, seconds(), last)}\n`);
+};
+
+export const command = (): Command =>
+  new Command('up')
+    .description(
+      'Brings up a single-node Kubernetes on this machine: certificates, kubeconfigs, then each\ncomponent, started in order and checked before the next one. Goes on where it was stopped.',
+    )
+    .option('--to <step>', `stop after a step: ${stepIds.join(', ')}`)
+    .option('--cni <network>', `network of Pods: ${cnis.join(', ')}; calico where its images can be had`)
+    .option('--with <extra>', `what a lab has only when asked: ${extras.join(', ')}`)
+    .option('--source <source>', `where programs and images come from: ${sources.join(', ')}`, 'auto')
+    .option('--from <folder>', 'the folder of --source dir')
+    .option('--dry-run', 'say what would be done and touch nothing')
+    .option('--json', 'one JSON object a line')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  sudo hardway up\n  sudo hardway up --to kube-apiserver\n  sudo hardway up --source go --json',
+    )
+    .action(up);

@@ -30,6 +30,8 @@ export interface Api {
   readonly apply: (object: KubeObject) => Promise<KubeObject>;
   /** Merges into the status of the object at this path. */
   readonly patchStatus: (path: string, patch: object) => Promise<void>;
+  /** Deletes what is at this path; a missing one is no error. */
+  readonly removeAt: (path: string, options?: Readonly<Record<string, unknown>>) => Promise<void>;
   /** Deletes the object; a missing one is no error. */
   readonly remove: (object: KubeObject, options?: Readonly<Record<string, unknown>>) => Promise<void>;
 }
@@ -99,6 +101,12 @@ const openApi = async (): Promise<Api> => {
       : `${group}/${resource.name}`;
   };
 
+  const removeAt: Api['removeAt'] = async (path, options = {}) => {
+    await ask('DELETE', path, { apiVersion: 'v1', kind: 'DeleteOptions', ...options }).catch((error: unknown) => {
+      if (!(error instanceof ApiError && error.status === 404)) throw error;
+    });
+  };
+
   return {
     text: (path) => ask('GET', path),
     get: async <T>(path: string) => JSON.parse(await ask('GET', path)) as T,
@@ -109,11 +117,9 @@ const openApi = async (): Promise<Api> => {
     patchStatus: async (path, patch) => {
       await ask('PATCH', `${path}/status`, patch, 'application/strategic-merge-patch+json');
     },
+    removeAt,
     remove: async (object, options = {}) => {
-      const path = `${await collection(object)}/${object.metadata.name}`;
-      await ask('DELETE', path, { apiVersion: 'v1', kind: 'DeleteOptions', ...options }).catch((error: unknown) => {
-        if (!(error instanceof ApiError && error.status === 404)) throw error;
-      });
+      await removeAt(`${await collection(object)}/${object.metadata.name}`, options);
     },
   };
 };

@@ -3,13 +3,21 @@ export type RunEvent =
   | {
       readonly event: 'step';
       readonly step: string;
-      readonly state: 'started' | 'healthy' | 'skipped' | 'failed';
+      readonly state: 'started' | 'healthy' | 'observed' | 'skipped' | 'failed';
       readonly seconds?: number;
     }
   | { readonly event: 'waiting'; readonly step: string; readonly check: string; readonly reason: string }
   | { readonly event: 'progress'; readonly step: string; readonly text: string }
   /** A change to this machine; in a dry run, one that would be made. */
   | { readonly event: 'change'; readonly step: string; readonly what: string }
+  /** With --observe: what a learner would type, and what it printed. */
+  | {
+      readonly event: 'observation';
+      readonly step: string;
+      readonly phrase: string;
+      readonly command: string;
+      readonly output: string;
+    }
   | { readonly event: 'done'; readonly ok: boolean; readonly seconds: number; readonly reason?: string };
 
 export type Tell = (event: RunEvent) => void;

@@ -25,6 +25,21 @@ export const asJson: Show = (steps, start) => oneAfterTheOther(steps, start(prin
 /** Milliseconds between two lines that only say that something is still waited for. */
 const patience = 5_000;
 
+/** The lines of output that are shown of one observation; the command shows a learner the rest. */
+const shown = 12;
+
+/** An observation as a person reads it: what is so, the command, what it printed. */
+const observationLines = (event: Extract<RunEvent, { event: 'observation' }>): readonly string[] => {
+  const output = event.output.trimEnd().split('\n');
+  const left = output.length - shown;
+  return [
+    `  * ${event.phrase}`,
+    `    $ ${event.command}`,
+    ...output.slice(0, shown).map((line) => `      ${line}`.trimEnd()),
+    ...(left > 0 ? [`      ... ${left} more lines`] : []),
+  ];
+};
+
 const plainLine = (event: RunEvent, dryRun: boolean): string | undefined => {
   switch (event.event) {
     case 'step':
@@ -36,6 +51,8 @@ const plainLine = (event: RunEvent, dryRun: boolean): string | undefined => {
       return `${event.step.padEnd(26)} waiting: ${event.check}: ${event.reason.split('\n')[0]}`;
     case 'progress':
       return `${event.step.padEnd(26)} ${event.text}`;
+    case 'observation':
+      return observationLines(event).join('\n');
     case 'change':
       return dryRun ? `  ${event.what}` : undefined;
     case 'done':
@@ -68,6 +85,7 @@ export const asList: Show = async (steps, start) => {
     if (!current) return;
     if (event.event === 'waiting') current.output = `${event.check}: ${event.reason.split('\n')[0]}`;
     if (event.event === 'progress') current.output = event.text;
+    if (event.event === 'observation') current.output = event.phrase;
     if (event.event === 'step' && event.state === 'skipped') current.title = `${current.title}  unchanged`;
     if (event.event === 'step' && event.state === 'healthy')
       current.title = `${current.title}  ${seconds(event.seconds)}`;

@@ -29,6 +29,8 @@ export interface Run {
   readonly ledger: ReturnType<typeof openLedger>;
   readonly owned: HostOptions['owned'];
   readonly supervisor: Supervisor;
+  /** What comes after a step, applied or skipped, before the next one: observations, a pause. */
+  readonly afterwards?: (step: Step, context: Context) => Promise<void>;
   /** What was known before this run; the runner writes it anew after every step. */
   readonly state: State | undefined;
 }
@@ -136,7 +138,7 @@ export const openRun = (run: Run) => {
     const known = !applied && records[step.id]?.fingerprint === fingerprint(step, lab);
     if (known && (await lookOnce(step.healthy, context)).length === 0) {
       tell({ event: 'step', step: step.id, state: 'skipped' });
-      return;
+      return run.afterwards?.(step, context);
     }
     applied = true;
     tell({ event: 'step', step: step.id, state: 'started' });
@@ -150,6 +152,7 @@ export const openRun = (run: Run) => {
       throw error;
     }
     tell({ event: 'step', step: step.id, state: 'healthy', seconds: seconds() });
+    if (!run.dryRun) await run.afterwards?.(step, context);
   };
 };
 

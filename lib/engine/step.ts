@@ -2,6 +2,7 @@ import type { Host } from '../host/host.ts';
 import type { Check } from './check.ts';
 import type { Daemon } from './daemon.ts';
 import type { Lab } from './lab.ts';
+import type { Observation } from './observation.ts';
 
 /** Where binaries and images come from. */
 export const sources = ['auto', 'release', 'go', 'dir'] as const;
@@ -31,4 +32,6 @@ export interface Step {
   readonly withdraw?: (context: Context) => Promise<void>;
   /** How we know that it works. Never empty. */
   readonly healthy: readonly Check<Context>[];
+  /** What has become true with this step, and what is not true yet: steps/story.ts tells it. */
+  readonly observations?: readonly Observation[];
 }

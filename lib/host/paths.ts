@@ -11,6 +11,8 @@ export const paths = {
   config: `${root}/config`,
   etcd: `${root}/etcd`,
   logs: `${root}/logs`,
+  /** Manifests that the story applies, for a learner to read and to apply again. */
+  demo: `${root}/demo`,
   state: `${root}/state.json`,
   ledger: `${root}/ledger.jsonl`,
   /** What this machine was like before the first change. */

@@ -1,0 +1,34 @@
+import { Command } from 'commander';
+import { UserError } from '../../lib/engine/errors.ts';
+import { languageOf, languages } from '../../lib/engine/language.ts';
+import { readState } from '../../lib/engine/state.ts';
+import { paths } from '../../lib/host/paths.ts';
+import { stepsWith } from '../../steps/index.ts';
+import { words } from '../words.ts';
+import { type Options, up } from './up.ts';
+
+const next = async (options: Options): Promise<void> => {
+  const language = languageOf(options.lang);
+  const state = process.getuid?.() === 0 ? await readState(paths.state) : undefined;
+  const steps = stepsWith(state?.lab ?? { cni: 'calico', with: [] });
+  const at = steps.findLastIndex(({ id }) => id in (state?.steps ?? {})) + 1;
+  const step = steps[at];
+  if (!step)
+    throw new UserError(
+      `there is no step left: all ${steps.length} are done`,
+      'hardway status; hardway back takes the last one away',
+    );
+  await up({ ...options, to: step.id }, { language, pauses: new Set(), only: step.id });
+  const following = steps[at + 1]?.id;
+  process.stdout.write(`\n${following ? words[language].next(following) : words[language].end}\n`);
+};
+
+export const command = (): Command =>
+  new Command('next')
+    .description('Takes one step, with its lesson, its command and what has become true. No process waits in between.')
+    .option('--lang <language>', `language of the lessons: ${languages.join(', ')}; from LANG by default`)
+    .option('--cni <network>', 'as for hardway up')
+    .option('--source <source>', 'as for hardway up', 'auto')
+    .option('--from <folder>', 'as for hardway up')
+    .addHelpText('after', '\nExample:\n  sudo hardway next --lang fr')
+    .action((options: Options) => next(options));

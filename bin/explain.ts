@@ -1,0 +1,87 @@
+import { readFile } from 'node:fs/promises';
+import { parse } from 'yaml';
+import { certificateLine, explainCertificate } from '../lib/cluster/explain/certificate.ts';
+import { explainPod } from '../lib/cluster/explain/pod.ts';
+import { explainRequest } from '../lib/cluster/explain/request.ts';
+import { explainService } from '../lib/cluster/explain/service.ts';
+import type { Daemon } from '../lib/engine/daemon.ts';
+import { UserError } from '../lib/engine/errors.ts';
+import type { Lab } from '../lib/engine/lab.ts';
+import type { Language } from '../lib/engine/language.ts';
+import { readLesson } from '../lib/engine/lesson.ts';
+import { oneOf } from '../lib/engine/nearest.ts';
+import type { Context } from '../lib/engine/step.ts';
+import type { CertificateRequest } from '../lib/pki/templates.ts';
+import { requestsFor } from '../steps/certificates.ts';
+import { stepIds, stepsWith } from '../steps/index.ts';
+import { commandPage, lessonPage, translator } from './pages.ts';
+
+const glossary = async (language: Language): Promise<Readonly<Record<string, string>>> =>
+  parse(await readFile(`${import.meta.dirname}/../lessons/${language}/words.yaml`, 'utf8'));
+
+/** The certificates that a daemon holds: those that its flags, its files or its kubeconfig name. */
+const certificatesOf = (daemon: Daemon, requests: readonly CertificateRequest[]): readonly CertificateRequest[] => {
+  const files = [...daemon.reads, ...daemon.flags.map(({ value = '' }) => value)];
+  return requests.filter(({ name }) =>
+    files.some((file) => file.endsWith(`/certs/${name}.pem`) || file.endsWith(`/kubeconfigs/${name}.conf`)),
+  );
+};
+
+/** A step or component: its lesson, each flag with its value and its reason, the line of each certificate it holds. */
+const explainStep = async (id: string, lab: Lab, language: Language): Promise<string> => {
+  const [lesson, say] = await Promise.all([readLesson(id, language), translator(language)]);
+  const daemon = stepsWith(lab)
+    .find((step) => step.id === id)
+    ?.daemon?.(lab);
+  if (!daemon) return lessonPage(lesson);
+  const certificates = certificatesOf(daemon, await requestsFor(lab));
+  return [
+    lessonPage(lesson),
+    `## ${id}\n${commandPage(daemon, say)}`,
+    ...(certificates.length > 0
+      ? [`## certs\n${certificates.map((one) => `  ${certificateLine(one, say)}`).join('\n')}`]
+      : []),
+  ].join('\n\n');
+};
+
+/** Explains a step, a component, a certificate's kind of word, or a word of the glossary. Throws UserError with the nearest. */
+export const explainWord = async (word: string, { lab }: Pick<Context, 'lab'>, language: Language): Promise<string> => {
+  const known = await glossary(language);
+  const asked = word.toLowerCase();
+  const name = oneOf(
+    'word to explain',
+    [...new Set([...stepIds, ...Object.keys(known)])],
+    asked in known || stepIds.includes(asked) ? asked : word,
+  );
+  return stepIds.includes(name) ? explainStep(name, lab, language) : `${name}: ${known[name]}`;
+};
+
+/** What can be explained about a live cluster, by its first word. */
+export const subjects = ['service', 'pod', 'cert', 'request'] as const;
+export type Subject = (typeof subjects)[number];
+
+/** Explains something of the live cluster. Throws UserError where there is nothing of that name. */
+export const explainLive = async (
+  subject: Subject,
+  name: string | undefined,
+  context: Context,
+  { namespace, language }: { readonly namespace: string; readonly language: Language },
+): Promise<string> => {
+  if (subject === 'request') return explainRequest(language);
+  if (name === undefined)
+    throw new UserError(
+      `explain ${subject} wants a name`,
+      `such as: hardway explain ${subject} ${subject === 'cert' ? 'apiserver' : 'NAME'}`,
+    );
+  if (subject === 'service') return explainService(context, namespace, name, language);
+  if (subject === 'pod') return explainPod(context, namespace, name, language);
+  const requests = await requestsFor(context.lab);
+  const wanted = oneOf(
+    'certificate',
+    requests.map((request) => request.name),
+    name,
+  );
+  const request = requests.find((one) => one.name === wanted);
+  if (!request) throw new Error(`${wanted} was found and is not there`);
+  return explainCertificate(request, await translator(language));
+};

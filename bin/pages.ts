@@ -1,0 +1,91 @@
+import { parse } from 'yaml';
+import { commandLine, type Daemon, type Flag } from '../lib/engine/daemon.ts';
+import type { Lab } from '../lib/engine/lab.ts';
+import type { Language } from '../lib/engine/language.ts';
+import { readLedger } from '../lib/engine/ledger.ts';
+import { type Lesson, readLesson } from '../lib/engine/lesson.ts';
+import type { Step } from '../lib/engine/step.ts';
+import { readIfThere } from '../lib/host/files.ts';
+import { paths } from '../lib/host/paths.ts';
+import { words } from './words.ts';
+
+/** Columns of the smallest terminal that a lesson is read on. */
+const columns = 80;
+
+/** Breaks a text into lines that fit, each after `indent` spaces. */
+export const wrapped = (text: string, indent: number): string => {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text.split(/\s+/)) {
+    if (line !== '' && indent + line.length + 1 + word.length > columns) {
+      lines.push(line);
+      line = '';
+    }
+    line += line === '' ? word : ` ${word}`;
+  }
+  return [...lines, line].map((one) => `${' '.repeat(indent)}${one}`).join('\n');
+};
+
+/** Says one of the one-line reasons that steps and certificate templates carry in another language. */
+export const translator = async (language: Language): Promise<(why: string) => string> => {
+  const text = await readIfThere(`${import.meta.dirname}/../lessons/${language}/whys.yaml`);
+  const known = (text === undefined ? {} : parse(text)) as Readonly<Record<string, string>>;
+  return (why) => known[why] ?? why;
+};
+
+const flagText = ({ name, value }: Flag): string => (value === undefined ? `--${name}` : `--${name}=${value}`);
+
+/** A daemon's command as it is run: a flag a line, below each why it is there. */
+export const commandPage = (daemon: Daemon, why: (text: string) => string): string =>
+  [commandLine(daemon)[0], ...daemon.flags.map((flag) => `  ${flagText(flag)}\n${wrapped(why(flag.why), 6)}`)].join(
+    '\n',
+  );
+
+/** The lesson as it is read, its answers left out: they are asked for. */
+export const lessonPage = ({ title, sections, questions }: Lesson): string =>
+  [
+    `# ${title}`,
+    ...sections.map(({ heading, text }, index) =>
+      index === sections.length - 1
+        ? `## ${heading}\n${questions.map(({ question }) => wrapped(question, 2)).join('\n')}`
+        : `## ${heading}\n${text}`,
+    ),
+  ].join('\n\n');
+
+export const answersPage = ({ questions }: Lesson): string =>
+  questions.map(({ question, answer }) => `${wrapped(question, 0)}\n${answer.replaceAll(/^/gm, '  ')}`).join('\n\n');
+
+/** The most files of a step that are shown by name. */
+const shownFiles = 14;
+
+/** What a step has put on this machine, from the ledger. */
+const filesPage = async (step: string, more: (count: number) => string): Promise<string> => {
+  const changes = (await readLedger(paths.ledger)).filter((entry) => entry.step === step);
+  const lines = [
+    ...new Set(changes.map(({ what, undo }) => ('path' in undo && undo.kind !== 'restore' ? undo.path : what))),
+  ];
+  const left = lines.length - shownFiles;
+  return [...lines.slice(0, shownFiles), ...(left > 0 ? [more(left)] : [])].map((line) => `  ${line}`).join('\n');
+};
+
+/** Everything that is shown of a step before its observations: lesson, command, files. */
+export const stepPage = async (
+  step: Step,
+  lab: Lab,
+  language: Language,
+  place: { number: number; total: number },
+): Promise<string> => {
+  const { stepOf, run, files, more } = words[language];
+  const [lesson, why, made] = await Promise.all([
+    readLesson(step.id, language),
+    translator(language),
+    filesPage(step.id, more),
+  ]);
+  const rule = '='.repeat(columns);
+  return [
+    `${rule}\n${stepOf(step.id, place.number, place.total)}\n${rule}`,
+    lessonPage(lesson),
+    ...(step.daemon ? [`## ${run}\n${commandPage(step.daemon(lab), why)}`] : []),
+    ...(made === '' ? [] : [`## ${files}\n${made}`]),
+  ].join('\n\n');
+};

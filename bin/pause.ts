@@ -1,0 +1,116 @@
+import { demoIsThere } from '../lib/cluster/demo.ts';
+import { lastLog } from '../lib/daemons/systemd.ts';
+import { lookOnce } from '../lib/engine/check.ts';
+import { reasonOf } from '../lib/engine/errors.ts';
+import type { Language } from '../lib/engine/language.ts';
+import { readLesson } from '../lib/engine/lesson.ts';
+import type { Context, Step } from '../lib/engine/step.ts';
+import { explainWord } from './explain.ts';
+import { answersPage, lessonPage } from './pages.ts';
+import { ask, openShell, page } from './terminal.ts';
+import { words } from './words.ts';
+
+/** The learner stops for today: no failure, and nothing is taken back. */
+export class Stopped extends Error {
+  override readonly name = 'Stopped';
+}
+
+export interface Pause {
+  readonly step: Step;
+  /** The steps up to this one. */
+  readonly done: readonly Step[];
+  readonly context: Context;
+  readonly language: Language;
+  /** Whether the demo objects should be there. */
+  readonly demo: boolean;
+  /** Runs the step's observations again; throws what is not so. */
+  readonly lookAgain: () => Promise<void>;
+}
+
+const say = (text: string): void => {
+  process.stdout.write(`${text}\n`);
+};
+
+/** What somebody took away or stopped during the pause, with the way back; the next step would fail over it. */
+const broken = async ({ done, context, language, demo }: Pause): Promise<readonly string[]> => {
+  const { wayBack } = words[language];
+  const found = await Promise.all(
+    done.map(async (step) => {
+      const [failure] = await lookOnce(step.healthy, context);
+      if (!failure) return [];
+      const way = step.daemon ? `systemctl restart ${step.daemon(context.lab).name}` : 'hardway up';
+      return [`${step.id}: ${failure.phrase}: ${failure.reason}`, wayBack(way)];
+    }),
+  );
+  const missing = demo ? await demoIsThere(context).catch(() => undefined) : undefined;
+  return [...found.flat(), ...(missing ? [missing] : [])];
+};
+
+const logs = async ({ step, done, context, language }: Pause): Promise<void> => {
+  const names = done.flatMap(({ daemon }) => (daemon ? [daemon(context.lab).name] : []));
+  const own = step.daemon?.(context.lab).name;
+  const name = own ?? (await ask(words[language].whichComponent(names), context.signal))?.trim();
+  if (name === undefined || !names.includes(name)) return;
+  say((await lastLog(name, 20)).join('\n'));
+};
+
+/** Stays with a step until the learner wants to go on. Throws Stopped when it is enough for today. */
+export const pauseAt = async (pause: Pause): Promise<void> => {
+  const { step, context, language, lookAgain } = pause;
+  const { signal } = context;
+  const { choices, choose, page: more, whichWord, shell, notSo } = words[language];
+  const lesson = await readLesson(step.id, language);
+
+  const acts: readonly (() => Promise<'on' | undefined>)[] = [
+    async () => {
+      const problems = await broken(pause);
+      if (problems.length === 0) return 'on';
+      say([notSo, ...problems].join('\n  '));
+      return undefined;
+    },
+    async () => {
+      say(shell);
+      await openShell();
+      return undefined;
+    },
+    async () => {
+      await lookAgain();
+      return undefined;
+    },
+    async () => {
+      await logs(pause);
+      return undefined;
+    },
+    async () => {
+      const word = (await ask(whichWord, signal))?.trim();
+      if (word) await page(await explainWord(word, context, language), more, signal);
+      return undefined;
+    },
+    async () => {
+      await page(lessonPage(lesson), more, signal);
+      return undefined;
+    },
+    async () => {
+      await page(answersPage(lesson), more, signal);
+      return undefined;
+    },
+    async () => {
+      throw new Stopped(step.id);
+    },
+  ];
+
+  for (;;) {
+    const menu = choices.map((choice, index) => `  ${index + 1} ${choice}`);
+    say(`\n${step.id}\n${menu.join('\n')}`);
+    const answer = await ask(choose(choices.length), signal);
+    if (answer === undefined) throw new Stopped(step.id);
+    const act = acts[Number(answer.trim()) - 1];
+    try {
+      if ((await act?.()) === 'on') return;
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof Stopped) throw error;
+      say(reasonOf(error));
+    }
+  }
+};

@@ -1,0 +1,96 @@
+import { ensureDemo, removeDemo } from '../lib/cluster/demo.ts';
+import { reasonOf, UserError } from '../lib/engine/errors.ts';
+import type { Tell } from '../lib/engine/events.ts';
+import { type Language, languageOf } from '../lib/engine/language.ts';
+import { oneOf } from '../lib/engine/nearest.ts';
+import { observeStep } from '../lib/engine/observation.ts';
+import type { State } from '../lib/engine/state.ts';
+import type { Context, Step } from '../lib/engine/step.ts';
+import { stepIds } from '../steps/index.ts';
+import { stepPage } from './pages.ts';
+import { pauseAt } from './pause.ts';
+import { page } from './terminal.ts';
+import { words } from './words.ts';
+
+/** How the steps are told while they are taken. */
+export interface Telling {
+  readonly language: Language;
+  /** The steps after which the run stops and waits for the learner. */
+  readonly pauses: ReadonlySet<string>;
+  /** Only this step is told, with its lesson and without waiting: `hardway next`. */
+  readonly only?: string;
+}
+
+interface Asked {
+  readonly observe?: boolean;
+  /** True without a list of steps. */
+  readonly pause?: boolean | string;
+  readonly lang?: string;
+  readonly json?: boolean;
+}
+
+/** What --observe, --pause and --lang ask for; undefined where nothing is to be told. Throws UserError. */
+export const tellingOf = ({ observe, pause, lang, json }: Asked): Telling | undefined => {
+  const language = languageOf(lang);
+  if (pause === undefined) return observe ? { language, pauses: new Set() } : undefined;
+  if (json || !process.stdin.isTTY || !process.stdout.isTTY)
+    throw new UserError(
+      '--pause waits for somebody at a terminal, and there is none here',
+      'hardway next takes one step at a time without waiting; hardway up --observe looks without stopping',
+    );
+  const named = typeof pause === 'string' ? pause.split(',').map((id) => oneOf('step', stepIds, id.trim())) : stepIds;
+  return { language, pauses: new Set(named) };
+};
+
+/**
+ * What happens after each step: its part of the story, a pause. A step is told as long as no later one was there
+ * before this run; then the story would be another. After the last step the objects of the story are removed.
+ */
+export const tale = (telling: Telling | undefined, steps: readonly Step[], state: State | undefined, tell: Tell) => {
+  const indexOf = (id: string): number => steps.findIndex((step) => step.id === id);
+  const from = steps.findLastIndex(({ id }) => id in (state?.steps ?? {}));
+  let demoIsKnown = false;
+
+  /** Puts back the objects of the story that a former run left, or that somebody has deleted since. */
+  const demo = async (step: Step, context: Context, { language }: Telling): Promise<void> => {
+    if (demoIsKnown || indexOf(step.id) <= indexOf('kube-apiserver')) return;
+    const back = await ensureDemo(context, indexOf(step.id) > indexOf('kube-proxy'));
+    if (back.length > 0) tell({ event: 'progress', step: step.id, text: words[language].putBack(back) });
+  };
+
+  const told = async (step: Step, context: Context, now: Telling): Promise<void> => {
+    const { language, pauses, only } = now;
+    const index = indexOf(step.id);
+    const paused = pauses.has(step.id);
+    if (only === step.id || paused) {
+      const text = await stepPage(step, context.lab, language, { number: index + 1, total: steps.length });
+      if (paused) await page(text, words[language].page, context.signal);
+      else process.stdout.write(`${text}\n`);
+    }
+    await demo(step, context, now);
+    demoIsKnown ||= index >= indexOf('kube-apiserver');
+    const look = () => observeStep(step, context, tell, language);
+    if ((only === step.id || paused) && (step.observations ?? []).length > 0)
+      process.stdout.write(`\n## ${words[language].observations}\n`);
+    if (!paused) return look();
+    await look().catch((error: unknown) => {
+      context.signal.throwIfAborted();
+      process.stdout.write(`${reasonOf(error)}\n`);
+    });
+    await pauseAt({
+      step,
+      done: steps.slice(0, index + 1),
+      context,
+      language,
+      demo: index >= indexOf('kube-apiserver'),
+      lookAgain: look,
+    });
+  };
+
+  return async (step: Step, context: Context): Promise<void> => {
+    const index = indexOf(step.id);
+    if (telling && index >= from && (telling.only === undefined || telling.only === step.id))
+      await told(step, context, telling);
+    if (index === steps.length - 1) await removeDemo(context);
+  };
+};

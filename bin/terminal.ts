@@ -1,0 +1,47 @@
+import { once } from 'node:events';
+import { createInterface } from 'node:readline/promises';
+import { labEnvironment } from '../lib/cluster/environment.ts';
+import { attach } from '../lib/host/attach.ts';
+
+/**
+ * Asks for a line. The terminal itself edits it and nothing is drawn twice, so it works in tmux, over a slow line and
+ * with a screen reader. Undefined at the end of the input (Ctrl-D). Throws when `signal` aborts.
+ */
+export const ask = async (prompt: string, signal: AbortSignal): Promise<string | undefined> => {
+  const lines = createInterface({ input: process.stdin, output: process.stdout, terminal: false });
+  try {
+    const closed = once(lines, 'close').then(() => undefined);
+    return await Promise.race([lines.question(prompt, { signal }), closed]);
+  } finally {
+    lines.close();
+  }
+};
+
+/** Shows a text a screen at a time. */
+export const page = async (text: string, prompt: string, signal: AbortSignal): Promise<void> => {
+  const lines = text.split('\n');
+  const height = Math.max((process.stdout.rows ?? 24) - 2, 5);
+  for (let from = 0; from < lines.length; from += height) {
+    process.stdout.write(`${lines.slice(from, from + height).join('\n')}\n`);
+    if (from + height >= lines.length) return;
+    const answer = await ask(prompt, signal);
+    if (answer === undefined || answer.trim().toLowerCase() === 'q') return;
+  }
+};
+
+/** Read by bash at its start: the person's own settings, then completion where bash has it, then a prompt that tells where one is. */
+const startUp = `
+[ -f ~/.bashrc ] && . ~/.bashrc
+[ -f /usr/share/bash-completion/bash_completion ] && . /usr/share/bash-completion/bash_completion
+. <(kubectl completion bash)
+PS1='(hardway) \\w \\$ '
+`;
+
+/** Opens a shell in which kubectl, etcdctl, crictl and ctr know this cluster; its exit code. */
+export const openShell = (): Promise<number> => {
+  const shell = process.env['SHELL'] ?? '/bin/bash';
+  const env = { ...labEnvironment(), HARDWAY_START_UP: startUp };
+  return shell.endsWith('/bash')
+    ? attach(shell, ['-c', 'exec "$0" --rcfile <(printf %s "$HARDWAY_START_UP") -i', shell], env)
+    : attach(shell, [], env);
+};

@@ -1,0 +1,87 @@
+import type { Language } from '../lib/engine/language.ts';
+
+/** What the teaching commands say around lessons, phrases and outputs. */
+interface Words {
+  readonly stepOf: (step: string, number: number, total: number) => string;
+  readonly run: string;
+  readonly files: string;
+  readonly more: (count: number) => string;
+  readonly observations: string;
+  readonly later: string;
+  readonly putBack: (files: readonly string[]) => string;
+  readonly choices: readonly string[];
+  readonly choose: (count: number) => string;
+  readonly page: string;
+  readonly whichWord: string;
+  readonly whichComponent: (names: readonly string[]) => string;
+  readonly shell: string;
+  readonly notSo: string;
+  readonly wayBack: (way: string) => string;
+  readonly stopped: string;
+  readonly next: (step: string) => string;
+  readonly end: string;
+}
+
+export const words: Readonly<Record<Language, Words>> = {
+  en: {
+    stepOf: (step, number, total) => `${step}: step ${number} of ${total}`,
+    run: 'What was run, flag by flag',
+    files: 'What it made on this machine',
+    more: (count) => `... and ${count} more`,
+    observations: 'What is true now',
+    later: 'Later components run already: what was true at this point can no longer be seen.',
+    putBack: (files) => `put back, as it was not there: ${files.map((file) => `kubectl apply -f ${file}`).join(', ')}`,
+    choices: [
+      'continue',
+      'a shell here',
+      'look again',
+      'logs',
+      'explain a word',
+      'the lesson again',
+      'answers to the questions',
+      'stop for today',
+    ],
+    choose: (count) => `1 to ${count}? `,
+    page: '-- Enter: more, q: skip -- ',
+    whichWord: 'which word? ',
+    whichComponent: (names) => `of which component (${names.join(', ')})? `,
+    shell: 'kubectl, etcdctl, crictl and ctr know this cluster here. exit brings you back.',
+    notSo: 'This is no longer as it was:',
+    wayBack: (way) => `the way back: ${way}`,
+    stopped:
+      'stopped for today; everything stays as it is\nnext: hardway next, or hardway up --pause, goes on from here',
+    next: (step) =>
+      `next: hardway next (${step}); hardway back takes this step away; hardway shell, to look for yourself`,
+    end: 'That was the last step: the cluster is whole. hardway back takes a step away, hardway reset all of them.',
+  },
+  fr: {
+    stepOf: (step, number, total) => `${step} : étape ${number} sur ${total}`,
+    run: 'Ce qui a été lancé, option par option',
+    files: 'Ce qui a été créé sur cette machine',
+    more: (count) => `... et ${count} de plus`,
+    observations: 'Ce qui est vrai maintenant',
+    later: 'Des composants suivants tournent déjà : ce qui était vrai à ce moment ne peut plus se voir.',
+    putBack: (files) => `remis, car absent : ${files.map((file) => `kubectl apply -f ${file}`).join(', ')}`,
+    choices: [
+      'continuer',
+      'un shell ici',
+      'regarder à nouveau',
+      'journaux',
+      'expliquer un mot',
+      'relire la leçon',
+      'réponses aux questions',
+      'arrêter pour aujourd’hui',
+    ],
+    choose: (count) => `de 1 à ${count} ? `,
+    page: '-- Entrée : la suite, q : passer -- ',
+    whichWord: 'quel mot ? ',
+    whichComponent: (names) => `de quel composant (${names.join(', ')}) ? `,
+    shell: 'Ici kubectl, etcdctl, crictl et ctr connaissent ce cluster. exit vous ramène.',
+    notSo: 'Ceci n’est plus comme avant :',
+    wayBack: (way) => `pour revenir : ${way}`,
+    stopped: 'arrêté pour aujourd’hui ; tout reste en l’état\nla suite : hardway next, ou hardway up --pause',
+    next: (step) =>
+      `la suite : hardway next (${step}) ; hardway back retire cette étape ; hardway shell, pour regarder`,
+    end: 'C’était la dernière étape : le cluster est complet. hardway back retire une étape, hardway reset toutes.',
+  },
+};

@@ -1,0 +1,49 @@
+import { X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { certFile, keyFile } from '../../pki/files.ts';
+import type { CertificateRequest } from '../../pki/templates.ts';
+
+/** A certificate in one line: who it is, to whom it may be shown as what, who vouches for it. */
+export const certificateLine = (
+  { name, CN, names, hosts, signer, why }: CertificateRequest,
+  say: (why: string) => string,
+): string => {
+  if (CN === undefined) return `${name}: ${say(why)}`;
+  const groups = names.flatMap(({ O }) => (O ? [`O=${O}`] : []));
+  const subject = [`CN=${CN}`, ...groups].join(', ');
+  const sans = hosts.length > 0 ? `; SAN ${hosts.join(' ')}` : '';
+  return `${name}: ${subject}${sans}; CA ${signer ?? name}; ${say(why)}`;
+};
+
+const usages: Readonly<Record<string, string>> = {
+  '1.3.6.1.5.5.7.3.1': 'server auth',
+  '1.3.6.1.5.5.7.3.2': 'client auth',
+};
+
+/** What is in a certificate on this machine, and what it is for. Throws when its file cannot be read. */
+export const explainCertificate = async (
+  request: CertificateRequest,
+  say: (why: string) => string,
+): Promise<string> => {
+  const { name, why, CN, signer } = request;
+  if (CN === undefined) return `${keyFile(name)}\n  ${say(why)}`;
+  const certificate = new X509Certificate(await readFile(certFile(name)));
+  const rows: readonly (readonly [string, string | undefined])[] = [
+    ['subject', certificate.subject.split('\n').join(', ')],
+    ['issuer', certificate.issuer.split('\n').join(', ')],
+    ['SAN', certificate.subjectAltName],
+    [
+      'usage',
+      certificate.ca ? 'CA: it signs others' : certificate.keyUsage?.map((oid) => usages[oid] ?? oid).join(', '),
+    ],
+    ['valid', `${certificate.validFrom} - ${certificate.validTo}`],
+    ['SHA-256', certificate.fingerprint256.replaceAll(':', '').toLowerCase().slice(0, 32)],
+    ['key', keyFile(name)],
+  ];
+  return [
+    certFile(name),
+    `  ${say(why)}`,
+    ...rows.flatMap(([field, value]) => (value ? [`  ${field.padEnd(8)} ${value}`] : [])),
+    `  openssl verify -CAfile ${certFile(signer ?? name)} ${certFile(name)}`,
+  ].join('\n');
+};

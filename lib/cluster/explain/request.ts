@@ -1,0 +1,72 @@
+import type { Language, Text } from '../../engine/language.ts';
+import { kubeconfigFile } from '../../pki/files.ts';
+import { typed } from '../observe.ts';
+
+interface Stage {
+  readonly title: string;
+  readonly text: Text;
+  /** Commands that show it here and now. */
+  readonly commands: readonly string[];
+}
+
+const asKubelet = `kubectl --kubeconfig ${kubeconfigFile('kubelet')}`;
+
+/** What `kubectl get configmaps` goes through, stage by stage. */
+const stages: readonly Stage[] = [
+  {
+    title: 'TLS',
+    text: {
+      en: 'kubectl calls https://127.0.0.1:6443. The API server shows its certificate, which must name\nthat address and be signed by the CA in the kubeconfig; then kubectl shows its own.',
+      fr: 'kubectl appelle https://127.0.0.1:6443. Le serveur d’API montre son certificat, qui doit nommer\ncette adresse et être signé par la CA du kubeconfig ; puis kubectl montre le sien.',
+    },
+    commands: ['kubectl config view --minify -o jsonpath=\'{.clusters[0].cluster.server}{"\\n"}{.users[0].name}\''],
+  },
+  {
+    title: 'authentication',
+    text: {
+      en: 'Who are you? The CN of the certificate is the user, each O a group. Nobody keeps a list of\nusers: the signature of the CA is the proof.',
+      fr: 'Qui es-tu ? Le CN du certificat est l’utilisateur, chaque O un groupe. Personne ne tient de\nliste des utilisateurs : la signature de la CA est la preuve.',
+    },
+    commands: ['kubectl auth whoami', `${asKubelet} auth whoami`],
+  },
+  {
+    title: 'authorization',
+    text: {
+      en: 'May you do this? Node and RBAC are asked in turn; one yes is enough. system:masters passes\nwithout a rule. The kubelet may not read what none of its Pods uses.',
+      fr: 'As-tu le droit ? Node puis RBAC sont consultés ; un seul oui suffit. system:masters passe\nsans règle. Le kubelet n’a pas le droit de lire ce qu’aucun de ses Pods n’utilise.',
+    },
+    commands: ['kubectl auth can-i get configmaps', `${asKubelet} auth can-i list secrets`],
+  },
+  {
+    title: 'admission',
+    text: {
+      en: 'Is what you send all right? Only for requests that change something: a get passes by. Plugins\nfill in defaults and refuse; here a dry run shows what they add to a Pod.',
+      fr: 'Ce que tu envoies convient-il ? Seulement pour ce qui modifie : un get passe à côté. Des plugins\ncomplètent et refusent ; ici un essai à blanc montre ce qu’ils ajoutent à un Pod.',
+    },
+    commands: [
+      "kubectl run probe --image=none:1 --dry-run=server -o jsonpath='{.spec.serviceAccountName} {.spec.tolerations[*].key}'",
+    ],
+  },
+  {
+    title: 'etcd',
+    text: {
+      en: 'Only now is the store asked, by the API server alone, with a certificate of another CA. The\nanswer goes back as JSON; kubectl makes a table of it.',
+      fr: 'Alors seulement le magasin est interrogé, par le serveur d’API seul, avec un certificat d’une\nautre CA. La réponse revient en JSON ; kubectl en fait un tableau.',
+    },
+    commands: ['etcdctl get /registry/configmaps/default --prefix --keys-only', 'kubectl get configmaps'],
+  },
+];
+
+/** One request through the API server, stage by stage, each shown on the live cluster. */
+export const explainRequest = async (language: Language): Promise<string> => {
+  const parts: string[] = ['kubectl get configmaps'];
+  for (const [index, { title, text, commands }] of stages.entries()) {
+    const shown = [];
+    for (const command of commands) {
+      const output = (await typed(command)).trimEnd();
+      shown.push(`  $ ${command}\n${output.replaceAll(/^/gm, '    ')}`);
+    }
+    parts.push([`${index + 1}. ${title}`, text[language].replaceAll(/^/gm, '  '), ...shown].join('\n'));
+  }
+  return parts.join('\n\n');
+};

@@ -1,0 +1,110 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { until } from '../engine/check.ts';
+import type { Text } from '../engine/language.ts';
+import type { Observation } from '../engine/observation.ts';
+import type { Context } from '../engine/step.ts';
+import { tryRun } from '../host/run.ts';
+import { demoIsThere } from './demo.ts';
+import { labEnvironment } from './environment.ts';
+
+/** Throws unless the output tells the story. */
+type Judge = (output: string, context: Context) => void;
+
+/** Milliseconds in which a story has to come true. */
+const patience = 120_000;
+/** Milliseconds that "nothing happens" is watched: a controller at work reacts in a tenth of that. */
+const quiet = 1_000;
+
+/** Runs a line as a learner would type it; what it printed, errors too. Whether it failed is part of the story. */
+export const typed = async (command: string, signal?: AbortSignal): Promise<string> => {
+  const { stdout } = await tryRun('sh', ['-c', `exec 2>&1\n${command}`], {
+    env: labEnvironment(),
+    timeout: patience,
+    ...(signal && { signal }),
+  });
+  return stdout;
+};
+
+const nothing = (output: string): string => output.trim() || 'it prints nothing';
+
+/** Judges, and says what was printed instead. */
+const judged = (output: string, judge: Judge, context: Context): string => {
+  try {
+    judge(output, context);
+  } catch (error) {
+    throw new Error(`${error instanceof Error ? error.message : error}\n${nothing(output)}`);
+  }
+  return output;
+};
+
+/** A story that went wrong because its Deployment is gone says so, and how to get it back. */
+const withDemo = async <T>(context: Context, tale: () => Promise<T>): Promise<T> => {
+  try {
+    return await tale();
+  } catch (error) {
+    const gone = await demoIsThere(context).catch(() => undefined);
+    throw gone && error instanceof Error ? new Error(`${error.message}\n${gone}`) : error;
+  }
+};
+
+/** Looked at until it is so. With `stays` it has to be still so a moment later: nothing happens. */
+export const observe = (
+  phrase: Text,
+  command: string,
+  judge: Judge,
+  { stays = false }: { stays?: boolean } = {},
+): Observation => ({
+  phrase,
+  command,
+  look: (context) =>
+    withDemo(context, async () => {
+      const { signal } = context;
+      let output = '';
+      const look = async () => {
+        output = judged(await typed(command, signal), judge, context);
+      };
+      await until('it is not so', look, { signal, deadline: patience });
+      if (!stays) return output;
+      await sleep(quiet, undefined, { signal });
+      await look();
+      return output;
+    }),
+});
+
+/** Something that is done once and changes the cluster; `before` prepares it. */
+export const act = (
+  phrase: Text,
+  command: string,
+  judge: Judge,
+  before: (context: Context) => Promise<void> = async () => {},
+): Observation => ({
+  phrase,
+  command,
+  look: (context) =>
+    withDemo(context, async () => {
+      await before(context);
+      return judged(await typed(command, context.signal), judge, context);
+    }),
+});
+
+/** A judge: the output has each of these words. */
+export const says =
+  (...words: readonly string[]) =>
+  (output: string): void => {
+    for (const word of words) if (!output.includes(word)) throw new Error(`it does not say "${word}"`);
+  };
+
+/** A judge: the output has so many lines that match. */
+export const lines =
+  (count: number, pattern: RegExp) =>
+  (output: string): void => {
+    const found = output.split('\n').filter((line) => pattern.test(line)).length;
+    if (found !== count) throw new Error(`${found} lines match ${pattern}, not ${count}`);
+  };
+
+/** A judge: all of them agree. */
+export const all =
+  (...judges: readonly Judge[]): Judge =>
+  (output, context) => {
+    for (const judge of judges) judge(output, context);
+  };
