@@ -10,6 +10,9 @@ import { paths } from '../lib/host/paths.ts';
 
 const configFile = `${paths.config}/containerd.toml`;
 
+/** A folder a registry, read at each pull. */
+const registries = '/etc/containerd/certs.d';
+
 const daemon = () => ({
   name: 'containerd',
   description: 'containerd: runs containers for the kubelet',
@@ -37,7 +40,7 @@ export const configuration = ({ machine }: Lab): string =>
     plugins: {
       'io.containerd.cri.v1.images': {
         pinned_images: { sandbox: imageReference('pause') },
-        registry: { config_path: '/etc/containerd/certs.d' },
+        registry: { config_path: registries },
       },
       'io.containerd.cri.v1.runtime': {
         // Without CAP_SYS_RESOURCE runc cannot lower oom_score_adj; everywhere else it should.
@@ -55,6 +58,10 @@ export const configuration = ({ machine }: Lab): string =>
       },
     },
   });
+
+/** How containerd finds a mirror (containerd/docs/hosts.md); where that has not the image, it asks the registry itself. */
+export const hostsFile = (mirror: string): string =>
+  stringify({ host: { [mirror]: { capabilities: ['pull', 'resolve'] } } });
 
 const answers = async (): Promise<void> => {
   const { code, stderr } = await crictl(['version']);
@@ -77,6 +84,7 @@ export const containerd: Step = {
       '/etc/crictl.yaml',
       'runtime-endpoint: unix:///run/containerd/containerd.sock\nimage-endpoint: unix:///run/containerd/containerd.sock\n',
     );
+    if (lab.registryMirror) await host.writeFile(`${registries}/_default/hosts.toml`, hostsFile(lab.registryMirror));
     await ensureRunning(host, daemon());
     if (host.dryRun) return;
     await until('containerd answers', answers, { signal: context.signal, deadline: 60_000 });

@@ -7,7 +7,7 @@ import { takeLock } from '../../lib/engine/lock.ts';
 import { oneOf } from '../../lib/engine/nearest.ts';
 import { asJson, asLines, asList, printJson } from '../../lib/engine/output.ts';
 import { openRun } from '../../lib/engine/runner.ts';
-import { readSettings } from '../../lib/engine/settings.ts';
+import { mirrorOf, readSettings, type Settings } from '../../lib/engine/settings.ts';
 import { readState, type State } from '../../lib/engine/state.ts';
 import { type Context, sources } from '../../lib/engine/step.ts';
 import { paths } from '../../lib/host/paths.ts';
@@ -23,6 +23,8 @@ interface Options {
   readonly with?: string;
   readonly source: string;
   readonly from?: string;
+  readonly interface?: string;
+  readonly registryMirror?: string;
   readonly dryRun?: boolean;
   readonly json?: boolean;
 }
@@ -56,7 +58,33 @@ const usualCni = async (source: Context['source'], nodeArch: string): Promise<Cn
   const arch = architectures[nodeArch];
   if (!arch) return 'bridge';
   const { calicoIsWithinReach } = await import('../../lib/binaries/calico.ts');
-  return (await calicoIsWithinReach({ cache: paths.cache, arch, source: source.kind })) ? 'calico' : 'bridge';
+  return (await calicoIsWithinReach({ cache: paths.cache, arch, source })) ? 'calico' : 'bridge';
+};
+
+/** The network asked for, if any. Throws UserError where it is Calico and that cannot be expected to come. */
+const askedCni = async (cni: string | undefined, source: Context['source'], nodeArch: string) => {
+  if (cni === undefined) return undefined;
+  const network = oneOf('network', cnis, cni);
+  const arch = architectures[nodeArch];
+  if (network === 'calico' && arch) {
+    const { requireCalico } = await import('../../lib/binaries/calico.ts');
+    await requireCalico({ cache: paths.cache, arch, source });
+  }
+  return network;
+};
+
+/** The file's settings, and over them what was asked for now; what was chosen once stays until the lab is reset. */
+const settingsWith = async (options: Options, lab: Lab | undefined): Promise<Settings> => {
+  const settings = await readSettings(paths.settings);
+  const registryMirror =
+    options.registryMirror === undefined
+      ? (settings.registryMirror ?? lab?.registryMirror)
+      : mirrorOf(options.registryMirror);
+  return {
+    ...settings,
+    interface: options.interface ?? settings.interface ?? lab?.node.interface,
+    ...(registryMirror && { registryMirror }),
+  };
 };
 
 /** What the lab has already, and what is asked for now: an extra stays until the lab is reset. */
@@ -72,13 +100,16 @@ const up = async (options: Options): Promise<void> => {
   const last = oneOf('step', stepIds, options.to ?? 'smoke');
   const source = { kind: oneOf('source', sources, options.source), ...(options.from && { from: options.from }) };
   const dryRun = options.dryRun ?? false;
-  const settings = await readSettings(paths.settings);
+  const state = process.getuid?.() === 0 ? await readState(paths.state) : undefined;
+  const settings = await settingsWith(options, state?.lab);
   const found = await survey(settings.interface);
 
-  const state = found.root ? await readState(paths.state) : undefined;
   const ledgerEntries = found.root ? await readLedger(paths.ledger) : [];
   const choice = {
-    cni: oneOf('network', cnis, options.cni ?? state?.lab.cni ?? (await usualCni(source, found.arch))),
+    cni:
+      (state && options.cni === state.lab.cni ? state.lab.cni : await askedCni(options.cni, source, found.arch)) ??
+      state?.lab.cni ??
+      (await usualCni(source, found.arch)),
     pki: oneOf('PKI', pkiProfiles, options.pki ?? state?.lab.pki ?? 'components'),
     with: withExtras(state, options.with),
   };
@@ -142,6 +173,8 @@ export const command = (): Command =>
     .option('--with <extra>', `what a lab has only when asked: ${extras.join(', ')}`)
     .option('--source <source>', `where programs and images come from: ${sources.join(', ')}`, 'auto')
     .option('--from <folder>', 'the folder of --source dir')
+    .option('--interface <name>', 'interface of the address of the Node; by default that of the default route')
+    .option('--registry-mirror <url>', 'asked for every image before its own registry')
     .option('--dry-run', 'say what would be done and touch nothing')
     .option('--json', 'one JSON object a line')
     .addHelpText(

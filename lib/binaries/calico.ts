@@ -1,15 +1,17 @@
-import { mkdir, readFile, rename, stat } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import type { Source } from '../engine/step.ts';
 import { sha256 } from '../host/files.ts';
-import { archivePath, binaryPath, cached, recipeOf } from './cache.ts';
+import { archiveName, archivePath, binaryPath, cached, recipeOf, temporaryFor } from './cache.ts';
 import type { Report } from './progress.ts';
 import { type Arch, productOf, versions } from './versions.ts';
 
+/** Where a run looks: its cache, and the folder of source `dir`. */
 interface Where {
   readonly cache: string;
   readonly arch: Arch;
+  readonly source: { readonly kind: Source; readonly from?: string };
 }
 
 const isThere = (path: string): Promise<boolean> =>
@@ -18,38 +20,87 @@ const isThere = (path: string): Promise<boolean> =>
     () => false,
   );
 
-const manifestPath = (cache: string): string => join(cache, 'manifests', `calico-${versions().calico.version}.yaml`);
+const manifestName = (): string => `calico-${versions().calico.version}.yaml`;
+const manifestPath = ({ cache, source }: Pick<Where, 'cache' | 'source'>): string =>
+  source.kind === 'dir' && source.from ? join(source.from, manifestName()) : join(cache, 'manifests', manifestName());
 
-/** Image reference to the path of its archive, for those of Calico's images that the cache has. */
-export const calicoArchives = async ({ cache, arch }: Where): Promise<ReadonlyMap<string, string>> => {
-  const all = versions().calico.images.map((reference) => [reference, archivePath(cache, arch, reference)] as const);
-  const there = await Promise.all(all.map(([, path]) => isThere(path)));
-  return new Map(all.filter((_, index) => there[index]));
+/** Image reference to the path of its archive, for those of Calico's images that are in the folder of the source or the cache. */
+export const calicoArchives = async ({
+  cache,
+  arch,
+  source,
+}: Omit<Where, 'source'> & Partial<Where>): Promise<ReadonlyMap<string, string>> => {
+  const found = new Map<string, string>();
+  for (const reference of versions().calico.images) {
+    const places = [archivePath(cache, arch, reference)];
+    if (source?.kind === 'dir' && source.from) places.unshift(join(source.from, archiveName(reference)));
+    for (const place of places) if (!found.has(reference) && (await isThere(place))) found.set(reference, place);
+  }
+  return found;
 };
 
-/** Whether Calico can be had without any network: its manifest and all of its images are in the cache. */
-export const calicoIsCached = async (where: Where): Promise<boolean> => {
-  const [manifest, archives] = await Promise.all([isThere(manifestPath(where.cache)), calicoArchives(where)]);
-  return manifest && archives.size === versions().calico.images.length;
+/** What of Calico is not here, by name. */
+const lacking = async (where: Where): Promise<readonly string[]> => {
+  const [manifest, archives] = await Promise.all([isThere(manifestPath(where)), calicoArchives(where)]);
+  const images = versions().calico.images.filter((reference) => !archives.has(reference));
+  return [...(manifest ? [] : [manifestPath(where)]), ...images];
 };
 
 /**
- * Whether Calico's images can be expected to come: from the cache, or because this source reaches registries. Under
- * `auto` a cache that Go filled says that no release site was reached.
+ * Whether Calico can be expected to come: from here, or because this source reaches registries. Under `auto` a cache that
+ * Go filled says that no release site was reached.
  */
-export const calicoIsWithinReach = async ({
-  source,
-  ...where
-}: Where & { readonly source: Source }): Promise<boolean> => {
-  if (await calicoIsCached(where)) return true;
-  if (source !== 'auto') return source === 'release';
+export const calicoIsWithinReach = async (where: Where): Promise<boolean> => {
+  if ((await lacking(where)).length === 0) return true;
+  const { kind } = where.source;
+  if (kind !== 'auto') return kind === 'release';
   if (await isCachedFromGo(where)) return false;
   const { answers } = await import('./download.ts');
   return answers(versions().calico.manifest, undefined);
 };
 
+/** Throws a UserError that says what is missing, before anything is changed, where Calico cannot be expected to come. */
+export const requireCalico = async (where: Where): Promise<void> => {
+  if (await calicoIsWithinReach(where)) return;
+  const why = {
+    go: 'Calico cannot be built by Go',
+    dir: 'the folder has not all of Calico',
+    auto: 'the site of its releases does not answer',
+    release: '',
+  }[where.source.kind];
+  throw new UserError(
+    `--cni calico: ${why}, and these are not here: ${(await lacking(where)).join(', ')}`,
+    '--cni bridge; or --source release where its registry answers; or put image archives into ' +
+      dirname(archivePath(where.cache, where.arch, '')),
+  );
+};
+
+/**
+ * Brings Calico's manifest and images into the cache, for a machine without a network. What is there is left alone.
+ * Throws a UserError that names what cannot be had.
+ */
+export const fetchCalico = async (
+  where: Where,
+  options: { readonly report: Report; readonly signal?: AbortSignal; readonly registryMirror?: string | undefined },
+): Promise<void> => {
+  await calicoManifest(where.cache, where.source, options);
+  const archives = await calicoArchives(where);
+  for (const reference of versions().calico.images) {
+    if (archives.has(reference)) continue;
+    const { fetchImage } = await import('./registry.ts');
+    const path = archivePath(where.cache, where.arch, reference);
+    const temporary = await temporaryFor(path);
+    try {
+      await fetchImage(reference, temporary, { ...where, ...options, mirror: options.registryMirror });
+      await rename(temporary, path);
+    } finally {
+      await rm(temporary, { force: true });
+    }
+  }
+};
+
 /** Whether what is in the cache was built here: the first program of the lab tells. */
-const isCachedFromGo = async ({ cache, arch }: Where): Promise<boolean> => {
+const isCachedFromGo = async ({ cache, arch }: Pick<Where, 'cache' | 'arch'>): Promise<boolean> => {
   const { name, product } = productOf('etcd');
   const path = binaryPath(cache, arch, name, product.version, 'etcd');
   return (await cached(path, [['go', recipeOf('go', product)]])) === 'go';
@@ -61,18 +112,17 @@ const isCachedFromGo = async ({ cache, arch }: Where): Promise<boolean> => {
  */
 export const calicoManifest = async (
   cache: string,
-  source: { readonly kind: Source; readonly from?: string },
+  source: Where['source'],
   options: { readonly report: Report; readonly signal?: AbortSignal },
 ): Promise<string> => {
   const { manifest: url, sha256: expected, version } = versions().calico;
-  const given =
-    source.kind === 'dir' && source.from ? join(source.from, `calico-${version}.yaml`) : manifestPath(cache);
+  const given = manifestPath({ cache, source });
   if (!(await isThere(given))) {
     if (source.kind === 'dir')
       throw new UserError(`${given} is not there`, `put Calico's manifest there, or use --cni bridge`);
     const { fetchVerified } = await import('./download.ts');
     await mkdir(dirname(given), { recursive: true });
-    await fetchVerified(`calico-${version}.yaml`, url, expected, `${given}.part`, options);
+    await fetchVerified(manifestName(), url, expected, `${given}.part`, options);
     await rename(`${given}.part`, given);
   }
   const text = await readFile(given, 'utf8');

@@ -8,8 +8,8 @@ export const imageCure = (
 ): string =>
   [
     versions().calico.images.includes(reference)
-      ? '--cni bridge, which needs none of the images of Calico'
-      : '--source go, which builds it where a Go toolchain is',
-    'or --registry-mirror URL',
+      ? 'hardway up --cni bridge needs none of the images of Calico (hardway reset first, where a lab has begun with it)'
+      : 'hardway up --source go builds it where a Go toolchain is',
+    'or name a mirror: --registry-mirror URL',
     `or put its archive where it is looked for: ${archivePath(cache, arch, reference)}`,
   ].join('; ');

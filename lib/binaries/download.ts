@@ -3,10 +3,11 @@ import { rm, stat } from 'node:fs/promises';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { UserError } from '../engine/errors.ts';
+import { isTrustworthy } from '../engine/trustworthy.ts';
 import { sha256Of } from './cache.ts';
 import { withDiskSpace } from './disk.ts';
 import type { Report } from './progress.ts';
-import { type Ask, ask, connected, isTrustworthy, type Patience, patience, persistently } from './web.ts';
+import { type Ask, ask, connected, type Patience, patience, persistently } from './web.ts';
 
 /**
  * The address that is asked instead of an upstream one: HARDWAY_MIRROR=https://mirror/path serves https://dl.k8s.io/x

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
+import { isTrustworthy } from '../engine/trustworthy.ts';
 import { sha256Of } from './cache.ts';
 import { imageCure } from './cure.ts';
 import { withDiskSpace } from './disk.ts';
@@ -10,7 +11,7 @@ import { fetchExactly } from './download.ts';
 import { packLayout } from './image.ts';
 import type { Report } from './progress.ts';
 import type { Arch } from './versions.ts';
-import { ask, connected, isTrustworthy, type Patience, persistently } from './web.ts';
+import { ask, connected, type Patience, persistently } from './web.ts';
 
 export interface FetchImage {
   readonly arch: Arch;

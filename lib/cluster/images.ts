@@ -1,4 +1,7 @@
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { calicoArchives } from '../binaries/calico.ts';
+import { imageCure } from '../binaries/cure.ts';
 import { imageReferences, provisions } from '../binaries/needed.ts';
 import { imageReference, versions } from '../binaries/versions.ts';
 import { Unhealthy } from '../engine/errors.ts';
@@ -27,31 +30,97 @@ export const hasImage = async (reference: string): Promise<void> => {
   if (!(await present()).has(reference)) throw new Error(`the image ${reference} is not in containerd`);
 };
 
-/** From its archive where there is one, else from its registry. Throws Unhealthy with containerd's own words. */
-const bring = async (context: Context, reference: string, archive: string | undefined): Promise<void> => {
-  const done = archive
-    ? await tryRun(`${paths.bin}/ctr`, ['-a', socket, '-n', 'k8s.io', 'images', 'import', archive], {
-        signal: context.signal,
-      })
-    : await crictl(['pull', reference], context.signal);
-  if (done.code === 0) return;
-  throw new Unhealthy(`the image ${reference} cannot be had: ${done.stderr.trim().split('\n').at(-1)}`, {
-    next:
-      context.lab.cni === 'calico'
-        ? 'hardway up --cni bridge needs no image from a registry; or give a mirror in /etc/hardway.yaml'
-        : 'hardway up --source go builds the images where a Go toolchain is',
-  });
+/** Milliseconds after which a registry that has sent nothing is given up; a person has to know within 30 s. */
+const patience = 25_000;
+
+const content = '/var/lib/containerd/io.containerd.content.v1.content';
+
+/** Bytes that containerd has of all images, and whether some are still coming: what is not whole yet is in `ingest`. */
+const arrived = async (): Promise<{ readonly bytes: number; readonly coming: boolean }> => {
+  const files = await readdir(content, { recursive: true, withFileTypes: true }).catch(() => []);
+  const sizes = await Promise.all(
+    files
+      .filter((one) => one.isFile())
+      .map(({ parentPath, name }) =>
+        stat(join(parentPath, name)).then(
+          ({ size }) => size,
+          () => 0,
+        ),
+      ),
+  );
+  const coming = files.some(({ parentPath, name }) => name === 'data' && parentPath.includes('/ingest/'));
+  return { bytes: sizes.reduce((sum, size) => sum + size, 0), coming };
 };
 
-/** Brings those of the images that containerd has not, one after the other. */
+/** containerd's words without crictl's time stamp and the repeated name: `... level=fatal msg="pulling image: ..."`. */
+export const wordsOf = (stderr: string): string => {
+  const line = stderr.trim().split('\n').at(-1) ?? '';
+  const quoted = /msg=("(?:[^"\\]|\\.)*")/.exec(line)?.[1];
+  const words = quoted ? (JSON.parse(quoted) as string) : line;
+  return words.replace(/^pulling image: /, '').replace(/^failed to pull and unpack image "[^"]*": /, '');
+};
+
+/** Has containerd pull an image, telling what has come; undefined when it is there, else why not. */
+const pull = async ({ progress, signal }: Context, reference: string): Promise<string | undefined> => {
+  const stalled = new AbortController();
+  const begin = { ...(await arrived()), at: performance.now() };
+  let last = begin;
+  progress(`pulling ${reference}`);
+  const watch = setInterval(async () => {
+    const now = { ...(await arrived()), at: performance.now() };
+    if (now.bytes !== last.bytes) {
+      last = now;
+      const bytes = now.bytes - begin.bytes;
+      const speed = bytes / 1e3 / (now.at - begin.at);
+      progress(`pulling ${reference}: ${(bytes / 1e6).toFixed(0)} MB, ${speed.toFixed(1)} MB/s`);
+    }
+    // Where something came and nothing more is to come, containerd unpacks.
+    const waits = now.coming || last === begin;
+    if (waits && now.at - last.at > patience) stalled.abort();
+  }, 1000);
+  try {
+    const { code, stderr } = await crictl(['pull', reference], AbortSignal.any([signal, stalled.signal]));
+    return code === 0 ? undefined : wordsOf(stderr);
+  } catch (thrown) {
+    signal.throwIfAborted();
+    if (!stalled.signal.aborted) throw thrown;
+    return `nothing came from its registry for ${patience / 1000} s`;
+  } finally {
+    clearInterval(watch);
+  }
+};
+
+/** `--local` has ctr read the archive itself, twice as fast as containerd's transfer service (2.2.7). */
+const importArchive = async (signal: AbortSignal, archive: string): Promise<string | undefined> => {
+  const { code, stderr } = await tryRun(
+    `${paths.bin}/ctr`,
+    ['-a', socket, '-n', 'k8s.io', 'images', 'import', '--local', archive],
+    {
+      signal,
+    },
+  );
+  return code === 0 ? undefined : `${archive}: ${wordsOf(stderr)}`;
+};
+
+/**
+ * Brings those of the images that containerd has not, one after the other: from its archive where there is one, else
+ * from its registry. Throws Unhealthy, with the words of who refused, as soon as one cannot be had.
+ */
 const bringAll = async (
   context: Context,
   archives: ReadonlyMap<string, string>,
   references: readonly string[],
 ): Promise<void> => {
   const there = await present();
-  for (const reference of references) {
-    if (!there.has(reference)) await bring(context, reference, archives.get(reference));
+  const missing = references.filter((reference) => !there.has(reference));
+  for (const [index, reference] of missing.entries()) {
+    const archive = archives.get(reference);
+    if (archive) context.progress(`importing ${reference}: ${index + 1} of ${missing.length}`);
+    const words = archive ? await importArchive(context.signal, archive) : await pull(context, reference);
+    if (words === undefined) continue;
+    throw new Unhealthy(`the image ${reference} cannot be had: ${words}`, {
+      next: imageCure(reference, { cache: paths.cache, arch: context.lab.machine.arch }),
+    });
   }
 };
 
@@ -66,7 +135,7 @@ export const haveCalicoImages = (context: Context): Promise<void> =>
   context.once('images of Calico', async () =>
     bringAll(
       context,
-      await calicoArchives({ cache: paths.cache, arch: context.lab.machine.arch }),
+      await calicoArchives({ cache: paths.cache, arch: context.lab.machine.arch, source: context.source }),
       versions().calico.images,
     ),
   );

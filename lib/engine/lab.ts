@@ -22,6 +22,8 @@ export interface Lab {
   readonly cni: Cni;
   readonly pki: PkiProfile;
   readonly with: readonly Extra[];
+  /** Asked for every image before its own registry. */
+  readonly registryMirror?: string;
   readonly machine: Machine;
 }
 
@@ -55,6 +57,7 @@ export const labOf = (found: Survey, settings: Settings, choice: Pick<Lab, 'cni'
     dnsAddress: addressIn(settings.serviceCIDR, 10),
     domain: settings.domain,
     ...choice,
+    ...(settings.registryMirror && { registryMirror: settings.registryMirror }),
     machine: {
       arch,
       cgroup: found.cgroup,

@@ -1,6 +1,7 @@
 import ipaddr from 'ipaddr.js';
 import { readIfThere } from '../host/files.ts';
 import { UserError } from './errors.ts';
+import { isTrustworthy } from './trustworthy.ts';
 
 /** What a person may set in /etc/hardway.yaml. Every field has a default that suits a lab. */
 export interface Settings {
@@ -9,6 +10,8 @@ export interface Settings {
   readonly domain: string;
   /** Interface that carries the node's address; by default the one of the default route. */
   readonly interface?: string | undefined;
+  /** Asked for every image before its own registry. */
+  readonly registryMirror?: string | undefined;
   /** Seconds that a component may take to get healthy. */
   readonly deadline: number;
 }
@@ -25,7 +28,20 @@ const isNetwork = (text: string, longest: number): boolean => {
   if (!ipaddr.IPv4.isValidCIDR(text)) return false;
   const [, prefix] = ipaddr.IPv4.parseCIDR(text);
   const exact = `${ipaddr.IPv4.networkAddressFromCIDR(text).toString()}/${prefix}` === text;
-  return exact && prefix >= 8 && prefix <= longest;
+  const use = ipaddr.IPv4.networkAddressFromCIDR(text).range();
+  const forHosts = !['loopback', 'linkLocal', 'multicast', 'reserved'].includes(use);
+  return exact && forHosts && prefix >= 8 && prefix <= longest;
+};
+
+const mirrorRule = 'an https address such as https://mirror.example';
+
+/** The mirror that was asked for. Throws UserError unless what comes from it is safe on the way. */
+export const mirrorOf = (text: string): string => {
+  if (isTrustworthy(text)) return text;
+  throw new UserError(
+    `the mirror ${JSON.stringify(text)} is not ${mirrorRule}`,
+    '--registry-mirror https://mirror.example',
+  );
 };
 
 /**
@@ -40,11 +56,12 @@ export const readSettings = async (path: string): Promise<Settings> => {
     error: ({ input }: { readonly input?: unknown }) => `${JSON.stringify(input)} is not ${rule}`,
   });
   const network = (longest: number, example: string) => {
-    const no = refused(`an IPv4 network of /8 to /${longest} without host bits, such as ${example}`);
+    const no = refused(`an IPv4 network of /8 to /${longest} without host bits and for hosts, such as ${example}`);
     return z.string(no).refine((value) => isNetwork(value, longest), no);
   };
   const noDomain = refused(`a DNS domain such as ${defaults.domain}`);
   const noInterface = refused('the name of an interface such as eth0');
+  const noMirror = refused(mirrorRule);
   const noDeadline = refused('a whole number of seconds from 1 to 3600');
   const schema = z
     .strictObject({
@@ -52,6 +69,7 @@ export const readSettings = async (path: string): Promise<Settings> => {
       serviceCIDR: network(28, defaults.serviceCIDR),
       domain: z.string(noDomain).regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/, noDomain),
       interface: z.string(noInterface).min(1, noInterface),
+      registryMirror: z.string(noMirror).refine(isTrustworthy, noMirror),
       deadline: z.int(noDeadline).min(1, noDeadline).max(3600, noDeadline),
     })
     .partial();

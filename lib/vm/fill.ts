@@ -1,7 +1,9 @@
+import { calicoIsWithinReach, fetchCalico, requireCalico } from '../binaries/calico.ts';
 import type { Progress } from '../binaries/progress.ts';
 import { provide } from '../binaries/provide.ts';
 import { versions } from '../binaries/versions.ts';
 import { UserError } from '../engine/errors.ts';
+import { mirrorOf } from '../engine/settings.ts';
 import { paths } from '../host/paths.ts';
 
 /** What a lab runs, by name. The binary of an image comes with its image; Traefik takes Go five minutes, so only on demand. */
@@ -43,14 +45,25 @@ export const fillCache = async (flags: readonly string[], report: (line: string)
       'hardway vm up -- --source auto',
     );
   }
+  const arch = process.arch === 'arm64' ? 'arm64' : 'amd64';
+  const mirror = optionIn(flags, '--registry-mirror');
+  const options = {
+    report: (progress: Progress) => {
+      if (progress.state !== 'cached') report(inWords(progress));
+    },
+    registryMirror: mirror === undefined ? undefined : mirrorOf(mirror),
+    ...(signal && { signal }),
+  };
+  const cni = optionIn(flags, '--cni');
+  const where = { cache: paths.cache, arch, source: { kind: source } } as const;
+  if (cni === 'calico') await requireCalico(where);
   await provide({
     source,
     ...wanted({ ingress: optionIn(flags, '--with') === 'ingress' }),
-    arch: process.arch === 'arm64' ? 'arm64' : 'amd64',
+    archives: true,
+    arch,
     cache: paths.cache,
-    report: (progress) => {
-      if (progress.state !== 'cached') report(inWords(progress));
-    },
-    ...(signal && { signal }),
+    ...options,
   });
+  if (cni !== 'bridge' && (await calicoIsWithinReach(where))) await fetchCalico(where, options);
 };
