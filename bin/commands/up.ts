@@ -43,6 +43,21 @@ const refuseOtherLab = ({ lab: old, steps }: State, lab: Lab): void => {
   );
 };
 
+/** A Node is its name: under another one the kubelet would be a stranger to the Pods and volumes that are here. */
+const refuseOtherName = ({ lab: old, steps }: State, lab: Lab): void => {
+  if (old.node.name === lab.node.name || !('etcd' in steps)) return;
+  throw new UserError(
+    `this machine is now named ${lab.node.name}, but its Node ${old.node.name}`,
+    `hostnamectl set-hostname ${old.node.name}; or hardway reset, then hardway up`,
+  );
+};
+
+/** An address may change: everything that names it is made anew, and a person is told why. */
+const changedAddress = ({ lab: old }: State, lab: Lab): string =>
+  old.node.address === lab.node.address
+    ? ''
+    : `this machine's address was ${old.node.address}, is now ${lab.node.address}: certificates and flags follow\n`;
+
 const closingWords = (steps: number, total: number, seconds: number, last: string): string =>
   steps < total
     ? `\nstopped after ${last}, ${seconds.toFixed(1)} s\nnext: hardway up goes on; hardway status shows what runs`
@@ -122,7 +137,11 @@ const up = async (options: Options): Promise<void> => {
     );
   }
   const lab = labOf(found, settings, choice);
-  if (state) refuseOtherLab(state, lab);
+  if (state) {
+    refuseOtherLab(state, lab);
+    refuseOtherName(state, lab);
+    process.stderr.write(changedAddress(state, lab));
+  }
   const steps = stepsWith(lab);
   const at = steps.findIndex(({ id }) => id === last);
   if (at < 0) throw new UserError(`this lab has no step ${last}`, `hardway up --with ${last}`);
