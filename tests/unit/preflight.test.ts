@@ -105,6 +105,11 @@ test('a port that one program holds on two addresses is one finding', () => {
   expect(judge({ listeners: [listener(6443), { ...listener(6443), address: '[::]' }] })).toHaveLength(1);
 });
 
+test('a network of the machine that is there as an address and as a route is one finding', () => {
+  const cidrs = ['10.200.1.7/24', '10.200.1.0/24'];
+  expect(judge({ networks: cidrs.map((cidr) => ({ interface: 'eth0', cidr })) })).toHaveLength(1);
+});
+
 test('commands that apt can bring are no finding', () => {
   expect(judge({ missing: ['iptables'], apt: true })).toEqual([]);
 });
