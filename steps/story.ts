@@ -1,6 +1,6 @@
 import { beginDemo, demoFile, writeDemo } from '../lib/cluster/demo.ts';
 import { haveImages } from '../lib/cluster/images.ts';
-import { act, all, lines, observe, says } from '../lib/cluster/observe.ts';
+import { act, all, atLeast, lines, observe, says } from '../lib/cluster/observe.ts';
 import type { Observation } from '../lib/engine/observation.ts';
 
 /** Throws unless nothing at all was printed. */
@@ -160,7 +160,7 @@ export const story: Readonly<Record<string, readonly Observation[]>> = {
         fr: 'et c’est maintenant la raison que donne le scheduler',
       },
       "kubectl get pods -l app=web -o jsonpath='{.items[0].status.conditions[0].message}'",
-      says('untolerated taint', 'node.kubernetes.io/not-ready'),
+      says('0/1 nodes are available', 'untolerated taint'),
     ),
   ],
 
@@ -271,7 +271,7 @@ export const story: Readonly<Record<string, readonly Observation[]>> = {
         fr: 'son ReplicaSet en a fait un autre, le cinquième depuis le début',
       },
       'kubectl get events --field-selector reason=SuccessfulCreate -o custom-columns=WHO:.source.component,WHAT:.message | grep web-',
-      lines(5, /^replicaset-controller +Created pod: web-/),
+      atLeast(5, /^replicaset-controller +Created pod: web-/),
     ),
     observe({ en: 'and four run again', fr: 'et quatre tournent à nouveau' }, webPods, lines(4, / 1\/1 +Running /)),
     act(

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { lastLog, unitStatus } from '../../lib/daemons/systemd.ts';
 import { UserError } from '../../lib/engine/errors.ts';
 import { architectures, type Cni, cnis, extras, type Lab, labOf, pkiProfiles } from '../../lib/engine/lab.ts';
+import { languages } from '../../lib/engine/language.ts';
 import { openLedger, ownedPaths, readLedger } from '../../lib/engine/ledger.ts';
 import { takeLock } from '../../lib/engine/lock.ts';
 import { oneOf } from '../../lib/engine/nearest.ts';
@@ -15,8 +16,11 @@ import { survey } from '../../lib/host/survey.ts';
 import { stepIds, stepsWith } from '../../steps/index.ts';
 import { findings } from '../../steps/preflight.ts';
 import { interruptible } from '../interrupt.ts';
+import { Stopped } from '../pause.ts';
+import { tale, tellingOf } from '../story.ts';
+import { words } from '../words.ts';
 
-interface Options {
+export interface Options {
   readonly to?: string;
   readonly cni?: string;
   readonly pki?: string;
@@ -25,6 +29,10 @@ interface Options {
   readonly from?: string;
   readonly interface?: string;
   readonly registryMirror?: string;
+  readonly observe?: boolean;
+  readonly pause?: boolean | string;
+  readonly lang?: string;
+  readonly plain?: boolean;
   readonly dryRun?: boolean;
   readonly json?: boolean;
 }
@@ -109,7 +117,8 @@ const withExtras = (state: State | undefined, asked: string | undefined): Lab['w
   return [...new Set([...had, ...wanted])];
 };
 
-const up = async (options: Options): Promise<void> => {
+/** Brings up what was asked for; `telling` says how the steps are told meanwhile. */
+export const up = async (options: Options, telling = tellingOf(options)): Promise<void> => {
   const begin = performance.now();
   const seconds = (): number => Math.round(performance.now() - begin) / 1000;
   const last = oneOf('step', stepIds, options.to ?? 'smoke');
@@ -149,7 +158,8 @@ const up = async (options: Options): Promise<void> => {
 
   const release = dryRun ? () => {} : takeLock(paths.lock);
   const ledger = openLedger(paths.ledger);
-  const show = options.json ? asJson : process.stdout.isTTY && !dryRun ? asList : asLines({ dryRun });
+  const redrawn = process.stdout.isTTY && process.env['TERM'] !== 'dumb' && !options.plain && !dryRun && !telling;
+  const show = options.json ? asJson : redrawn ? asList : asLines({ dryRun });
   let failure: unknown;
   try {
     await interruptible('hardway up goes on from here', (signal) =>
@@ -162,6 +172,7 @@ const up = async (options: Options): Promise<void> => {
           tell,
           ledger,
           state,
+          afterwards: tale(telling, steps, state, tell),
           deadline: settings.deadline,
           owned: ownedPaths(ledgerEntries),
           supervisor: { status: unitStatus, lastLog },
@@ -174,11 +185,15 @@ const up = async (options: Options): Promise<void> => {
     ledger.close();
     release();
   }
+  const stopped = failure instanceof Stopped;
+  if (stopped) failure = undefined;
   if (options.json) {
     const reason = failure instanceof Error ? { reason: failure.message } : {};
     printJson({ event: 'done', ok: failure === undefined, seconds: seconds(), ...reason });
   }
   if (failure !== undefined) throw failure;
+  if (telling?.only) return;
+  if (stopped) return void process.stdout.write(`\n${words[telling?.language ?? 'en'].stopped}\n`);
   if (!options.json && !dryRun) process.stdout.write(`${closingWords(todo.length, steps.length, seconds(), last)}\n`);
 };
 
@@ -194,10 +209,14 @@ export const command = (): Command =>
     .option('--from <folder>', 'the folder of --source dir')
     .option('--interface <name>', 'interface of the address of the Node; by default that of the default route')
     .option('--registry-mirror <url>', 'asked for every image before its own registry')
+    .option('--observe', 'after each step look at what has become true, with the commands that show it')
+    .option('--pause [steps]', 'stop after each step, or after those named (kubelet,network), with its lesson')
+    .option('--lang <language>', `language of what is taught: ${languages.join(', ')}; from LANG by default`)
+    .option('--plain', 'lines only: nothing is drawn twice, as for a screen reader')
     .option('--dry-run', 'say what would be done and touch nothing')
     .option('--json', 'one JSON object a line')
     .addHelpText(
       'after',
       '\nExamples:\n  sudo hardway up\n  sudo hardway up --to kube-apiserver\n  sudo hardway up --source go --json',
     )
-    .action(up);
+    .action((options: Options) => up(options));

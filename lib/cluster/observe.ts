@@ -102,6 +102,14 @@ export const lines =
     if (found !== count) throw new Error(`${found} lines match ${pattern}, not ${count}`);
   };
 
+/** A judge: the output has so many lines that match, or more. */
+export const atLeast =
+  (count: number, pattern: RegExp) =>
+  (output: string): void => {
+    const found = output.split('\n').filter((line) => pattern.test(line)).length;
+    if (found < count) throw new Error(`only ${found} lines match ${pattern}, not ${count}`);
+  };
+
 /** A judge: all of them agree. */
 export const all =
   (...judges: readonly Judge[]): Judge =>
