@@ -1,0 +1,43 @@
+import type { RunEvent } from '../../lib/engine/events.ts';
+
+export type { RunEvent };
+
+/** The events of `--json`: every line has to be one. */
+export const runEvents = (stdout: string): RunEvent[] =>
+  stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as RunEvent);
+
+/** "etcd started", "etcd healthy", ...: the story of a run in the order it was told. */
+export const story = (events: readonly RunEvent[]): string[] =>
+  events.flatMap((event) => (event.event === 'step' ? [`${event.step} ${event.state}`] : []));
+
+/** The steps of `hardway up --cni bridge`, as people and tests rely on them. */
+export const stepIds = [
+  'preflight',
+  'binaries',
+  'certificates',
+  'kubeconfigs',
+  'etcd',
+  'kube-apiserver',
+  'kube-controller-manager',
+  'kube-scheduler',
+  'containerd',
+  'kubelet',
+  'kube-proxy',
+  'network',
+  'coredns',
+  'smoke',
+] as const;
+
+/** Those that start a process. */
+export const components = [
+  'etcd',
+  'kube-apiserver',
+  'kube-controller-manager',
+  'kube-scheduler',
+  'containerd',
+  'kubelet',
+  'kube-proxy',
+] as const;

@@ -1,0 +1,54 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Vm } from '../../lib/vm/vm.ts';
+import { components, runEvents, stepIds, story } from './events.ts';
+import { dropVm, freshVm, hardway, sh, until, up } from './lib.ts';
+
+const name = 'e2e-repair';
+let vm: Vm;
+
+beforeAll(async () => {
+  vm = await freshVm(name);
+  expect(await up(vm)).toMatchObject({ code: 0 });
+});
+afterAll(() => dropVm(name));
+
+/** What its own check says when nobody is there. */
+const reasons: Readonly<Record<(typeof components)[number], string>> = {
+  etcd: 'ECONNREFUSED 127.0.0.1:2379',
+  'kube-apiserver': 'ECONNREFUSED 127.0.0.1:6443',
+  'kube-controller-manager': 'ECONNREFUSED 127.0.0.1:10257',
+  'kube-scheduler': 'ECONNREFUSED 127.0.0.1:10259',
+  containerd: '/run/containerd/containerd.sock',
+  kubelet: 'ECONNREFUSED 127.0.0.1:10248',
+  'kube-proxy': 'ECONNREFUSED 127.0.0.1:10256',
+};
+
+const mainPid = (component: string): Promise<string> => sh(vm, `systemctl show -p MainPID --value ${component}`);
+
+describe.each(components)('%s', (component) => {
+  test('killed, is started again by systemd and gets healthy by itself', async () => {
+    const before = await mainPid(component);
+    await sh(vm, `kill -KILL ${before}`);
+    await until(vm, `hardway check ${component} >/dev/null 2>&1`);
+    expect(await mainPid(component)).not.toBe(before);
+  });
+
+  test('killed and kept down, is reported by check with the reason and repaired by up', async () => {
+    await sh(vm, `kill -KILL ${await mainPid(component)}; systemctl stop ${component}`);
+
+    const looked = await hardway(vm, ['check', component]);
+    expect(looked.code).toBe(1);
+    expect(looked.stdout).toMatch(new RegExp(`FAIL +${component}`));
+    expect(looked.stdout).toContain(reasons[component]);
+    expect(looked.stderr).toContain('hardway up');
+
+    const repaired = await up(vm, '--json');
+    expect(repaired).toMatchObject({ code: 0, stderr: '' });
+    const at = stepIds.indexOf(component);
+    expect(story(runEvents(repaired.stdout))).toEqual([
+      ...stepIds.slice(0, at).map((step) => `${step} skipped`),
+      ...stepIds.slice(at).flatMap((step) => [`${step} started`, `${step} healthy`]),
+    ]);
+    expect(await hardway(vm, ['check'])).toMatchObject({ code: 0 });
+  });
+});

@@ -1,0 +1,75 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Vm } from '../../lib/vm/vm.ts';
+import { dropVm, freshVm, hardway, sh, up } from './lib.ts';
+
+const name = 'e2e-unhealthy';
+let vm: Vm;
+
+beforeEach(async () => {
+  vm = await freshVm(name);
+});
+afterEach(() => dropVm(name));
+
+const noBug = /\bbug\b|\n {4}at /;
+
+describe('a step that cannot get healthy', () => {
+  test('because its component dies: its last log lines, its exact command, exit code 1; up goes on when it is cured', async () => {
+    expect(await up(vm, '--to', 'kubeconfigs')).toMatchObject({ code: 0 });
+    await sh(vm, 'echo this is a file >/var/lib/hardway/etcd');
+    const ran = await up(vm, '--to', 'etcd');
+    expect(ran.code).toBe(1);
+    expect(ran.stderr).toMatch(/etcd.*ended|etcd.*does not stay up/);
+    expect(ran.stderr).toContain('/var/lib/hardway/bin/etcd --name=kubernetes --data-dir=/var/lib/hardway/etcd');
+    expect(ran.stderr).toMatch(/last log lines:[\s\S]*not a directory/);
+    expect(ran.stderr).toContain('hardway logs etcd');
+    expect(ran.stderr).not.toMatch(noBug);
+    await sh(vm, 'rm /var/lib/hardway/etcd');
+    expect(await up(vm, '--to', 'etcd')).toMatchObject({ code: 0, stderr: '' });
+    expect(await hardway(vm, ['check', 'etcd'])).toMatchObject({ code: 0 });
+  });
+
+  test('in its time: the check and the last reason, exit code 1; up goes on when it is cured', async () => {
+    await sh(vm, 'echo "deadline: 3" >/etc/hardway.yaml');
+    await sh(vm, 'iptables -I INPUT -p tcp --dport 2379 -j REJECT --reject-with tcp-reset');
+    const ran = await up(vm, '--to', 'etcd');
+    expect(ran.code).toBe(1);
+    expect(ran.stderr).toContain('answers https://127.0.0.1:2379/readyz');
+    expect(ran.stderr).toContain('after 3 s');
+    expect(ran.stderr).toContain('ECONNREFUSED');
+    expect(ran.stderr).toContain('next: ');
+    expect(ran.stderr).not.toMatch(noBug);
+    await sh(vm, 'iptables -D INPUT -p tcp --dport 2379 -j REJECT --reject-with tcp-reset; rm /etc/hardway.yaml');
+    expect(await up(vm, '--to', 'etcd')).toMatchObject({ code: 0, stderr: '' });
+  });
+});
+
+describe('a disk that gets full', () => {
+  test('under the state of the lab is named, and up goes on when there is room', async () => {
+    await sh(vm, 'mkdir -m 700 /var/lib/hardway; mount -t tmpfs -o size=40k,mode=700 none /var/lib/hardway');
+    const ran = await up(vm, '--to', 'kubeconfigs');
+    expect(ran.code).toBe(2);
+    expect(ran.stderr).toContain('/var/lib/hardway');
+    expect(ran.stderr).toMatch(/no space left/i);
+    expect(ran.stderr).not.toMatch(noBug);
+    await sh(vm, 'mount -o remount,size=1g /var/lib/hardway');
+    expect(await up(vm, '--to', 'kubeconfigs')).toMatchObject({ code: 0, stderr: '' });
+  });
+});
+
+describe('a binary in the cache that is not what was put there', () => {
+  test('is never run: without a way to get it again the run ends, naming it', async () => {
+    // A cache of links to the shared one, but for etcd: same size, other content.
+    await sh(
+      vm,
+      `mkdir /tmp/cache; cp -rs /var/cache/hardway/bin /var/cache/hardway/images /tmp/cache
+       cd /tmp/cache/bin/*/etcd-*; printf '#!/bin/sh\\ntouch /tmp/was-run\\n' >/tmp/etcd; truncate -s "$(stat -Lc %s etcd)" /tmp/etcd
+       rm etcd; cp /tmp/etcd etcd; chmod 755 etcd`,
+    );
+    const ran = await hardway(vm, ['up', '--cni', 'bridge', '--to', 'etcd'], { env: { HARDWAY_CACHE: '/tmp/cache' } });
+    expect(ran.code).toBe(2);
+    expect(ran.stderr).toContain('etcd');
+    expect(ran.stderr).not.toMatch(noBug);
+    expect(await sh(vm, 'ls /tmp/was-run 2>/dev/null || echo no')).toBe('no');
+    expect(await up(vm, '--to', 'etcd')).toMatchObject({ code: 0 });
+  });
+});
