@@ -78,6 +78,7 @@ export const openHost = ({ dryRun, record, tell, owned }: HostOptions): Host => 
     if (dryRun) planned.add(path);
     await change({ what: `make folder ${path}`, undo: { kind: 'remove-tree', path } }, async () => {
       await mkdir(path, { mode, recursive: true }); // recording this very change has made the root folder
+      await chmod(path, mode); // the umask may have taken bits away
       if (owner) await chown(path, owner.uid, owner.gid);
     });
     return true;

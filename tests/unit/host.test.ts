@@ -137,6 +137,11 @@ test('a folder that is there is no change, whatever its mode', async () => {
   expect(changes).toEqual([]);
 });
 
+test('a folder gets its mode, whatever the umask', async () => {
+  await open().makeDir(at('open'), 0o777);
+  expect(await mode(at('open'))).toBe('777');
+});
+
 describe('a link', () => {
   test('is made once and is no change the second time', async () => {
     const host = open();
