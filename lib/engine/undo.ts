@@ -77,7 +77,11 @@ const putBack = async (from: string, to: string): Promise<void> => {
   await chmod(to, stat.mode & 0o7777);
 };
 
+/** Whether two files hold the same, or two links lead to the same. */
 const sameFile = async (one: string, other: string): Promise<boolean> => {
+  const stats = await Promise.all([one, other].map(statIfThere));
+  if (stats.every((found) => found?.isSymbolicLink())) return readlinkSync(one) === readlinkSync(other);
+  if (!stats.every((found) => found?.isFile())) return false;
   const [a, b] = await Promise.all([readIfThere(one), readIfThere(other)]);
   return a !== undefined && a === b;
 };
