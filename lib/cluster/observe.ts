@@ -47,18 +47,19 @@ const withDemo = async <T>(context: Context, tale: () => Promise<T>): Promise<T>
   }
 };
 
-/** Looked at until it is so. With `stays` it has to be still so a moment later: nothing happens. */
+/** Looked at until it is so. With `stays` it has to be still so a moment later: nothing happens. `before` prepares it. */
 export const observe = (
   phrase: Text,
   command: string,
   judge: Judge,
-  { stays = false }: { stays?: boolean } = {},
+  { stays = false, before }: { stays?: boolean; before?: (context: Context) => Promise<void> } = {},
 ): Observation => ({
   phrase,
   command,
   look: (context) =>
     withDemo(context, async () => {
       const { signal } = context;
+      await before?.(context);
       let output = '';
       const look = async () => {
         output = judged(await typed(command, signal), judge, context);

@@ -30,7 +30,10 @@ const shown = 12;
 
 /** An observation as a person reads it: what is so, the command, what it printed. */
 const observationLines = (event: Extract<RunEvent, { event: 'observation' }>): readonly string[] => {
-  const output = event.output.trimEnd().split('\n');
+  const output = event.output
+    .trimEnd()
+    .split('\n')
+    .filter((line) => line !== '');
   const left = output.length - shown;
   return [
     `  * ${event.phrase}`,
