@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { addressIn, overlap, readSettings } from '../../lib/engine/settings.ts';
+import { addressIn, mirrorOf, overlap, readSettings } from '../../lib/engine/settings.ts';
 import { defaultSettings, scratchFolder } from '../fixtures.ts';
 
 let scratch: Awaited<ReturnType<typeof scratchFolder>>;
@@ -43,6 +43,9 @@ describe('a malformed field is refused with the file, the field and its value', 
     ['podCIDR', '10.0.0.0/33', '"10.0.0.0/33"'],
     ['podCIDR', 'fd00::/64', '"fd00::/64"'],
     ['podCIDR', '16', '16'],
+    ['podCIDR', '169.254.0.0/16', '"169.254.0.0/16"'],
+    ['podCIDR', '224.0.0.0/8', '"224.0.0.0/8"'],
+    ['serviceCIDR', '127.0.0.0/24', '"127.0.0.0/24"'],
     ['serviceCIDR', '10.32.0.0/29', '"10.32.0.0/29"'],
     ['serviceCIDR', '', 'null'],
     ['domain', 'Cluster.Local', '"Cluster.Local"'],
@@ -50,6 +53,8 @@ describe('a malformed field is refused with the file, the field and its value', 
     ['domain', '"a b"', '"a b"'],
     ['interface', '7', '7'],
     ['interface', '""', '""'],
+    ['registryMirror', 'http://mirror.example', '"http://mirror.example"'],
+    ['registryMirror', 'mirror.example', '"mirror.example"'],
     ['deadline', 'soon', '"soon"'],
     ['deadline', '0', '0'],
     ['deadline', '3601', '3601'],
@@ -66,11 +71,19 @@ describe('a malformed field is refused with the file, the field and its value', 
   });
 });
 
+test('a mirror is an https address, or any on this machine', async () => {
+  for (const registryMirror of ['https://mirror.example/path', 'http://127.0.0.1:5000']) {
+    expect(await reading(`registryMirror: ${registryMirror}\n`)).toEqual({ ...defaultSettings, registryMirror });
+    expect(mirrorOf(registryMirror)).toBe(registryMirror);
+  }
+  expect(() => mirrorOf('http://10.0.0.1')).toThrow('"http://10.0.0.1" is not an https address');
+});
+
 test('an unknown field is refused by its name, and the known ones are listed', async () => {
   const refused = reading('podCidr: 10.200.0.0/16\n');
   await expect(refused).rejects.toThrow('podCidr');
   await expect(refused).rejects.toMatchObject({
-    next: expect.stringContaining('podCIDR, serviceCIDR, domain, interface, deadline'),
+    next: expect.stringContaining('podCIDR, serviceCIDR, domain, interface, registryMirror, deadline'),
   });
 });
 
