@@ -9,13 +9,19 @@ const say = (line: string): void => {
   process.stderr.write(`${line}\n`);
 };
 
-const { values } = parseArgs({ options: { rounds: { type: 'string', default: '3' } } });
-const rounds = Number(values.rounds);
-if (!Number.isInteger(rounds) || rounds < 1) {
-  say(`--rounds ${values.rounds}: it is a number of 1 or more, such as --rounds 3`);
-  process.exit(2);
-}
+const roundsIn = (args: readonly string[]): number => {
+  try {
+    const { values } = parseArgs({ args: [...args], options: { rounds: { type: 'string', default: '3' } } });
+    const rounds = Number(values.rounds);
+    if (Number.isInteger(rounds) && rounds >= 1) return rounds;
+    say(`--rounds ${values.rounds}: it is a whole number from 1 on\nnext: bench/run --rounds 3`);
+  } catch (error) {
+    say(`${error instanceof Error ? error.message : error}\nnext: bench/run --rounds 3`);
+  }
+  return process.exit(2);
+};
 
+const rounds = roundsIn(process.argv.slice(2));
 await fillCache([], say);
 // Into the memory of the machine, so that the first run does not pay for reading the disk.
 await run('sh', ['-c', 'cat "$0"/bin/*/*/* "$0"/images/*/* >/dev/null', paths.cache]);
