@@ -115,7 +115,7 @@ const removeRoot = async (): Promise<void> => {
 };
 
 /** Drops downloads and builds, unless they are shared with another machine: a VM's are its host's. */
-const purgeCache = async (keep: (what: string) => void): Promise<void> => {
+export const purgeCache = async (keep: (what: string) => void): Promise<void> => {
   const table = (await readIfThere('/proc/self/mountinfo')) ?? '';
   if (table.includes(` ${paths.cache} `)) return keep(`${paths.cache} is mounted here: it is another machine's too`);
   await removeTree(paths.cache);

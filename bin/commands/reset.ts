@@ -7,11 +7,12 @@ const reset = async (options: UndoOptions): Promise<void> => {
   const to = options.to === undefined ? undefined : oneOf('step', stepIds, options.to);
   const found = await remains();
   if (found) return undo(found, { ...options, to });
-  process.stdout.write(
-    options.json
-      ? `${JSON.stringify({ event: 'done', ok: true, seconds: 0 })}\n`
-      : 'there is no lab on this machine: nothing to take back\n',
-  );
+  const say = (text: string): void => {
+    if (!options.json) process.stdout.write(`${text}\n`);
+  };
+  say('there is no lab on this machine: nothing to take back');
+  if (options.purge && !options.dryRun) await purgeCache((what) => say(`kept: ${what}`));
+  if (options.json) process.stdout.write(`${JSON.stringify({ event: 'done', ok: true, seconds: 0 })}\n`);
 };
 
 export const command = (): Command =>

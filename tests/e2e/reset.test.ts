@@ -1,0 +1,214 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { imageReference } from '../../lib/binaries/versions.ts';
+import type { Vm } from '../../lib/vm/vm.ts';
+import { dropVm, freshVm, hardway, sh, until, up } from './lib.ts';
+
+const name = 'e2e-reset';
+let vm: Vm;
+
+beforeAll(async () => {
+  vm = await freshVm(name);
+});
+afterAll(() => dropVm(name));
+
+const reset = (...flags: readonly string[]) => hardway(vm, ['reset', ...flags]);
+const asBefore = { code: 0, stderr: '', stdout: expect.stringContaining('the host is as it was before') };
+
+const deployment = (pods: number): string =>
+  JSON.stringify({
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: 'many', namespace: 'default' },
+    spec: {
+      replicas: pods,
+      selector: { matchLabels: { app: 'many' } },
+      template: {
+        metadata: { labels: { app: 'many' } },
+        spec: {
+          terminationGracePeriodSeconds: 600,
+          containers: [{ name: 'c', image: imageReference('agnhost'), imagePullPolicy: 'Never' }],
+        },
+      },
+    },
+  });
+
+/** Pods that would take ten minutes to end when asked kindly. */
+const runPods = async (pods: number): Promise<void> => {
+  await sh(
+    vm,
+    `echo '${deployment(pods)}' | kubectl apply -f - && kubectl rollout status deployment/many --timeout=120s`,
+  );
+};
+
+/** Runs code in the VM with the project's own picture. */
+const node = '/var/cache/hardway/node/node_modules/node/bin/node';
+const differencesAfter = (seconds: number): Promise<string> =>
+  sh(
+    vm,
+    `${node} --input-type=module -e "
+      import { differences, inWords, takePicture } from '/opt/hardway/lib/host/picture.ts';
+      const before = await takePicture(['/root']);
+      await new Promise((resolve) => setTimeout(resolve, ${seconds * 1000}));
+      console.log(differences(before, await takePicture(['/root'])).map(inWords).join('\\n'));
+    "`,
+  );
+
+describe('on a machine with things of others', () => {
+  const foreign = `
+    iptables -N FOREIGN; iptables -A FOREIGN -s 192.0.2.1 -j DROP; iptables -I FORWARD -j FOREIGN
+    iptables -t nat -N CNI-FOREIGN; iptables -t nat -A POSTROUTING -s 192.0.2.2 -j CNI-FOREIGN
+    ip6tables -A INPUT -s 2001:db8::1 -j DROP
+    iptables-legacy -t filter -A INPUT -s 192.0.2.3 -j DROP || :
+    ipset create foreign hash:ip; ipset add foreign 192.0.2.4
+    ip netns add foreign; ip netns add cni-foreign
+    ip link add foreign0 type veth peer name foreign1; ip address add 192.0.2.5/32 dev foreign0
+    ip route add blackhole 198.51.100.0/24 proto 80
+    mkdir -p /root/.kube /opt/cni/bin; echo foreign >/root/.kube/config
+    echo foreign >/etc/crictl.yaml; chmod 640 /etc/crictl.yaml; ln -s /nowhere /usr/local/bin/etcdctl
+    mkdir -p /var/log/pods; echo foreign >/var/log/pods/note`;
+
+  test('two pictures a minute apart are equal', async () => {
+    await sh(vm, foreign);
+    expect(await differencesAfter(60)).toBe('');
+  });
+
+  test('a lab with ten Pods that do not end when asked is reset, and the host is as it was', async () => {
+    expect(await up(vm)).toMatchObject({ code: 0 });
+    await runPods(10);
+    expect(await reset('--yes')).toMatchObject(asBefore);
+  });
+
+  test('what others had is still theirs', async () => {
+    expect(await sh(vm, 'iptables-save')).toMatch(/FOREIGN -s 192\.0\.2\.1\/32 -j DROP[\s\S]*-j CNI-FOREIGN/);
+    expect(await sh(vm, 'ipset save foreign')).toContain('add foreign 192.0.2.4');
+    expect(
+      await sh(vm, 'ls /run/netns; cat /root/.kube/config /etc/crictl.yaml; readlink /usr/local/bin/etcdctl'),
+    ).toBe('cni-foreign\nforeign\nforeign\nforeign\n/nowhere');
+    expect(await sh(vm, 'ip -br link show dev foreign0; ip route show proto 80')).toMatch(
+      /foreign0[\s\S]*198\.51\.100/,
+    );
+  });
+
+  test('where nothing is installed reset says so', async () => {
+    expect(await reset()).toMatchObject({ code: 0, stdout: expect.stringContaining('there is no lab') });
+    expect(await hardway(vm, ['back'])).toMatchObject({ code: 0, stdout: expect.stringContaining('there is no lab') });
+  });
+});
+
+describe('on a running lab', () => {
+  beforeAll(async () => {
+    expect(await up(vm)).toMatchObject({ code: 0 });
+  });
+
+  test('reset in a pipe refuses without --yes and says what would be lost', async () => {
+    const asked = await reset();
+    expect(asked.code).toBe(2);
+    expect(asked.stderr).toMatch(/Pods and their volumes[\s\S]*etcd's data[\s\S]*hardway reset --yes/);
+  });
+
+  test('a dry run says what would be taken back and touches nothing', async () => {
+    const dry = await reset('--dry-run');
+    expect(dry.code).toBe(0);
+    for (const word of ['kube-apiserver', 'cni0', '/var/lib/kubelet', '/etc/systemd/system/etcd.service'])
+      expect(dry.stdout).toContain(word);
+    expect(dry.stdout).toMatch(/rules and chains removed: iptables-nft/);
+    expect(await hardway(vm, ['status'])).toMatchObject({ code: 0 });
+  });
+
+  test('an unknown step is refused with the nearest one', async () => {
+    const wrong = await reset('--to', 'kubelt', '--yes');
+    expect(wrong.code).toBe(2);
+    expect(wrong.stderr).toContain('kubelet');
+  });
+
+  test('reset --to kubelet takes back what came after it, and up goes on from there', async () => {
+    expect(await reset('--to', 'kubelet', '--yes')).toMatchObject({ code: 0 });
+    expect(await sh(vm, 'iptables-save | grep -c KUBE-SERVICES || :; ip link show cni0 2>&1 || :')).toMatch(
+      /^0\nDevice "cni0" does not exist/,
+    );
+    expect(await hardway(vm, ['check', 'kubelet'])).toMatchObject({ code: 0 });
+    expect(await up(vm)).toMatchObject({ code: 0 });
+  });
+
+  test('back takes one step after the other, and up goes on from there', async () => {
+    expect(await reset('--to', 'kube-scheduler', '--yes')).toMatchObject({ code: 0 });
+    expect(await hardway(vm, ['back', '--yes'])).toMatchObject({ code: 0, stdout: /back at kube-controller-manager/ });
+    expect(await sh(vm, 'systemctl is-active kube-scheduler kube-controller-manager || :')).toBe('inactive\nactive');
+    expect(await up(vm)).toMatchObject({ code: 0 });
+  });
+
+  test('another network is refused until the lab is reset to its certificates', async () => {
+    await sh(vm, 'echo "serviceCIDR: 10.99.0.0/24" >/etc/hardway.yaml');
+    const refused = await up(vm);
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toContain('hardway reset --to certificates');
+    expect(await reset('--to', 'certificates', '--yes')).toMatchObject({ code: 0 });
+    expect(await up(vm)).toMatchObject({ code: 0 });
+    expect(await sh(vm, 'kubectl get service kubernetes -o jsonpath={.spec.clusterIP}')).toBe('10.99.0.1');
+  });
+
+  test('with its files torn, etcd corrupt and containerd dead while Pods run it is reset all the same', async () => {
+    await runPods(3);
+    await sh(
+      vm,
+      `rm /etc/hardway.yaml
+      systemctl kill -s KILL containerd kube-apiserver; systemctl stop containerd etcd
+      find /var/lib/hardway/etcd -type f -exec truncate -s 100 {} +
+      truncate -s 40 /var/lib/hardway/state.json
+      printf '{"at":"20' >>/var/lib/hardway/ledger.jsonl`,
+    );
+    expect(await reset('--yes')).toMatchObject(asBefore);
+  });
+});
+
+describe('when something is in the way', () => {
+  test('a busy mount is named with its process; after that has ended a second reset finishes', async () => {
+    expect(await up(vm, '--to', 'kubelet')).toMatchObject({ code: 0 });
+    await sh(
+      vm,
+      `mkdir /var/lib/kubelet/busy; mount -t tmpfs tmpfs /var/lib/kubelet/busy
+      cd /var/lib/kubelet/busy; nohup sleep 3600 >/dev/null 2>&1 & echo $! >/tmp/sleep.pid`,
+    );
+    const first = await reset('--yes');
+    expect(first.code).toBe(1);
+    expect(first.stdout).toMatch(/NOT DONE: \/var\/lib\/kubelet\/busy: .*sleep \(pid \d+\)/);
+    expect(first.stderr).toContain('hardway reset --yes');
+    await sh(vm, 'kill "$(cat /tmp/sleep.pid)"; until ! [ -e /proc/"$(cat /tmp/sleep.pid)" ]; do sleep 0.1; done');
+    expect(await reset('--yes')).toMatchObject(asBefore);
+  });
+
+  test('a reset that is killed in the middle is finished by the next one', async () => {
+    for (const seconds of [0.7, 1.2, 1.9]) {
+      expect(await up(vm)).toMatchObject({ code: 0 });
+      await sh(vm, `timeout --signal=KILL ${seconds} hardway reset --yes >/dev/null 2>&1 || :`);
+      const finished = await reset('--yes');
+      expect(finished.code, finished.stdout + finished.stderr).toBe(0);
+    }
+  });
+
+  test('what was changed or made by others meanwhile is kept and named', async () => {
+    expect(await up(vm)).toMatchObject({ code: 0 });
+    await sh(
+      vm,
+      `echo '# mine' >>/etc/crictl.yaml; ip link add later0 type dummy; iptables -N LATER
+      /var/lib/hardway/bin/ctr -n mine images import /var/cache/hardway/images/*/*pause* >/dev/null`,
+    );
+    const done = await reset('--yes');
+    expect(done.code).toBe(1);
+    expect(done.stdout).toMatch(/kept: \/etc\/crictl\.yaml was changed .* \/etc\/crictl\.yaml\.hardway-kept/);
+    expect(done.stdout).toMatch(/kept: \/var\/lib\/containerd: containers or images of others/);
+    expect(done.stdout).toContain('new: link later0');
+    expect(done.stdout).toContain('new: iptables chain iptables-nft -t filter LATER');
+    expect(await sh(vm, 'tail -1 /etc/crictl.yaml.hardway-kept; cat /etc/crictl.yaml')).toBe('# mine\nforeign');
+    await sh(vm, 'ip link delete later0; iptables -X LATER; rm /etc/crictl.yaml.hardway-kept');
+
+    expect(await up(vm, '--to', 'containerd')).toMatchObject({ code: 0 });
+    await until(vm, '/var/lib/hardway/bin/ctr -n mine images list -q | grep -q pause');
+  });
+});
+
+test('the cache of another machine is not purged', async () => {
+  const purged = await reset('--purge', '--yes');
+  expect(purged.stdout).toContain('kept: /var/cache/hardway');
+  expect(await sh(vm, 'ls /var/cache/hardway')).toContain('images');
+});
