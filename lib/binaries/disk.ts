@@ -1,10 +1,6 @@
 import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { reasonOf, UserError } from '../engine/errors.ts';
-
-/** Whether an error, ours or of a program that we ran, says that a disk is full. */
-const isDiskFull = (thrown: unknown): boolean =>
-  (thrown as NodeJS.ErrnoException)?.code === 'ENOSPC' || /no space left on device/i.test(reasonOf(thrown));
+import { isDiskFull, UserError } from '../engine/errors.ts';
 
 /** Runs `work`, which writes `path`; a full disk becomes a UserError that names it, anything else passes. */
 export const withDiskSpace = async <T>(doing: string, path: string, work: () => Promise<T>): Promise<T> => {

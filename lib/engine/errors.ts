@@ -26,5 +26,9 @@ export class Unhealthy extends Error {
   }
 }
 
+/** Whether an error, ours or of a program that we ran, says that a disk is full. */
+export const isDiskFull = (thrown: unknown): boolean =>
+  (thrown as NodeJS.ErrnoException)?.code === 'ENOSPC' || /no space left on device/i.test(reasonOf(thrown));
+
 /** The message of anything that was thrown, without its stack. */
 export const reasonOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown));

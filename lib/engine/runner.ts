@@ -3,7 +3,7 @@ import { type HostOptions, openHost, quoted } from '../host/host.ts';
 import { paths } from '../host/paths.ts';
 import { lookOnce, waitFor } from './check.ts';
 import { commandLine } from './daemon.ts';
-import { Unhealthy } from './errors.ts';
+import { isDiskFull, reasonOf, Unhealthy, UserError } from './errors.ts';
 import type { Tell } from './events.ts';
 import type { Lab } from './lab.ts';
 import type { openLedger } from './ledger.ts';
@@ -34,6 +34,14 @@ export interface Run {
   /** What was known before this run; the runner writes it anew after every step. */
   readonly state: State | undefined;
 }
+
+const diskFull = (step: Step, error: unknown): UserError =>
+  error instanceof UserError
+    ? error
+    : new UserError(
+        `${step.id}: a disk is full: ${reasonOf(error)}`,
+        `df -h ${paths.root} ${paths.cache} /var/lib/containerd shows which; make room there, then hardway up`,
+      );
 
 /** The milliseconds between two looks at a check that has not passed. */
 const interval = 50;
@@ -149,7 +157,7 @@ export const openRun = (run: Run) => {
       if (!run.dryRun) await record(step, seconds());
     } catch (error) {
       tell({ event: 'step', step: step.id, state: 'failed', seconds: seconds() });
-      throw error;
+      throw isDiskFull(error) ? diskFull(step, error) : error;
     }
     tell({ event: 'step', step: step.id, state: 'healthy', seconds: seconds() });
     if (!run.dryRun) await run.afterwards?.(step, context);

@@ -1,6 +1,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import { access, readdir, stat, statfs } from 'node:fs/promises';
 import { arch, availableParallelism, hostname, totalmem } from 'node:os';
+import { basename } from 'node:path';
 import { readIfThere } from './files.ts';
 import { paths } from './paths.ts';
 import { tryRun } from './run.ts';
@@ -10,6 +11,7 @@ export interface Listener {
   readonly address: string;
   readonly port: number;
   readonly pid: number;
+  /** Name of the executable: what a process calls itself (comm) is often the name of a thread. */
   readonly process: string;
   /** Path of the executable; empty when it cannot be read. */
   readonly executable: string;
@@ -117,13 +119,14 @@ const listening = async (): Promise<readonly Listener[]> => {
     const holder = /\(\("([^"]*)",pid=(\d+)/.exec(line);
     const pid = Number(holder?.[2] ?? 0);
     const port = Number(local.slice(colon + 1));
+    const executable = executableOf(pid);
     return [
       {
         address: local.slice(0, colon),
         port,
         pid,
-        process: holder?.[1] ?? 'an unknown process',
-        executable: executableOf(pid),
+        process: basename(executable) || holder?.[1] || 'an unknown process',
+        executable,
       },
     ];
   });

@@ -91,9 +91,9 @@ export const until = async (vm: Vm, script: string): Promise<void> => {
   await sh(vm, `until ${script}; do sleep 0.1; done`);
 };
 
-/** Everything on the VM's disk but what always changes: path, mode, size and time of each file and folder. */
+/** Everything on the VM's disk but caches and what always changes: path, mode, size and time of each file and folder. */
 export const listing = (vm: Vm): Promise<string> =>
   sh(
     vm,
-    `find / -xdev \\( -path /tmp -o -path /run -o -path /var/log -o -path /var/lib/systemd -o -path /var/tmp \\) -prune -o -type f -printf '%p %m %s %T@\\n' -o -printf '%p %m\\n' | sort`,
+    `find / -xdev \\( -path /tmp -o -path /run -o -path /var/log -o -path /var/lib/systemd -o -path /var/tmp -o -path /root/.cache \\) -prune -o -type f -printf '%p %m %s %T@\\n' -o -printf '%p %m\\n' | sort`,
   );

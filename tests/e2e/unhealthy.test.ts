@@ -61,7 +61,7 @@ describe('a binary in the cache that is not what was put there', () => {
     // A cache of links to the shared one, but for etcd: same size, other content.
     await sh(
       vm,
-      `mkdir /tmp/cache; cp -rs /var/cache/hardway/bin /var/cache/hardway/images /tmp/cache
+      `mkdir /tmp/cache; ln -s /var/cache/hardway/node /tmp/cache/node; cp -rs /var/cache/hardway/bin /var/cache/hardway/images /tmp/cache
        cd /tmp/cache/bin/*/etcd-*; printf '#!/bin/sh\\ntouch /tmp/was-run\\n' >/tmp/etcd; truncate -s "$(stat -Lc %s etcd)" /tmp/etcd
        rm etcd; cp /tmp/etcd etcd; chmod 755 etcd`,
     );
