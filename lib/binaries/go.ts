@@ -3,7 +3,7 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { homedir, arch as machineArch } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { reasonOf, UserError } from '../engine/errors.ts';
-import { run, tryRun } from '../host/run.ts';
+import { CommandFailed, run, tryRun } from '../host/run.ts';
 import { withDiskSpace } from './disk.ts';
 import type { Report } from './progress.ts';
 import { type Arch, expand, type Product } from './versions.ts';
@@ -14,7 +14,11 @@ export interface GoBuild {
   readonly cache: string;
   readonly report: Report;
   readonly signal: AbortSignal | undefined;
+  readonly perform?: Perform | undefined;
 }
+
+/** Runs a command that changes this machine; `hardway up` gives its host's, which tells of it. */
+export type Perform = (argv: readonly string[]) => Promise<void>;
 
 /** The go.mod of a module that only exists to build a product's packages at its version. */
 export const goMod = (product: Product): string =>
@@ -51,8 +55,29 @@ export const goArguments = (product: Product, binary: string, arch: Arch, output
 
 const debianPackages = ['gcc', 'libc6-dev', 'pkg-config', 'libseccomp-dev'];
 
-/** Sees to the C compiler and the libraries; on Debian and Ubuntu, as root, they are installed. Throws a UserError when they cannot be. */
-const needC = async (libraries: readonly string[], { arch, report, signal }: GoBuild): Promise<void> => {
+const apt = ['apt-get', '-o', 'DPkg::Lock::Timeout=120'];
+
+const install = async (packages: readonly string[], perform: Perform): Promise<void> => {
+  const command = [...apt, 'install', '-y', '--no-install-recommends', ...packages];
+  try {
+    await perform(command);
+  } catch (thrown) {
+    if (!(thrown instanceof CommandFailed)) throw thrown;
+    // The lists may be older than the archive.
+    await perform([...apt, 'update']);
+    await perform(command);
+  }
+};
+
+// biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own format
+const isInstalled = async (name: string): Promise<boolean> =>
+  (await tryRun('dpkg-query', ['-W', '-f=${Status}', name])).stdout.endsWith('ok installed');
+
+/**
+ * Sees to the C compiler and the libraries; on Debian and Ubuntu, as root, they are installed, and they stay: by the time
+ * of a reset something else may rest on them. Throws a UserError when they cannot be.
+ */
+const needC = async (libraries: readonly string[], { arch, report, signal, perform }: GoBuild): Promise<void> => {
   if (arch !== (machineArch() === 'x64' ? 'amd64' : machineArch())) {
     throw new UserError(
       `runc is partly C and cannot be built for ${arch} on this machine`,
@@ -63,24 +88,21 @@ const needC = async (libraries: readonly string[], { arch, report, signal }: GoB
     (await tryRun('gcc', ['--version'])).code === 0 &&
     (await tryRun('pkg-config', ['--exists', ...libraries])).code === 0;
   if (await present()) return;
-  const command = `apt-get install -y --no-install-recommends ${debianPackages.join(' ')}`;
+  const there = await Promise.all(debianPackages.map(isInstalled));
+  const packages = debianPackages.filter((_, index) => !there[index]);
   if (process.getuid?.() === 0 && (await tryRun('apt-get', ['--version'])).code === 0) {
-    report({ name: debianPackages.join(' '), state: 'installing' });
-    const apt = (args: readonly string[]) =>
-      tryRun('apt-get', ['-o', 'DPkg::Lock::Timeout=120', ...args], {
-        env: { DEBIAN_FRONTEND: 'noninteractive' },
-        ...(signal && { signal }),
-      });
-    const install = ['install', '-y', '--no-install-recommends', ...debianPackages];
-    if ((await apt(install)).code !== 0) {
-      await apt(['update']);
-      await apt(install);
-    }
+    report({ name: packages.join(' '), state: 'installing' });
+    const plainly: Perform = async ([command = '', ...args]) => {
+      await run(command, args, { env: { DEBIAN_FRONTEND: 'noninteractive' }, ...(signal && { signal }) });
+    };
+    await install(packages, perform ?? plainly).catch((thrown) => {
+      if (!(thrown instanceof CommandFailed)) throw thrown;
+    });
     if (await present()) return;
   }
   throw new UserError(
     `building runc needs a C compiler and ${libraries.join(', ')}, which this machine lacks`,
-    command,
+    `apt-get install -y --no-install-recommends ${packages.join(' ')}`,
   );
 };
 

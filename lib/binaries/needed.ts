@@ -43,7 +43,7 @@ export const progressText = ({ name, state, bytes, total, bytesPerSecond }: Prog
 };
 
 /** Everything that a lab is made of, from the cache or the run's source; looked for once a run. Throws UserError. */
-export const provisions = ({ once, source, lab, progress, signal }: Context): Promise<Provided> =>
+export const provisions = ({ once, source, lab, host, progress, signal }: Context): Promise<Provided> =>
   once('provisions', () =>
     provide({
       source: source.kind,
@@ -56,5 +56,6 @@ export const provisions = ({ once, source, lab, progress, signal }: Context): Pr
         if (what.state !== 'cached') progress(progressText(what));
       },
       signal,
+      perform: (argv) => host.sh(argv),
     }),
   );

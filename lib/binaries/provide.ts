@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
 import { archivePath, binaryPath, cached, keep, type Origin, putByHand, recipeOf, temporaryFor } from './cache.ts';
+import type { Perform } from './go.ts';
 import type { Progress, Report } from './progress.ts';
 import { type Arch, type Image, type Product, productOf, versions } from './versions.ts';
 
@@ -31,6 +32,8 @@ export interface ProvideOptions {
   readonly cache: string;
   readonly report: (progress: Progress) => void;
   readonly signal?: AbortSignal;
+  /** Installs the packages that a build needs. */
+  readonly perform?: Perform;
 }
 
 /** One file that was asked for and its place in the cache. */
@@ -77,14 +80,14 @@ const look = async (
 const build = async (wanted: readonly Wanted[], options: ProvideOptions, go: string): Promise<void> => {
   const { goBuild } = await import('./go.ts');
   const { withDiskSpace } = await import('./disk.ts');
-  const { arch, cache, report, signal } = options;
+  const { arch, cache, report, signal, perform } = options;
   // One after the other: Go itself uses every core, and a link of Kubernetes takes 2 GB.
   for (const one of wanted) {
     const { productName, product, image, path } = one;
     const temporary = await temporaryFor(path);
     report({ name: one.name, state: 'building' });
     const compile = (binary: string, output: string) =>
-      goBuild(productName, product, binary, output, { go, arch, cache, report, signal });
+      goBuild(productName, product, binary, output, { go, arch, cache, report, signal, perform });
     try {
       if (image) {
         const binary = `${temporary}.${image.binary}`;
