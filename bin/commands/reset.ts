@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { oneOf } from '../../lib/engine/nearest.ts';
 import { stepIds } from '../../steps/index.ts';
-import { remains, type UndoOptions, undo } from '../undo.ts';
+import { purgeCache, remains, type UndoOptions, undo } from '../undo.ts';
 
 const reset = async (options: UndoOptions): Promise<void> => {
   const to = options.to === undefined ? undefined : oneOf('step', stepIds, options.to);
