@@ -6,6 +6,7 @@
 set -euo pipefail
 
 begin=$EPOCHREALTIME
+# (Pipes end in grep >/dev/null, not grep -q, which would end the writer with SIGPIPE.)
 lap() {
   local ms=$(((${EPOCHREALTIME/./} - ${begin/./}) / 1000))
   printf '%s %d.%03d\n' "$1" $((ms / 1000)) $((ms % 1000))
@@ -128,7 +129,7 @@ ask_etcd() {
 }
 puts_and_gets() {
   ask_etcd readyz && ask_etcd v3/kv/put -d '{"key":"cGxhaW4=","value":"cGxhaW4="}' &&
-    ask_etcd v3/kv/range -d '{"key":"cGxhaW4="}' | grep -q '"value":"cGxhaW4="'
+    ask_etcd v3/kv/range -d '{"key":"cGxhaW4="}' | grep '"value":"cGxhaW4="' >/dev/null
 }
 soon etcd puts_and_gets
 lap etcd
@@ -228,7 +229,7 @@ iptables: { minSyncPeriod: 100ms }
 $conntrack
 END
 daemon kube-proxy --config=$home/kube-proxy.yaml
-routes() { ask http://127.0.0.1:10256/healthz && iptables -t nat -S KUBE-SERVICES | grep -q default/kubernetes:https; }
+routes() { ask http://127.0.0.1:10256/healthz && iptables -t nat -S KUBE-SERVICES | grep default/kubernetes:https >/dev/null; }
 soon kube-proxy routes
 lap kube-proxy
 
@@ -269,7 +270,7 @@ dial="/api/v1/namespaces/$ns/pods/$pod:8080/proxy/dial?host=web.$ns.svc.$domain&
 pod_reaches() { is_a_pod "$(ask_api "$dial" | sed -n 's/.*"responses":\["\([^"]*\)".*/\1/p')"; }
 soon 'HTTP by name from a Pod' pod_reaches
 kubectl exec --namespace=$ns "$pod" -- /agnhost connect "web.$ns:80" --timeout=2s
-kubectl logs --namespace=$ns "$pod" | grep -q 8080
+kubectl logs --namespace=$ns "$pod" | grep 8080 >/dev/null
 [ "$(kubectl get --namespace=$ns secret word -o 'jsonpath={.data.word}' | base64 -d)" = "$word" ]
 kubectl delete namespace $ns --wait=false >/dev/null
 lap smoke
