@@ -67,7 +67,8 @@ interface Route {
 }
 interface Link {
   readonly ifname: string;
-  readonly addr_info: readonly {
+  /** Absent for a link that has no address of the family asked for: iproute2 prints an empty object then. */
+  readonly addr_info?: readonly {
     readonly family: string;
     readonly local: string;
     readonly prefixlen: number;
@@ -83,7 +84,7 @@ const ipJson = async <T>(args: readonly string[]): Promise<T[]> => {
 /** The node's address is the one that the default route with the lowest metric leaves by, as kubelet and Calico find it. */
 const network = async (wanted: string | undefined): Promise<Pick<Survey, 'node' | 'networks'>> => {
   const [links, routes] = await Promise.all([ipJson<Link>(['addr', 'show', 'up']), ipJson<Route>(['route', 'show'])]);
-  const addresses = links.flatMap(({ ifname, addr_info }) =>
+  const addresses = links.flatMap(({ ifname, addr_info = [] }) =>
     addr_info.filter(({ scope }) => scope !== 'host').map((one) => ({ interface: ifname, ...one })),
   );
   const defaults = routes.filter(({ dst }) => dst === 'default').sort((a, b) => (a.metric ?? 0) - (b.metric ?? 0));
