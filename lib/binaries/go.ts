@@ -69,9 +69,8 @@ const install = async (packages: readonly string[], perform: Perform): Promise<v
   }
 };
 
-// biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own format
 const isInstalled = async (name: string): Promise<boolean> =>
-  (await tryRun('dpkg-query', ['-W', '-f=${Status}', name])).stdout.endsWith('ok installed');
+  (await tryRun('dpkg', ['--status', name])).stdout.includes('Status: install ok installed');
 
 /**
  * Sees to the C compiler and the libraries; on Debian and Ubuntu, as root, they are installed, and they stay: by the time

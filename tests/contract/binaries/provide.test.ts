@@ -1,14 +1,18 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { access, copyFile, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { access, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { archivePath } from '../../../lib/binaries/cache.ts';
+import { calicoArchives, fetchCalico } from '../../../lib/binaries/calico.ts';
 import type { Progress } from '../../../lib/binaries/progress.ts';
 import { type ProvideOptions, provide } from '../../../lib/binaries/provide.ts';
-import { imageReference } from '../../../lib/binaries/versions.ts';
-import { type Site, startSite, sumOf, whole } from './server.ts';
+import { imageReference, versions } from '../../../lib/binaries/versions.ts';
+import { readIfThere } from '../../../lib/host/files.ts';
+import { paths } from '../../../lib/host/paths.ts';
+import { publishImage, type Site, startSite, sumOf, whole } from './server.ts';
 
 const data = randomBytes(100_000);
 const release = '/dl.k8s.io/release/v1.36.3/bin/linux/amd64';
@@ -66,6 +70,52 @@ describe('source release', () => {
   test('leaves images to be pulled', async () => {
     const { images } = await get({ source: 'release', images: [imageReference('pause')] });
     expect(images.size).toBe(0);
+  });
+
+  test('brings images as archives for a machine without a network, and asks for nothing the second time', async () => {
+    publish('kube-proxy');
+    const references = [imageReference('pause'), imageReference('traefik')];
+    for (const reference of references) publishImage(site, reference);
+    const wanted = { binaries: ['kube-proxy'], images: references, archives: true, registryMirror: site.url };
+    const first = await get({ source: 'release', ...wanted });
+    expect([...first.images.keys()]).toEqual(references);
+    for (const path of first.images.values()) await access(path);
+    expect(told).toContainEqual(expect.objectContaining({ name: imageReference('pause'), state: 'downloading' }));
+
+    site.asked.length = 0;
+    for (const source of ['auto', 'release'] as const) {
+      const again = await get({ source, ...wanted });
+      expect([again.source, [...again.images]]).toEqual(['cache', [...first.images]]);
+    }
+    expect(site.asked).toEqual([]);
+  });
+
+  test('takes an archive that a person put into the cache', async () => {
+    publish('kube-proxy');
+    const path = archivePath(cache, 'amd64', imageReference('coredns'));
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, '');
+    const { images } = await get({ source: 'release', binaries: ['kube-proxy'], images: [imageReference('coredns')] });
+    expect([...images]).toEqual([[imageReference('coredns'), path]]);
+  });
+
+  test('brings those images of Calico that are not there, after its manifest', async ({ skip }) => {
+    const { version, images } = versions().calico;
+    const name = `calico-${version}.yaml`;
+    const manifest = await readIfThere(join(paths.cache, 'manifests', name));
+    skip(manifest === undefined, `Calico's manifest is not in ${paths.cache}/manifests`);
+    await mkdir(join(cache, 'manifests'));
+    await writeFile(join(cache, 'manifests', name), manifest ?? '');
+    const [first = '', ...others] = images;
+    const path = archivePath(cache, 'amd64', first);
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, 'put here by hand');
+    for (const image of others) publishImage(site, image);
+
+    const where = { cache, arch: 'amd64', source: { kind: 'release' } } as const;
+    await fetchCalico(where, { report: () => {}, registryMirror: site.url });
+    expect([...(await calicoArchives(where)).keys()]).toEqual(images);
+    expect(await readFile(path, 'utf8')).toBe('put here by hand');
   });
 });
 

@@ -110,3 +110,20 @@ export const status =
   (code: number): Answer =>
   (_request, response) =>
     response.writeHead(code).end();
+
+/** Has a site serve an image as a mirror of its registry does: a config and one layer that hold nothing. */
+export const publishImage = (site: Site, reference: string): void => {
+  const [, host = '', repository = '', tag = ''] = /^([^/]+)\/(.+):([^:]+)$/.exec(reference) ?? [];
+  const publish = (kind: string, name: string, data: string): string => {
+    site.answers.set(`/v2/${repository}/${kind}/${name || `sha256:${sumOf(data)}`}?ns=${host}`, [
+      whole(Buffer.from(data)),
+    ]);
+    return `sha256:${sumOf(data)}`;
+  };
+  const blob = (mediaType: string, data: string) => {
+    return { mediaType, digest: publish('blobs', '', data), size: data.length };
+  };
+  const config = blob('application/vnd.oci.image.config.v1+json', '{}');
+  const layers = [blob('application/vnd.oci.image.layer.v1.tar', `layer of ${reference}`)];
+  publish('manifests', tag, JSON.stringify({ schemaVersion: 2, config, layers }));
+};
