@@ -92,6 +92,11 @@ const daemon = (lab: Lab) => ({
     flag('audit-log-maxage', '30', 'days that it is kept'),
     flag('audit-log-maxbackup', '3', 'old files that are kept'),
     flag('audit-log-maxsize', '20', 'megabytes of a file'),
+    flag(
+      'shutdown-watch-termination-grace-period',
+      '1s',
+      'when it stops, watches are ended at once; without it they hold it for a minute',
+    ),
     flag('profiling', 'false', "its inner workings are nobody's business"),
   ],
 });

@@ -1,6 +1,6 @@
 import { check } from '../lib/engine/check.ts';
 import { architectures } from '../lib/engine/lab.ts';
-import { overlap, readSettings, type Settings } from '../lib/engine/settings.ts';
+import { overlap, type Settings } from '../lib/engine/settings.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { readIfThere, statIfThere } from '../lib/host/files.ts';
 import { paths } from '../lib/host/paths.ts';
@@ -224,7 +224,7 @@ export const preflight: Step = {
 
   healthy: [
     check('the Node is at the address of this machine', async ({ lab }) => {
-      const now = await nodeNow((await readSettings(paths.settings)).interface);
+      const now = (await nodeNow(lab.node.interface)) ?? (await nodeNow(undefined));
       if (now?.address === lab.node.address) return;
       throw new Error(
         now
