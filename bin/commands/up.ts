@@ -70,7 +70,8 @@ const closingWords = (steps: number, total: number, seconds: number, last: strin
   steps < total
     ? `\nstopped after ${last}, ${seconds.toFixed(1)} s\nnext: hardway up goes on; hardway status shows what runs`
     : `
-The cluster is up, in ${seconds.toFixed(1)} s. Its kubeconfig: ${paths.kubeconfigs}/admin.conf
+The cluster is up, in ${seconds.toFixed(1)} s.
+Its kubeconfig: ${paths.kubeconfigs}/admin.conf
 Try:
   kubectl get pods --all-namespaces
   kubectl create deployment hello --image=zwindler/vhelloworld --replicas=2
