@@ -57,7 +57,10 @@ describe('a machine that is not fit is left as it is', () => {
   });
 
   test('with a small disk', async () => {
-    await mustRefuse(await upWhere('mount -t tmpfs -o size=1g none /var/lib', '--mount'), 'GB free below /var/lib; 5 GB are needed');
+    await mustRefuse(
+      await upWhere('mount -t tmpfs -o size=1g none /var/lib', '--mount'),
+      'GB free below /var/lib; 5 GB are needed',
+    );
   });
 
   test.for([
