@@ -72,7 +72,6 @@ export const calico: Step = {
     if (host.dryRun) return;
     await allInCluster(context, definitions);
     await until("Calico's kinds are served", () => definitionsAreServed(context), { signal, deadline: 60_000 });
-    progress('importing the images of Calico');
     await haveCalicoImages(context);
     await holdPodsBack(context);
     await allInCluster(context, others);

@@ -1,6 +1,6 @@
 import { stringify } from 'smol-toml';
 import { imageReference } from '../lib/binaries/versions.ts';
-import { crictl, hasImage, haveImages, haveSandboxImage } from '../lib/cluster/images.ts';
+import { beginImages, crictl, hasImage, haveSandboxImage } from '../lib/cluster/images.ts';
 import { ensureRunning } from '../lib/daemons/systemd.ts';
 import { check, until } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
@@ -90,7 +90,7 @@ export const containerd: Step = {
     await until('containerd answers', answers, { signal: context.signal, deadline: 60_000 });
     await haveSandboxImage(context);
     // Begun here, waited for where the first Pods need them: importing overlaps with kubelet and kube-proxy.
-    void haveImages(context);
+    beginImages(context);
   },
 
   healthy: [check('answers the CRI', answers), check('has the sandbox image', () => hasImage(imageReference('pause')))],

@@ -61,7 +61,11 @@ export const wordsOf = (stderr: string): string => {
 };
 
 /** Has containerd pull an image, telling what has come; undefined when it is there, else why not. */
-const pull = async ({ progress, signal }: Context, reference: string): Promise<string | undefined> => {
+const pull = async (
+  reference: string,
+  progress: Context['progress'],
+  signal: AbortSignal,
+): Promise<string | undefined> => {
   const stalled = new AbortController();
   const begin = { ...(await arrived()), at: performance.now() };
   let last = begin;
@@ -113,10 +117,15 @@ const bringAll = async (
 ): Promise<void> => {
   const there = await present();
   const missing = references.filter((reference) => !there.has(reference));
+  const board = await boardOf(context);
+  const tell = (text: string): void => {
+    board.text = text;
+    board.listener?.(text);
+  };
   for (const [index, reference] of missing.entries()) {
     const archive = archives.get(reference);
-    if (archive) context.progress(`importing ${reference}: ${index + 1} of ${missing.length}`);
-    const words = archive ? await importArchive(context.signal, archive) : await pull(context, reference);
+    if (archive) tell(`importing ${reference}: ${index + 1} of ${missing.length}`);
+    const words = archive ? await importArchive(context.signal, archive) : await pull(reference, tell, context.signal);
     if (words === undefined) continue;
     throw new Unhealthy(`the image ${reference} cannot be had: ${words}`, {
       next: imageCure(reference, { cache: paths.cache, arch: context.lab.machine.arch }),
@@ -124,14 +133,31 @@ const bringAll = async (
   }
 };
 
-/** Brings the sandbox image into containerd; without it no Pod starts. Once a run. */
-export const haveSandboxImage = (context: Context): Promise<void> =>
+/** How far the images are, for the step that waits for them: while they come in the background nobody is told. */
+interface Board {
+  text: string;
+  listener: Context['progress'] | undefined;
+}
+const boardOf = ({ once }: Context): Promise<Board> =>
+  once('how far the images are', async () => ({ text: '', listener: undefined }));
+
+const awaited = async (context: Context, coming: Promise<void>): Promise<void> => {
+  const board = await boardOf(context);
+  board.listener = context.progress;
+  if (board.text) context.progress(board.text);
+  try {
+    await coming;
+  } finally {
+    board.listener = undefined;
+  }
+};
+
+const sandboxImage = (context: Context): Promise<void> =>
   context.once('sandbox image', async () =>
     bringAll(context, (await provisions(context)).images, [imageReference('pause')]),
   );
 
-/** Brings Calico's images into containerd, from the cache's archives or their registry; once a run. */
-export const haveCalicoImages = (context: Context): Promise<void> =>
+const calicoImages = (context: Context): Promise<void> =>
   context.once('images of Calico', async () =>
     bringAll(
       context,
@@ -140,9 +166,21 @@ export const haveCalicoImages = (context: Context): Promise<void> =>
     ),
   );
 
-/** Brings every image of the lab into containerd, those of the network first; once a run. */
-export const haveImages = (context: Context): Promise<void> =>
+/** Those of the network come first: they are needed first. */
+const allImages = (context: Context): Promise<void> =>
   context.once('images', async () => {
-    if (context.lab.cni === 'calico') await haveCalicoImages(context);
+    if (context.lab.cni === 'calico') await calicoImages(context);
     await bringAll(context, (await provisions(context)).images, imageReferences(context.lab));
   });
+
+/** Begins to bring every image of the lab into containerd; whoever needs them waits for them, and hears what went wrong. */
+export const beginImages = (context: Context): void => void allImages(context);
+
+/** Waits for the sandbox image; without it no Pod starts. */
+export const haveSandboxImage = (context: Context): Promise<void> => awaited(context, sandboxImage(context));
+
+/** Waits for Calico's images, from their archives or their registry. */
+export const haveCalicoImages = (context: Context): Promise<void> => awaited(context, calicoImages(context));
+
+/** Waits for every image of the lab. */
+export const haveImages = (context: Context): Promise<void> => awaited(context, allImages(context));
