@@ -47,18 +47,28 @@ export const removeRules = async (aftermath: Aftermath): Promise<void> => {
   for (const program of iptablesPrograms) await removeRulesOf(program, aftermath);
 };
 
-/** Tables of nft that iptables made when it was first asked, once nothing is left in them. */
+/** Tables and built-in chains that iptables made in nft when it was first asked, once nothing is left in them. */
 export const removeEmptyTables = async ({ gate, before }: Aftermath): Promise<void> => {
   if (gate.dryRun) return; // nothing is empty yet
   const { stdout } = await tryRun('nft', ['list', 'tables']);
   const tables = stdout.split('\n').map((line) => /^table (ip6?) (raw|mangle|nat|filter|security)$/.exec(line));
   for (const match of tables) {
     const [name, family, table] = match ?? [];
-    if (!name || wasThere(before, 'nft', name)) continue;
-    const program = family === 'ip6' ? 'ip6tables-nft' : 'iptables-nft';
-    const chains = (await chainsOf(program)).filter((chain) => chain.table === table);
-    if (chains.some(({ policy, rules }) => policy !== 'ACCEPT' || rules.length > 0)) continue;
-    await gate.act('empty nft tables removed', name, () => run('nft', ['delete', 'table', family ?? '', table ?? '']));
+    if (!name) continue;
+    const all = await chainsOf(family === 'ip6' ? 'ip6tables-nft' : 'iptables-nft');
+    const chains = all.filter((chain) => chain.table === table);
+    const empty = chains.filter(
+      (chain) =>
+        chain.policy === 'ACCEPT' &&
+        chain.rules.length === 0 &&
+        !wasThere(before, 'nft', `${name} chain ${chain.name}`),
+    );
+    const lines = empty.map((chain) => `delete chain ${family} ${table} ${chain.name}`);
+    if (empty.length === chains.length && !wasThere(before, 'nft', name)) lines.push(`delete ${name}`);
+    if (lines.length === 0) continue;
+    await gate.act('empty nft tables and chains removed', name, () =>
+      run('nft', ['--file', '-'], { input: `${lines.join('\n')}\n` }),
+    );
   }
 };
 
