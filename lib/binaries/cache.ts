@@ -52,6 +52,10 @@ const readRecord = async (path: string): Promise<CacheRecord | undefined> => {
   }
 };
 
+/** A copy on another disk, such as that of a VM, may have lost the fraction of the second. */
+const isTime = (found: number, recorded: number): boolean =>
+  found === recorded || found === Math.floor(recorded / 1000) * 1000;
+
 const writeRecord = async (path: string, record: CacheRecord): Promise<void> => {
   const temporary = `${recordPath(path)}.${randomUUID().slice(0, 8)}`;
   await writeFile(temporary, `${JSON.stringify(record)}\n`);
@@ -69,7 +73,7 @@ export const cached = async (
   const [record, found] = await Promise.all([readRecord(path), stat(path).catch(() => undefined)]);
   if (!found || !record) return undefined;
   if (!wanted.some(([origin, recipe]) => origin === record.origin && recipe === record.recipe)) return undefined;
-  if (found.size === record.size && found.mtimeMs === record.mtimeMs) return record.origin;
+  if (found.size === record.size && isTime(found.mtimeMs, record.mtimeMs)) return record.origin;
   if (found.size === record.size && (await sha256Of(path)) === record.sha256) {
     // Copied, or touched: right all the same. A cache that may not be written is only slower.
     await writeRecord(path, { ...record, mtimeMs: found.mtimeMs }).catch(() => undefined);
