@@ -1,4 +1,4 @@
-import { type Chain, chainsOf, type IptablesProgram, iptablesPrograms } from '../../host/picture/firewall.ts';
+import { type Chain, chainsOf, type IptablesProgram, iptablesPrograms, nft } from '../../host/picture/firewall.ts';
 import { run, tryRun } from '../../host/run.ts';
 import { type Aftermath, wasThere } from './aftermath.ts';
 
@@ -47,26 +47,23 @@ export const removeRules = async (aftermath: Aftermath): Promise<void> => {
   for (const program of iptablesPrograms) await removeRulesOf(program, aftermath);
 };
 
+/** The tables that iptables makes in nft. */
+const iptablesTable = /^table (ip6?) (raw|mangle|nat|filter|security)$/;
+
 /** Tables and built-in chains that iptables made in nft when it was first asked, once nothing is left in them. */
 export const removeEmptyTables = async ({ gate, before }: Aftermath): Promise<void> => {
   if (gate.dryRun) return; // nothing is empty yet
-  const { stdout } = await tryRun('nft', ['list', 'tables']);
-  const tables = stdout.split('\n').map((line) => /^table (ip6?) (raw|mangle|nat|filter|security)$/.exec(line));
-  for (const match of tables) {
-    const [name, family, table] = match ?? [];
-    if (!name) continue;
-    const all = await chainsOf(family === 'ip6' ? 'ip6tables-nft' : 'iptables-nft');
-    const chains = all.filter((chain) => chain.table === table);
-    const empty = chains.filter(
-      (chain) =>
-        chain.policy === 'ACCEPT' &&
-        chain.rules.length === 0 &&
-        !wasThere(before, 'nft', `${name} chain ${chain.name}`),
+  const all = Object.entries(await nft());
+  for (const [table] of all.filter(([name]) => iptablesTable.test(name))) {
+    const inside = all.filter(([name]) => name.startsWith(`${table} `));
+    const empty = inside.filter(
+      ([name, text]) => /^type \w+ hook [^;]*; policy accept;$/.test(text) && !wasThere(before, 'nft', name),
     );
-    const lines = empty.map((chain) => `delete chain ${family} ${table} ${chain.name}`);
-    if (empty.length === chains.length && !wasThere(before, 'nft', name)) lines.push(`delete ${name}`);
+    const where = table.replace('table ', '');
+    const lines = empty.map(([name]) => `delete chain ${where} ${name.split(' ').at(-1)}`);
+    if (empty.length === inside.length && !wasThere(before, 'nft', table)) lines.push(`delete ${table}`);
     if (lines.length === 0) continue;
-    await gate.act('empty nft tables and chains removed', name, () =>
+    await gate.act('empty nft tables and chains removed', table, () =>
       run('nft', ['--file', '-'], { input: `${lines.join('\n')}\n` }),
     );
   }

@@ -53,7 +53,7 @@ const iptables = async (): Promise<Section> => {
 };
 
 /** Every nft chain, map and set with its text, without counters and without what is in a set. */
-const nft = async (): Promise<Section> => {
+export const nft = async (): Promise<Section> => {
   const { stdout } = await tryRun('nft', ['--stateless', '--terse', 'list', 'ruleset']);
   const entries: [string, string][] = [];
   let table = '';
