@@ -2,7 +2,7 @@ import type { Aftermath } from './leftovers/aftermath.ts';
 import { removeKubectlCaches, removeMade, removeNetnsFolder } from './leftovers/folders.ts';
 import { removeLinks, removeNamespaces, removeRoutes, unmount } from './leftovers/network.ts';
 import { endPods, endShims, removeCgroups } from './leftovers/processes.ts';
-import { removeEmptyTables, removeIpsets, removeRules } from './leftovers/rules.ts';
+import { removeCalicoTables, removeEmptyTables, removeIpsets, removeRules } from './leftovers/rules.ts';
 
 type Removal = (aftermath: Aftermath) => Promise<void>;
 
@@ -15,6 +15,7 @@ const removals: readonly (readonly [steps: readonly string[], Removal])[] = [
   [['network'], removeLinks],
   [['network'], removeRoutes],
   [['kube-proxy', 'network', 'kubelet'], removeRules],
+  [['network'], removeCalicoTables],
   [['kube-proxy', 'kubelet'], removeEmptyTables],
   [['network', 'kube-proxy'], removeIpsets],
   [['kubelet', 'containerd'], removeCgroups],

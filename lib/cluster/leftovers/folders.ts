@@ -16,6 +16,7 @@ const made = {
     '/var/lib/calico',
     '/var/log/calico',
     '/run/calico',
+    '/run/nodeagent',
   ],
   containerd: ['/var/lib/containerd', '/run/containerd', '/run/nri', '/opt/containerd'],
 } as const;

@@ -69,6 +69,15 @@ export const removeEmptyTables = async ({ gate, before }: Aftermath): Promise<vo
   }
 };
 
+/** The tables that Calico has in nft beside its chains in those of iptables: against forged ARP answers, for one. */
+export const removeCalicoTables = async ({ gate, before }: Aftermath): Promise<void> => {
+  const { stdout } = await tryRun('nft', ['list', 'tables']);
+  for (const [name, family = '', table = ''] of stdout.matchAll(/^table (\w+) (calico(?:-arp)?)$/gm)) {
+    if (wasThere(before, 'nft', name)) continue;
+    await gate.act('nft tables of Calico removed', name, () => run('nft', ['delete', 'table', family, table]));
+  }
+};
+
 export const removeIpsets = async ({ gate, before }: Aftermath): Promise<void> => {
   const { stdout } = await tryRun('ipset', ['list', '-name']);
   for (const name of stdout.split('\n')) {
