@@ -18,6 +18,10 @@ const variables = ({ node, apiServiceAddress, domain }: Lab): Record<string, str
 /** The certificates of a lab, as data. */
 export const requestsFor = (lab: Lab): Promise<readonly CertificateRequest[]> => readProfile(lab.pki, variables(lab));
 
+/** The same, read once a run. */
+const requestsOf = ({ lab, once }: Context): Promise<readonly CertificateRequest[]> =>
+  once('certificate requests', () => requestsFor(lab));
+
 /** What is on the disk for these requests. */
 const readPems = async (requests: readonly CertificateRequest[]): Promise<ReadonlyMap<string, Pem>> => {
   const pems = await Promise.all(
@@ -39,8 +43,8 @@ export const certificates: Step = {
   title: 'certificates',
 
   async apply(context) {
-    const { lab, host } = context;
-    const requests = await requestsFor(lab);
+    const { host } = context;
+    const requests = await requestsOf(context);
     await host.makeDir(paths.certs, 0o700);
     if (host.dryRun) {
       for (const { name } of requests) await host.writeFile(certFile(name), name);
@@ -50,8 +54,8 @@ export const certificates: Step = {
   },
 
   healthy: [
-    check('each certificate fits its purpose, its names, its CA and its key', async ({ lab }) => {
-      const requests = await requestsFor(lab);
+    check('each certificate fits its purpose, its names, its CA and its key', async (context) => {
+      const requests = await requestsOf(context);
       const pems = await readPems(requests);
       for (const request of requests) {
         const pem = pems.get(request.name);

@@ -21,8 +21,9 @@ export const coredns: Step = {
   title: 'CoreDNS',
 
   async apply(context) {
-    await inCluster(context, await objects(context.lab));
+    // The image first: a kubelet that has to look for it elsewhere tries again only after seconds.
     if (!context.host.dryRun) await haveImages(context);
+    await inCluster(context, await objects(context.lab));
   },
 
   async withdraw(context) {
@@ -32,7 +33,7 @@ export const coredns: Step = {
   healthy: [
     check('CoreDNS is Available', (context) => deploymentIsAvailable(context, 'kube-system', 'coredns')),
     check('a name is answered through the address of its Service', async ({ lab }) => {
-      const resolver = new Resolver({ timeout: 1000, tries: 1 });
+      const resolver = new Resolver({ timeout: 250, tries: 1 });
       resolver.setServers([lab.dnsAddress]);
       const [address] = await resolver.resolve4(`kubernetes.default.svc.${lab.domain}`);
       if (address !== lab.apiServiceAddress) throw new Error(`kubernetes.default is said to be at ${address}`);

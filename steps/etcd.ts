@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { ask, type Credentials } from '../lib/cluster/http.ts';
 import { ensureRunning } from '../lib/daemons/systemd.ts';
 import { check } from '../lib/engine/check.ts';
@@ -62,7 +63,7 @@ export const etcd: Step = {
       await ask(`${client}/readyz`, { credentials });
     }),
     check('gives back what was put into it', async () => {
-      const key = base64('/hardway/check');
+      const key = base64(`/hardway/check/${randomUUID()}`); // two looks at the same time must not meet
       const value = base64(String(Date.now()));
       const post = (path: string, body: object) =>
         ask(`${client}/v3/kv/${path}`, { credentials, body: JSON.stringify(body) });

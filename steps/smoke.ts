@@ -38,9 +38,12 @@ const mustBeOneOf = (names: readonly string[], answer: string): void => {
     throw new Error(`the answer was ${JSON.stringify(answer.trim())}, not the name of a Pod`);
 };
 
-const proofs = (word: string): readonly Check<Context>[] => [
-  check('a Deployment gets its two Pods', (context) => deploymentIsAvailable(context, namespace, 'web')),
+const podsAreThere = check('a Deployment gets its two Pods', (context: Context) =>
+  deploymentIsAvailable(context, namespace, 'web'),
+);
 
+/** What can be proved at the same time once the Pods are there. */
+const proofs = (word: string): readonly Check<Context>[] => [
   check('the node reaches them through the ClusterIP', async (context) => {
     const api = await apiOf(context);
     const service = await api.get<{ spec: { clusterIP: string } }>(`/api/v1/namespaces/${namespace}/services/web`);
@@ -78,6 +81,19 @@ const proofs = (word: string): readonly Check<Context>[] => [
   }),
 ];
 
+/** Waits until a proof passes. Throws Unhealthy with its last reason. */
+const prove = async (context: Context, proof: Check<Context>): Promise<void> => {
+  const failure = await waitFor([proof], context, {
+    interval: 50,
+    deadline: patience * 1000,
+    signal: context.signal,
+    waiting: ({ phrase, reason }) => context.progress(`${phrase}: ${reason}`),
+    giveUp: async () => {},
+  });
+  if (failure)
+    throw new Unhealthy(`smoke: "${failure.phrase}" is not so: ${failure.reason}`, { next: 'hardway check' });
+};
+
 const namespaceObject = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } };
 
 /** Throws while a namespace of an earlier smoke test is still there. */
@@ -91,7 +107,7 @@ export const smoke: Step = {
   title: 'smoke test',
 
   async apply(context) {
-    const { host, progress, signal } = context;
+    const { host, signal } = context;
     if (host.dryRun) return;
     await haveImages(context);
     const word = randomBytes(12).toString('hex');
@@ -100,15 +116,8 @@ export const smoke: Step = {
     await until('an earlier smoke test is gone', () => isGone(api), { signal, deadline: patience * 1000 });
     try {
       await inCluster(context, await readManifest('smoke', { image: imageReference('agnhost'), word }));
-      const failure = await waitFor(proofs(word), context, {
-        interval: 50,
-        deadline: patience * 1000,
-        signal,
-        waiting: ({ phrase, reason }) => progress(`${phrase}: ${reason}`),
-        giveUp: async () => {},
-      });
-      if (failure)
-        throw new Unhealthy(`smoke: "${failure.phrase}" is not so: ${failure.reason}`, { next: 'hardway check' });
+      await prove(context, podsAreThere);
+      await Promise.all(proofs(word).map((proof) => prove(context, proof)));
     } finally {
       await api.remove(namespaceObject);
     }

@@ -109,7 +109,8 @@ export const ensureRunning = async (host: Host, daemon: Daemon): Promise<void> =
   const before = await unitStatus(daemon.name);
   const rewritten = await host.writeFile(unitPath(daemon.name), unitFile(daemon));
   if (rewritten && before.words !== 'not installed') await host.sh(['systemctl', 'daemon-reload']);
-  if (!before.enabled) await host.sh(['systemctl', 'enable', unit], ['systemctl', 'disable', unit]);
+  // Without a reload, which costs a third of a second: systemd reads the unit when it starts it.
+  if (!before.enabled) await host.sh(['systemctl', 'enable', '--no-reload', unit], ['systemctl', 'disable', unit]);
   if (!before.active) await host.sh(['systemctl', 'start', unit], ['systemctl', 'stop', unit]);
   else if (rewritten || (await anyNewer(daemon.reads, before.since))) await host.sh(['systemctl', 'restart', unit]);
 };
