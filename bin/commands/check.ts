@@ -11,10 +11,11 @@ const look = async (wanted: string | undefined, { json }: { json?: boolean }): P
   const state = await theLab();
   const context = openView(state.lab);
   let failed = 0;
-  for (const step of stepsWith(state.lab).filter((one) => id === undefined || one.id === id)) {
-    const applied = step.id in state.steps;
-    if (!applied && id === undefined) continue;
-    const failures = await lookOnce(step.healthy, context);
+  const chosen = stepsWith(state.lab).filter((step) => (id === undefined ? step.id in state.steps : step.id === id));
+  // All at once: with a dead etcd one look after the other would wait for each in turn.
+  const looks = chosen.map((step) => ({ step, looking: lookOnce(step.healthy, context) }));
+  for (const { step, looking } of looks) {
+    const failures = await looking;
     failed += failures.length;
     for (const { phrase } of step.healthy) {
       const reason = failures.find((failure) => failure.phrase === phrase)?.reason;
