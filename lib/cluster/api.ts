@@ -128,7 +128,9 @@ const messageOf = (text: string): string | undefined => {
   try {
     return (JSON.parse(text) as { message?: string }).message;
   } catch {
-    return text.trim().split('\n').slice(-12).join('\n') || undefined;
+    const lines = text.trim().split('\n');
+    const failing = lines.filter((line) => line.startsWith('[-]')); // /readyz?verbose: what is not ready yet
+    return (failing.length > 0 ? failing : lines.slice(-12)).join('\n') || undefined;
   }
 };
 
