@@ -36,7 +36,8 @@ const deployment = (pods: number): string =>
 const runPods = async (pods: number): Promise<void> => {
   await sh(
     vm,
-    `echo '${deployment(pods)}' | kubectl apply -f - && kubectl rollout status deployment/many --timeout=120s`,
+    `export KUBECONFIG=/var/lib/hardway/kubeconfigs/admin.conf
+    echo '${deployment(pods)}' | kubectl apply -f -; kubectl rollout status deployment/many --timeout=120s`,
   );
 };
 
@@ -144,7 +145,12 @@ describe('on a running lab', () => {
     expect(refused.stderr).toContain('hardway reset --to certificates');
     expect(await reset('--to', 'certificates', '--yes')).toMatchObject({ code: 0 });
     expect(await up(vm)).toMatchObject({ code: 0 });
-    expect(await sh(vm, 'kubectl get service kubernetes -o jsonpath={.spec.clusterIP}')).toBe('10.99.0.1');
+    expect(
+      await sh(
+        vm,
+        'kubectl --kubeconfig /var/lib/hardway/kubeconfigs/admin.conf get service kubernetes -o jsonpath={.spec.clusterIP}',
+      ),
+    ).toBe('10.99.0.1');
   });
 
   test('with its files torn, etcd corrupt and containerd dead while Pods run it is reset all the same', async () => {

@@ -68,12 +68,13 @@ const linksAndAddresses = async (): Promise<{ links: Section; addresses: Section
   };
 };
 
+/** Routes, but those of the table `local`: the kernel makes them from the addresses, an IPv6 one a second later. */
 const routes = async (): Promise<Section> => {
   const families = await Promise.all(['-4', '-6'].map((family) => ip<Route>(family, 'route', 'show', 'table', 'all')));
   return section(
     families
       .flat()
-      .filter(({ type, protocol }) => type !== 'multicast' && protocol !== 'redirect')
+      .filter(({ type, table, protocol }) => table !== 'local' && type !== 'multicast' && protocol !== 'redirect')
       .map(({ type, dst, gateway, dev, table, metric }) => [
         said(type === 'unicast' ? undefined : type, dst, ['via', gateway], ['dev', dev], ['metric', metric]),
         `in table ${table ?? 'main'}`,
