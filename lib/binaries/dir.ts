@@ -68,6 +68,6 @@ export const fromFolder = async ({ from, binaries, images, arch, report }: Folde
     )
       archives.set(reference, path);
   }
-  for (const name of [...binaries, ...archives.keys()]) report({ name, state: 'done' });
+  for (const name of [...binaries, ...archives.keys()]) report({ name, state: 'cached' });
   return { binaries: new Map(binaries.map((name) => [name, join(folder, name)])), images: archives };
 };

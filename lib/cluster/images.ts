@@ -131,6 +131,7 @@ const bringAll = async (
       next: imageCure(reference, { cache: paths.cache, arch: context.lab.machine.arch }),
     });
   }
+  board.text = '';
 };
 
 /** How far the images are, for the step that waits for them: while they come in the background nobody is told. */
