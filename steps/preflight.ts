@@ -1,3 +1,5 @@
+import { realpathSync } from 'node:fs';
+import { basename } from 'node:path';
 import { check } from '../lib/engine/check.ts';
 import { architectures } from '../lib/engine/lab.ts';
 import { overlap, type Settings } from '../lib/engine/settings.ts';
@@ -40,8 +42,18 @@ const ports: ReadonlyMap<number, string> = new Map([
   [10259, 'kube-scheduler'],
 ]);
 
+const leadsTo = (path: string): string | undefined => {
+  try {
+    return realpathSync(path);
+  } catch {
+    return undefined;
+  }
+};
+
+/** Whether a program is one of those in our folder, or what they lead to: the cache, or the folder of --source dir. */
 const isOurs = (executable: string): boolean =>
-  executable.startsWith(`${paths.bin}/`) || executable.startsWith(`${paths.cache}/`);
+  [paths.bin, paths.cache].some((folder) => executable.startsWith(`${folder}/`)) ||
+  leadsTo(`${paths.bin}/${basename(executable)}`) === executable;
 
 /** RFC 1123, as a Node's name must be. */
 const nodeName = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
@@ -93,7 +105,7 @@ const rules: readonly ((subject: Subject) => readonly Finding[])[] = [
           settings.interface
             ? `the interface ${settings.interface} is not up or has no IPv4 address`
             : 'there is no IPv4 default route, so no address for the Node',
-          `ip route add default via ..., or name the interface in ${paths.settings}`,
+          `ip route add default via ..., or name another: hardway up --interface NAME, or in ${paths.settings}`,
         ),
   ({ found, ours }) =>
     found.listeners
