@@ -66,9 +66,11 @@ const deedsOf = (events: readonly Event[]): readonly Deed[] =>
 /** Events of the same second stand in the order in which they can only have happened. */
 const rank = ({ who, what }: Deed): number => {
   const order = [
-    /^kube-apiserver/,
-    /^deployment/,
-    /^replicaset/,
+    / Deployment /,
+    / ReplicaSet /,
+    /^deployment-/,
+    / Pod /,
+    /^replicaset-/,
     /scheduler/,
     /^containerd/,
     /Pull/,
@@ -76,7 +78,7 @@ const rank = ({ who, what }: Deed): number => {
     /Started/,
     /^kubelet/,
   ];
-  const found = order.findIndex((pattern) => pattern.test(who) || pattern.test(what));
+  const found = order.findIndex((pattern) => pattern.test(who) || pattern.test(` ${what} `));
   return found < 0 ? order.length : found;
 };
 
