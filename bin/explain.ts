@@ -12,7 +12,7 @@ import { readLesson } from '../lib/engine/lesson.ts';
 import { oneOf } from '../lib/engine/nearest.ts';
 import type { Context } from '../lib/engine/step.ts';
 import type { CertificateRequest } from '../lib/pki/templates.ts';
-import { requestsFor } from '../steps/certificates.ts';
+import { everyName, requestsFor } from '../steps/certificates.ts';
 import { stepIds, stepsWith } from '../steps/index.ts';
 import { commandPage, lessonPage, translator } from './pages.ts';
 
@@ -34,7 +34,7 @@ const explainStep = async (id: string, lab: Lab, language: Language): Promise<st
     .find((step) => step.id === id)
     ?.daemon?.(lab);
   if (!daemon) return lessonPage(lesson);
-  const certificates = certificatesOf(daemon, await requestsFor(lab));
+  const certificates = certificatesOf(daemon, everyName(await requestsFor(lab)));
   return [
     lessonPage(lesson),
     `## ${id}\n${commandPage(daemon, say)}`,
@@ -75,7 +75,7 @@ export const explainLive = async (
     );
   if (subject === 'service') return explainService(context, namespace, name, language);
   if (subject === 'pod') return explainPod(context, namespace, name, language);
-  const requests = await requestsFor(context.lab);
+  const requests = everyName(await requestsFor(context.lab));
   const wanted = oneOf(
     'certificate',
     requests.map((request) => request.name),

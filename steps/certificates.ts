@@ -33,9 +33,13 @@ const readPems = async (requests: readonly CertificateRequest[]): Promise<Readon
   return new Map(pems.filter(({ certificate, key }) => certificate && key).map((pem) => [pem.name, pem]));
 };
 
-const write = async ({ host }: Context, pem: Pem): Promise<void> => {
-  await host.writeFile(keyFile(pem.name), pem.key, 0o600);
-  await host.writeFile(certFile(pem.name), pem.certificate, 0o644);
+/** The requests under every name that they are kept by: the guide's one certificate stands in many places. */
+export const everyName = (requests: readonly CertificateRequest[]): readonly CertificateRequest[] =>
+  requests.flatMap((request) => [request.name, ...request.also].map((name) => ({ ...request, name })));
+
+const write = async ({ host }: Context, name: string, pem: Pem): Promise<void> => {
+  await host.writeFile(keyFile(name), pem.key, 0o600);
+  await host.writeFile(certFile(name), pem.certificate, 0o644);
 };
 
 export const certificates: Step = {
@@ -47,17 +51,22 @@ export const certificates: Step = {
     const requests = await requestsOf(context);
     await host.makeDir(paths.certs, 0o700);
     if (host.dryRun) {
-      for (const { name } of requests) await host.writeFile(certFile(name), name);
+      for (const { name } of everyName(requests)) await host.writeFile(certFile(name), name);
       return;
     }
-    for (const pem of await issue(requests, await readPems(requests))) await write(context, pem);
+    const pems = new Map((await issue(requests, await readPems(requests))).map((pem) => [pem.name, pem]));
+    for (const request of requests) {
+      const pem = pems.get(request.name);
+      if (!pem) throw new Error(`no certificate was issued for ${request.name}`);
+      for (const name of [request.name, ...request.also]) await write(context, name, pem);
+    }
   },
 
   healthy: [
     check('each certificate fits its purpose, its names, its CA and its key', async (context) => {
       const requests = await requestsOf(context);
-      const pems = await readPems(requests);
-      for (const request of requests) {
+      const pems = await readPems(everyName(requests));
+      for (const request of everyName(requests)) {
         const pem = pems.get(request.name);
         if (!pem) throw new Error(`${certFile(request.name)} or its key is missing`);
         const [problem] = problemsOf(request, pem, pems.get(request.signer ?? request.name)?.certificate ?? '');

@@ -16,12 +16,15 @@ import { kubeconfigs } from './kubeconfigs.ts';
 import { kubelet } from './kubelet.ts';
 import { preflight } from './preflight.ts';
 import { smoke } from './smoke.ts';
-import { story } from './story.ts';
+import { storyOf } from './story.ts';
 
 /** The two ways to give Pods a network; both are the step `network`. */
 const networks: Readonly<Record<Cni, Step>> = { calico, bridge };
 
-const inOrder = ({ cni, with: wanted }: Pick<Lab, 'cni' | 'with'>): readonly Step[] => [
+/** What of a lab decides on its steps, and what on their story. */
+type Choice = Pick<Lab, 'cni' | 'with'> & Partial<Pick<Lab, 'pki'>>;
+
+const inOrder = ({ cni, with: wanted }: Choice): readonly Step[] => [
   preflight,
   binaries,
   certificates,
@@ -39,9 +42,11 @@ const inOrder = ({ cni, with: wanted }: Pick<Lab, 'cni' | 'with'>): readonly Ste
   smoke,
 ];
 
-/** The guide, in its order, for a lab with this network and these extras; each step with its part of the story. */
-export const stepsWith = (lab: Pick<Lab, 'cni' | 'with'>): readonly Step[] =>
-  inOrder(lab).map((step) => ({ ...step, observations: story[step.id] ?? [] }));
+/** The guide, in its order, for a lab with these choices; each step with its part of the story. */
+export const stepsWith = (lab: Choice): readonly Step[] => {
+  const story = storyOf(lab);
+  return inOrder(lab).map((step) => ({ ...step, observations: story[step.id] ?? [] }));
+};
 
 const allSteps = stepsWith({ cni: 'calico', with: extras });
 

@@ -4,7 +4,7 @@ import { apiOf } from '../lib/cluster/api.ts';
 import { ensureRunning } from '../lib/daemons/systemd.ts';
 import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
-import type { Lab } from '../lib/engine/lab.ts';
+import type { Lab, PkiProfile } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { readIfThere } from '../lib/host/files.ts';
 import { paths } from '../lib/host/paths.ts';
@@ -12,6 +12,17 @@ import { certFile, keyFile } from '../lib/pki/files.ts';
 
 const auditPolicy = `${paths.config}/audit-policy.yaml`;
 const encryption = `${paths.config}/encryption.yaml`;
+
+/** The CN of the proxy that may speak for users. */
+const proxies: Readonly<Record<PkiProfile, string>> = { components: 'front-proxy-client', guide: 'admin' };
+
+const whys: Readonly<Record<PkiProfile, { readonly etcd: string; readonly proxy: string }>> = {
+  components: { etcd: 'what it shows to etcd: the only certificate that opens it', proxy: 'which proxy that may be' },
+  guide: {
+    etcd: 'what it shows to etcd: the certificate that everybody has, so everybody can open etcd',
+    proxy: 'which proxy that may be: whoever has the one certificate there is may speak for anybody',
+  },
+};
 
 const daemon = (lab: Lab) => ({
   name: 'kube-apiserver',
@@ -30,11 +41,7 @@ const daemon = (lab: Lab) => ({
   flags: [
     flag('etcd-servers', 'https://127.0.0.1:2379', 'the only store it has; it keeps nothing itself'),
     flag('etcd-cafile', certFile('etcd-ca'), 'who must have signed the certificate that etcd shows'),
-    flag(
-      'etcd-certfile',
-      certFile('apiserver-etcd-client'),
-      'what it shows to etcd: the only certificate that opens it',
-    ),
+    flag('etcd-certfile', certFile('apiserver-etcd-client'), whys[lab.pki].etcd),
     flag('etcd-keyfile', keyFile('apiserver-etcd-client'), 'the private key of that certificate'),
     flag('secure-port', '6443', 'the port that clients know'),
     flag('advertise-address', lab.node.address, 'the address behind the Service `kubernetes`, by which Pods reach it'),
@@ -80,7 +87,7 @@ const daemon = (lab: Lab) => ({
       'the node is reached by address, so that no name server is needed',
     ),
     flag('requestheader-client-ca-file', certFile('front-proxy-ca'), 'who vouches for a proxy that speaks for users'),
-    flag('requestheader-allowed-names', 'front-proxy-client', 'which proxy that may be'),
+    flag('requestheader-allowed-names', proxies[lab.pki], whys[lab.pki].proxy),
     flag('requestheader-username-headers', 'X-Remote-User', 'the header in which it names the user'),
     flag('requestheader-group-headers', 'X-Remote-Group', 'the header in which it names the groups'),
     flag('requestheader-extra-headers-prefix', 'X-Remote-Extra-', 'the headers with the rest'),

@@ -1,7 +1,9 @@
 import { beginDemo, demoFile, writeDemo } from '../lib/cluster/demo.ts';
 import { haveImages } from '../lib/cluster/images.ts';
 import { act, all, atLeast, lines, observe, says } from '../lib/cluster/observe.ts';
+import type { Lab, PkiProfile } from '../lib/engine/lab.ts';
 import type { Observation } from '../lib/engine/observation.ts';
+import { kubeconfigFile } from '../lib/pki/files.ts';
 
 /** Throws unless nothing at all was printed. */
 const printsNothing = (output: string): void => {
@@ -24,11 +26,35 @@ const fromPod = (target: string): string =>
   `kubectl exec deploy/web -- /agnhost connect ${target} --timeout=3s && echo connected`;
 const chainOfWeb = "iptables-save -t nat | grep -- '-A KUBE-SVC-.*default/web '";
 
+const everySecret = `kubectl --kubeconfig ${kubeconfigFile('kubelet')} auth can-i get secrets --all-namespaces`;
+
+/** What somebody gets who has stolen the kubelet's credential. */
+const reachOfKubelet: Readonly<Record<PkiProfile, Observation>> = {
+  components: observe(
+    {
+      en: 'the kubelet may not read every Secret: its certificate opens what its own Pods use',
+      fr: 'le kubelet ne peut pas lire tous les Secrets : son certificat ouvre ce que ses propres Pods utilisent',
+    },
+    everySecret,
+    says('no'),
+  ),
+  guide: observe(
+    {
+      en: 'the kubelet may read every Secret: that is why one certificate for all is bad',
+      fr: 'le kubelet peut lire tous les Secrets : voilà pourquoi un seul certificat pour tous est une mauvaise idée',
+    },
+    everySecret,
+    says('yes'),
+  ),
+};
+
 /**
  * What each step changes, and what still does not work after it: the guide as a story, told on the live cluster. The
  * Deployment and the Service `web` in it are removed when the last step has been told.
  */
-export const story: Readonly<Record<string, readonly Observation[]>> = {
+export const storyOf = ({
+  pki = 'components',
+}: Partial<Pick<Lab, 'pki'>>): Readonly<Record<string, readonly Observation[]>> => ({
   etcd: [
     observe(
       { en: 'etcd answers whoever shows a certificate', fr: 'etcd répond à qui montre un certificat' },
@@ -167,6 +193,7 @@ export const story: Readonly<Record<string, readonly Observation[]>> = {
       "kubectl get pods -l app=web -o jsonpath='{.items[0].status.conditions[0].message}'",
       says('0/1 nodes are available', 'untolerated taint'),
     ),
+    reachOfKubelet[pki],
   ],
 
   'kube-proxy': [
@@ -312,4 +339,4 @@ export const story: Readonly<Record<string, readonly Observation[]>> = {
     ),
     observe({ en: 'then it runs', fr: 'alors il tourne' }, webPods, lines(5, / 1\/1 +Running /)),
   ],
-};
+});

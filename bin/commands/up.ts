@@ -66,6 +66,12 @@ const changedAddress = ({ lab: old }: State, lab: Lab): string =>
     ? ''
     : `this machine's address was ${old.node.address}, is now ${lab.node.address}: certificates and flags follow\n`;
 
+/** Said at the beginning and at the end: the guide's PKI is for looking at, not for leaving it on. */
+const guideWarning = ({ pki }: Lab): string =>
+  pki === 'guide'
+    ? "PKI guide: one certificate, of system:masters, for every component. It is here to show why that is bad: whoever reads one component's key owns the cluster\n"
+    : '';
+
 const closingWords = (steps: number, total: number, seconds: number, last: string): string =>
   steps < total
     ? `\nstopped after ${last}, ${seconds.toFixed(1)} s\nnext: hardway up goes on; hardway status shows what runs`
@@ -152,6 +158,7 @@ export const up = async (options: Options, telling = tellingOf(options)): Promis
     refuseOtherName(state, lab);
     process.stderr.write(changedAddress(state, lab));
   }
+  process.stderr.write(guideWarning(lab));
   const steps = stepsWith(lab);
   const at = steps.findIndex(({ id }) => id === last);
   if (at < 0) throw new UserError(`this lab has no step ${last}`, `hardway up --with ${last}`);
@@ -205,6 +212,10 @@ export const command = (): Command =>
     )
     .option('--to <step>', `stop after a step: ${stepIds.join(', ')}`)
     .option('--cni <network>', `network of Pods: ${cnis.join(', ')}; calico where its images can be had`)
+    .option(
+      '--pki <profile>',
+      `certificates: ${pkiProfiles.join(', ')}; guide is one for everything, to see why it is bad`,
+    )
     .option('--with <extra>', `what a lab has only when asked: ${extras.join(', ')}`)
     .option('--source <source>', `where programs and images come from: ${sources.join(', ')}`, 'auto')
     .option('--from <folder>', 'the folder of --source dir')
