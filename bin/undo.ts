@@ -4,19 +4,19 @@ import type { Aftermath } from '../lib/cluster/leftovers/aftermath.ts';
 import { foreignNamespaces, removeKubernetesNamespace, removePods } from '../lib/cluster/leftovers/containerd.ts';
 import { restoreParameters, unloadModules } from '../lib/cluster/leftovers/kernel.ts';
 import { removeLeftovers } from '../lib/cluster/leftovers.ts';
-import { forgetComponents, stopComponents } from '../lib/daemons/stop.ts';
+import { isSupervision, supervisorIn } from '../lib/daemons/supervisor.ts';
 import { reasonOf, Unhealthy, UserError } from '../lib/engine/errors.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import { keepEntries, type LedgerEntry, readLedger } from '../lib/engine/ledger.ts';
 import { takeLock } from '../lib/engine/lock.ts';
 import { openView } from '../lib/engine/runner.ts';
 import { readState, type State, writeState } from '../lib/engine/state.ts';
-import { isInside, openGate, removeTree, type UndoEvent, undoEntries } from '../lib/engine/undo.ts';
+import { type Gate, isInside, openGate, removeTree, type UndoEvent, undoEntries } from '../lib/engine/undo.ts';
 import { readIfThere, statIfThere } from '../lib/host/files.ts';
 import { paths } from '../lib/host/paths.ts';
 import { type Difference, differences, inWords, type Picture, readPicture, takePicture } from '../lib/host/picture.ts';
-import { run } from '../lib/host/run.ts';
 import { components, stepIds, stepsWith } from '../steps/index.ts';
+import { interruptible } from './interrupt.ts';
 
 export interface UndoOptions {
   /** The last step that stays; absent when everything goes. */
@@ -82,7 +82,10 @@ const openShow = ({ json, dryRun }: UndoOptions) => {
   const say = (text: string): void => {
     if (!json) line(text);
   };
-  return { tell, sum, line: say };
+  const done = (ok: boolean, seconds: number): void => {
+    if (json) line(JSON.stringify({ event: 'done', ok, seconds }));
+  };
+  return { tell, sum, done, line: say };
 };
 
 const countIn = async (folder: string): Promise<number> => (await readdir(folder).catch(() => [])).length;
@@ -133,61 +136,32 @@ const removeStaleLocks = async (): Promise<void> => {
  * Takes back what came after the step `to`, or everything; then compares the machine with what it was.
  * Throws Unhealthy when something could not be taken back or is not as it was, UserError when nobody agreed.
  */
-export const undo = async (found: Remains, options: UndoOptions): Promise<void> => {
+export const undo = (found: Remains, options: UndoOptions): Promise<void> =>
+  interruptible('hardway reset goes on from here', (signal) => undoUntil(signal, found, options));
+
+const undoUntil = async (signal: AbortSignal, found: Remains, options: UndoOptions): Promise<void> => {
   const begin = performance.now();
-  const { to, dryRun = false, json } = options;
-  const again = `hardway reset${to === undefined ? '' : ` --to ${to}`} --yes`;
+  const { to, dryRun = false } = options;
   const stays = new Set(to === undefined ? [] : stepIds.slice(0, stepIds.indexOf(to) + 1));
   const undone = stepIds.filter((id) => !stays.has(id)).reverse();
-  const entries = found.entries.filter(({ step }) => !stays.has(step));
+  const again = `hardway reset${to === undefined ? '' : ` --to ${to}`} --yes`;
   if (!dryRun && !options.yes) await mustAgree(undone, options, again);
 
   const release = dryRun ? () => {} : takeLock(paths.lock);
   const show = openShow(options);
-  const gate = openGate(dryRun, show.tell);
+  const gate = openGate(dryRun, show.tell, signal);
   try {
-    if (to !== undefined && found.state && !dryRun) await forget(found.state, stays);
-    if (to !== undefined && stays.has('kube-apiserver') && found.state && !dryRun)
-      await withdraw(undone, found.state.lab, gate.keep);
-    const others = undone.includes('containerd') ? await foreignNamespaces() : [];
-    const shared = others.length > 0;
-    const stopped = undone.filter((id) => components.includes(id));
-    // Pods cannot outlive their network: the kubelet pauses while they are removed.
-    const pause = undone.includes('network') && stays.has('kubelet');
-    await stopComponents(
-      stopped.filter((id) => !(shared && id === 'containerd')),
-      gate,
-    );
-    if (pause) await gate.act('components paused', 'kubelet', () => run('systemctl', ['stop', 'kubelet']));
-    if (pause || stays.has('containerd') || shared) await removePods(gate);
-    if (shared) {
-      await removeKubernetesNamespace(gate);
-      await stopComponents(['containerd'], gate);
-    }
-
-    const aftermath: Aftermath = { gate, undone, before: found.before, shared };
-    await removeLeftovers(aftermath);
-    await undoEntries(entries, {
-      gate,
-      isOurs: (one) => (to === undefined ? !isInside(one) : true) && !unitCommand(one),
-    });
-    await forgetComponents(stopped, gate);
-    if (pause) await gate.act('components started again', 'kubelet', () => run('systemctl', ['start', 'kubelet']));
-    if (to === undefined) {
-      await restoreParameters(aftermath);
-      await unloadModules(aftermath);
-      await removeStaleLocks();
-    } else if (!dryRun && gate.failures.length === 0) await keepEntries(paths.ledger, [...stays]);
+    await takeBack({ found, undone, stays, gate });
     show.sum();
-
-    const seconds = Math.round(performance.now() - begin) / 1000;
-    const changed = to === undefined && !dryRun && found.before ? await compare(found.before) : [];
+    const whole = to === undefined && !dryRun;
+    const changed = whole && found.before ? await compare(found.before) : [];
     for (const one of changed) show.tell({ event: 'difference', ...one });
     const clean = gate.failures.length === 0;
-    if (to === undefined && !dryRun && clean) await removeRoot();
+    if (whole && clean) await removeRoot();
     if (options.purge && !dryRun && clean) await purgeCache(gate.keep);
-    if (json)
-      process.stdout.write(`${JSON.stringify({ event: 'done', ok: clean && changed.length === 0, seconds })}\n`);
+
+    const seconds = Math.round(performance.now() - begin) / 1000;
+    show.done(clean && changed.length === 0, seconds);
     if (!clean) {
       throw new Unhealthy(`${gate.failures.length} of these could not be taken back`, {
         next: `remove what is in the way, then ${again}`,
@@ -198,16 +172,76 @@ export const undo = async (found: Remains, options: UndoOptions): Promise<void> 
         next: 'what was changed by others since is theirs; hardway has nothing left here',
       });
     }
-    if (dryRun) return show.line('nothing was touched; without --dry-run the host is then compared with what it was');
-    if (to !== undefined) return show.line(`back at ${to}, ${seconds.toFixed(1)} s\nnext: hardway up`);
-    show.line(
-      found.before
-        ? `the host is as it was before, ${seconds.toFixed(1)} s`
-        : `done, ${seconds.toFixed(1)} s; there is no picture of the host from before to compare it with`,
-    );
+    show.line(lastWords(found, options, seconds));
   } finally {
     release();
   }
+};
+
+const lastWords = ({ before }: Remains, { to, dryRun }: UndoOptions, seconds: number): string => {
+  if (dryRun) return 'nothing was touched; without --dry-run the host is then compared with what it was';
+  if (to !== undefined) return `back at ${to}, ${seconds.toFixed(1)} s\nnext: hardway up`;
+  return before
+    ? `the host is as it was before, ${seconds.toFixed(1)} s`
+    : `done, ${seconds.toFixed(1)} s; there is no picture of the host from before to compare it with`;
+};
+
+interface Task {
+  readonly found: Remains;
+  /** Steps to undo, the last one first. */
+  readonly undone: readonly string[];
+  readonly stays: ReadonlySet<string>;
+  readonly gate: Gate;
+}
+
+/** Everything that a reset does to the machine, but for the lab's own folder. */
+const takeBack = async ({ found, undone, stays, gate }: Task): Promise<void> => {
+  const whole = stays.size === 0;
+  if (!whole && found.state && !gate.dryRun) {
+    await forget(found.state, stays);
+    if (stays.has('kube-apiserver')) await withdraw(undone, found.state.lab, gate.keep);
+  }
+  const shared = undone.includes('containerd') && (await foreignNamespaces()).length > 0;
+  // Pods cannot outlive their network: the kubelet pauses while they are removed.
+  const pause = undone.includes('network') && stays.has('kubelet');
+  const supervisor = supervisorIn(found.entries);
+  await stopAll({ found, undone, stays, gate }, { shared, pause });
+
+  const aftermath: Aftermath = { gate, undone, before: found.before, shared };
+  await removeLeftovers(aftermath);
+  await undoEntries(
+    found.entries.filter(({ step }) => !stays.has(step)),
+    { gate, isOurs: (one) => !(whole && isInside(one)) && !isSupervision(one) },
+  );
+  await supervisor.forget(
+    undone.filter((id) => components.includes(id)),
+    gate,
+  );
+  if (pause) await gate.act('components started again', 'kubelet', () => supervisor.resume('kubelet'));
+  if (whole) {
+    await restoreParameters(aftermath);
+    await unloadModules(aftermath);
+    if (!gate.dryRun) await removeStaleLocks();
+  } else if (!gate.dryRun && gate.failures.length === 0) await keepEntries(paths.ledger, [...stays]);
+};
+
+/** Stops the components of undone steps; what needs a living containerd is done in between. */
+const stopAll = async (
+  { found, undone, stays, gate }: Task,
+  { shared, pause }: { readonly shared: boolean; readonly pause: boolean },
+): Promise<void> => {
+  const supervisor = supervisorIn(found.entries);
+  const stopped = undone.filter((id) => components.includes(id));
+  await supervisor.stop(
+    stopped.filter((id) => !(shared && id === 'containerd')),
+    components,
+    gate,
+  );
+  if (pause) await gate.act('components paused', 'kubelet', () => supervisor.pause('kubelet'));
+  if (pause || shared || (undone.includes('kubelet') && stays.has('containerd'))) await removePods(gate);
+  if (!shared) return;
+  await removeKubernetesNamespace(gate);
+  await supervisor.stop(['containerd'], components, gate);
 };
 
 /** Takes the objects of undone steps out of a cluster that lives on. One that does not answer keeps them until `up`. */
@@ -221,10 +255,6 @@ const withdraw = async (undone: readonly string[], lab: Lab, keep: (what: string
       .catch((error: unknown) => keep(`the objects of ${id} in the cluster: ${reasonOf(error)}`));
   }
 };
-
-/** Commands to systemd are given once for all units, not unit by unit. */
-const unitCommand = (undo: LedgerEntry['undo']): boolean =>
-  undo.kind === 'run' && undo.argv[0] === 'systemctl' && ['stop', 'disable'].includes(undo.argv[1] ?? '');
 
 const compare = async (before: Picture): Promise<readonly Difference[]> => {
   const first = differences(before, await takePicture(before.homes));

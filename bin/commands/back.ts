@@ -1,15 +1,13 @@
 import { Command } from 'commander';
-import { stepIds } from '../../steps/index.ts';
 import { remains, stepsThere, type UndoOptions, undo } from '../undo.ts';
 
 const back = async (options: UndoOptions): Promise<void> => {
   const found = await remains();
-  const last = found && stepsThere(found).at(-1);
-  if (!found || last === undefined) {
+  if (!found) {
     process.stdout.write('there is no lab on this machine: nothing to take back\n');
     return;
   }
-  await undo(found, { ...options, to: stepIds[stepIds.indexOf(last) - 1] });
+  await undo(found, { ...options, to: stepsThere(found).at(-2) });
 };
 
 export const command = (): Command =>

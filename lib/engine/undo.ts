@@ -28,13 +28,15 @@ export interface Gate {
   readonly failures: readonly string[];
 }
 
-export const openGate = (dryRun: boolean, tell: (event: UndoEvent) => void): Gate => {
+/** Once `signal` is aborted the next change throws: what is taken back by then stays so, and reset can be run again. */
+export const openGate = (dryRun: boolean, tell: (event: UndoEvent) => void, signal?: AbortSignal): Gate => {
   const failures: string[] = [];
   return {
     dryRun,
     failures,
     keep: (what) => tell({ event: 'kept', what }),
     async act(group, what, perform) {
+      signal?.throwIfAborted();
       tell({ event: 'undo', group, what });
       if (dryRun) return;
       try {
