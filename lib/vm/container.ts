@@ -6,6 +6,7 @@ import { paths } from '../host/paths.ts';
 import { tryRun } from '../host/run.ts';
 import { makeCgroups, removeCgroups } from './cgroups.ts';
 import { guestFiles, inside, writableCgroups, writeGuestFiles } from './guest.ts';
+import { needInotify } from './inotify.ts';
 import type { Machine } from './machine.ts';
 import { install } from './needs.ts';
 import { ensureNode } from './node.ts';
@@ -61,6 +62,7 @@ export const container: Machine = {
   },
 
   boot: async (record) => {
+    await needInotify();
     const folder = folderOf(record.name);
     await removeCgroups(record.cgroups);
     await rm(`${folder}/nspawn.pid`, { force: true });
