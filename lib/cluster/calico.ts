@@ -54,25 +54,36 @@ const withStartupProbe = (container: Container): Container =>
     ? { ...container, startupProbe: { ...container.readinessProbe, periodSeconds: 1, failureThreshold: 300 } }
     : container;
 
+/** What the container's own probe asks without BIRD; asked by the kubelet, not by a program of 100 MB every second. */
+const felixIsReady = {
+  httpGet: { host: 'localhost', port: 9099, path: '/readiness' },
+  periodSeconds: 1,
+  failureThreshold: 300,
+};
+
 const nodeContainer =
   (lab: Lab) =>
   (container: Container): Container => {
     const { readinessProbe, livenessProbe, env = [] } = container;
-    return withStartupProbe({
+    return {
       ...container,
       env: withSettings(env, settings(lab)),
+      startupProbe: felixIsReady,
       ...(readinessProbe && { readinessProbe: withoutBird(readinessProbe) }),
       ...(livenessProbe && { livenessProbe: withoutBird(livenessProbe) }),
-    });
+    };
   };
 
-const withContainers = (
-  object: Workload,
-  change: (container: Container) => Container,
-  left: readonly string[] = [],
-): Workload => {
+/** The plugins that this machine has already stay what they are, and those that nothing here uses are not copied. */
+const installContainer = (container: Container): Container => ({
+  ...container,
+  env: withSettings(container.env ?? [], { SKIP_CNI_BINARIES: 'flannel,host-local,loopback,portmap,tuning' }),
+});
+
+/** Of the init containers one is left: the others are for clusters that had another network, or that use eBPF. */
+const withContainers = (object: Workload, change: (container: Container) => Container): Workload => {
   const { spec } = object.spec.template;
-  const initContainers = spec.initContainers?.filter(({ name }) => !left.includes(name));
+  const initContainers = spec.initContainers?.filter(({ name }) => name === 'install-cni').map(installContainer);
   return {
     ...object,
     spec: {
@@ -85,15 +96,12 @@ const withContainers = (
   };
 };
 
-/** Init containers for clusters that had another network, or that use eBPF: neither is so here. */
-const notHere = ['upgrade-ipam', 'ebpf-bootstrap'];
-
 const changed = (object: KubeObject, lab: Lab, mtu: number): KubeObject => {
   const { kind, metadata } = object;
   if (kind === 'ConfigMap' && metadata.name === 'calico-config') {
     return { ...object, data: { ...(object['data'] as object), calico_backend: 'vxlan', veth_mtu: String(mtu) } };
   }
-  if (kind === 'DaemonSet') return withContainers(object as Workload, nodeContainer(lab), notHere);
+  if (kind === 'DaemonSet') return withContainers(object as Workload, nodeContainer(lab));
   if (kind === 'Deployment') return withContainers(object as Workload, withStartupProbe);
   return object;
 };

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, type TestContext, test } from 'v
 import { parseAllDocuments } from 'yaml';
 import { archiveName } from '../../lib/binaries/cache.ts';
 import { calicoArchives, calicoIsWithinReach, calicoManifest, requireCalico } from '../../lib/binaries/calico.ts';
+import { cniPlugins } from '../../lib/binaries/needed.ts';
 import { versions } from '../../lib/binaries/versions.ts';
 import type { KubeObject } from '../../lib/cluster/api.ts';
 import { calicoObjects } from '../../lib/cluster/calico.ts';
@@ -78,16 +79,18 @@ describe("Calico's manifest, changed for a lab", () => {
     const { livenessProbe, readinessProbe: ready } = nodeContainer();
     expect(livenessProbe?.exec.command).toEqual(['/bin/calico-node', '-felix-live']);
     expect(ready?.exec.command).toEqual(['/bin/calico-node', '-felix-ready']);
-    for (const id of ['DaemonSet calico-node', 'Deployment calico-kube-controllers']) {
-      const [{ startupProbe, readinessProbe }] = containersOf(id) as [Container];
-      expect(startupProbe).toEqual({ ...readinessProbe, periodSeconds: 1, failureThreshold: 300 });
-    }
+    const often = { periodSeconds: 1, failureThreshold: 300 };
+    expect(nodeContainer().startupProbe).toMatchObject({ httpGet: { port: 9099, path: '/readiness' }, ...often });
+    const [{ startupProbe, readinessProbe }] = containersOf('Deployment calico-kube-controllers') as [Container];
+    expect(startupProbe).toEqual({ ...readinessProbe, ...often });
   });
 
-  test('keeps only the init container that puts the CNI programs in their place', (context) => {
+  test('keeps only the init container that puts the CNI programs in their place, and over none of ours', (context) => {
     needsManifest(context);
     const kept = object('DaemonSet calico-node').spec.template.spec.initContainers;
     expect(kept?.map((one) => one.name)).toEqual(['install-cni']);
+    const skipped = kept?.[0]?.env.find((one) => one.name === 'SKIP_CNI_BINARIES')?.value?.split(',') ?? [];
+    for (const plugin of cniPlugins) expect(['bridge', 'firewall', ...skipped]).toContain(plugin);
   });
 
   test('is otherwise what was published', (context) => {
@@ -110,8 +113,10 @@ describe("Calico's manifest, changed for a lab", () => {
     ] as const;
     for (const [id, fields] of changed) expect(without(id, after, fields)).toEqual(without(id, before, fields));
     const { initContainers = [], containers } = (before.get('DaemonSet calico-node') as Workload).spec.template.spec;
-    for (const one of object('DaemonSet calico-node').spec.template.spec.initContainers ?? [])
-      expect(initContainers).toContainEqual(one);
+    for (const one of object('DaemonSet calico-node').spec.template.spec.initContainers ?? []) {
+      const env = one.env.filter((variable) => variable.name !== 'SKIP_CNI_BINARIES');
+      expect(initContainers).toContainEqual({ ...one, env });
+    }
     const ours = [
       'CALICO_IPV4POOL_CIDR',
       'CALICO_IPV4POOL_IPIP',
