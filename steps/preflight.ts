@@ -183,13 +183,20 @@ const installPackages = async ({ host, progress }: Context): Promise<void> => {
   );
 };
 
-/** Loads what is not there yet; a kernel in which it is built in, or a container's, has nothing to load. */
-const loadModules = async ({ host }: Context): Promise<void> => {
+/** Those that can be loaded and are not; a kernel in which they are built in, or a container's, has nothing to load. */
+const unloaded = async (): Promise<readonly string[]> => {
   const loaded = (await readIfThere('/proc/modules')) ?? '';
-  for (const name of modules) {
-    if (loaded.includes(`${name} `)) continue;
-    const known = await tryRun('modprobe', ['--dry-run', '--quiet', name]);
-    if (known.code !== 0 || (await statIfThere(`/sys/module/${name}`))) continue;
+  const found = await Promise.all(
+    modules.map(async (name) => {
+      if (new RegExp(`^${name} `, 'm').test(loaded) || (await statIfThere(`/sys/module/${name}`))) return [];
+      return (await tryRun('modprobe', ['--dry-run', '--quiet', name])).code === 0 ? [name] : [];
+    }),
+  );
+  return found.flat();
+};
+
+const loadModules = async ({ host }: Context): Promise<void> => {
+  for (const name of await unloaded()) {
     await host.sh(['modprobe', name], ['modprobe', '--remove', '--quiet', name]);
   }
   await host.writeFile('/etc/modules-load.d/hardway.conf', `${modules.join('\n')}\n`);
@@ -243,6 +250,10 @@ export const preflight: Step = {
           ? `this machine's address was ${lab.node.address}, is now ${now.address}: certificates and flags name the old one; hardway up renews them`
           : `this machine has no IPv4 address any more, it was ${lab.node.address}; a default route is needed`,
       );
+    }),
+    check('the kernel modules of Pods are loaded', async () => {
+      const [name] = await unloaded();
+      if (name) throw new Error(`${name} is not loaded`);
     }),
     check('the kernel routes for Pods', async () => {
       for (const [key, value] of sysctls) {
