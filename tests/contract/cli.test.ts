@@ -1,0 +1,61 @@
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { type Ran, tryRun } from '../../lib/host/run.ts';
+
+const program = join(import.meta.dirname, '../../bin/cli.ts');
+const hardway = (...args: readonly string[]): Promise<Ran> => tryRun(process.execPath, [program, ...args]);
+
+/** Every command that help names. */
+const commandsOf = (help: string): string[] =>
+  [...help.matchAll(/^ {2}([a-z]+) {2,}/gm)]
+    .flatMap(([, command]) => command ?? [])
+    .filter((one) => !['hardway', 'help'].includes(one));
+
+describe('the command line', () => {
+  test('help fits 80 columns, has an example, and ends well; so does that of each command', async () => {
+    const help = await hardway('--help');
+    expect(help).toMatchObject({ code: 0, stderr: '' });
+    const commands = commandsOf(help.stdout);
+    expect(commands).toEqual(
+      expect.arrayContaining(['up', 'status', 'steps', 'check', 'logs', 'kubectl', 'shell', 'vm']),
+    );
+    const helps = await Promise.all(commands.map((command) => hardway(command, '--help')));
+    for (const { stdout, stderr, code } of [help, ...helps]) {
+      expect({ stderr, code }).toEqual({ stderr: '', code: 0 });
+      // vm only names commands; each of those has its own.
+      if (!stdout.startsWith('Usage: hardway vm')) expect(stdout).toMatch(/Examples?:\n/);
+      for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80);
+    }
+  });
+
+  test('without a command help is shown, and that is not what was wanted: exit code 2', async () => {
+    const ran = await hardway();
+    expect(ran.code).toBe(2);
+    expect(ran.stdout + ran.stderr).toContain('Usage: hardway');
+  });
+
+  test('steps lists them in their order, as text and as JSON', async () => {
+    const [text, json] = await Promise.all([hardway('steps'), hardway('steps', '--json')]);
+    const ids = json.stdout.split('\n').map((line) => (JSON.parse(line) as { step: string }).step);
+    expect(ids[0]).toBe('preflight');
+    expect(ids.at(-1)).toBe('smoke');
+    expect(text.stdout.split('\n').map((line) => line.trim().split(/\s+/)[1])).toEqual(ids);
+  });
+
+  // A dry run, should a wrong value ever be taken for a right one.
+  test.for([
+    [['upp'], /Did you mean up\?/],
+    [['up', '--dry-run', '--jsn'], /Did you mean --json\?/],
+    [['up', '--dry-run', '--to'], /--to <step>.*missing/],
+    [['up', '--dry-run', '--to', 'etc'], /"etc"; did you mean etcd\?/],
+    [['up', '--dry-run', '--cni', 'bridg'], /"bridg"; did you mean bridge\?/],
+    [['up', '--dry-run', '--source', 'relase'], /"relase"; did you mean release\?/],
+    [['check', 'kubelett'], /"kubelett"; did you mean kubelet\?/],
+    [['logs', 'kube-apisever'], /"kube-apisever"; did you mean kube-apiserver\?/],
+    [['logs'], /component/],
+  ] as const)('hardway %o is refused with the nearest that there is', async ([args, words]) => {
+    const ran = await hardway(...args);
+    expect(ran).toMatchObject({ code: 2, stdout: '' });
+    expect(ran.stderr).toMatch(words);
+  });
+});
