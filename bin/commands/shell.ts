@@ -1,15 +1,10 @@
 import { Command } from 'commander';
-import { attach } from '../../lib/host/attach.ts';
-import { paths } from '../../lib/host/paths.ts';
-import { kubeconfigFile } from '../../lib/pki/files.ts';
 import { theLab } from '../lab.ts';
+import { openShell } from '../terminal.ts';
 
 const open = async (): Promise<void> => {
   await theLab();
-  process.exitCode = await attach(process.env['SHELL'] ?? '/bin/sh', [], {
-    KUBECONFIG: kubeconfigFile('admin'),
-    PATH: `${paths.bin}:${process.env['PATH'] ?? ''}`,
-  });
+  process.exitCode = await openShell();
 };
 
 export const command = (): Command =>

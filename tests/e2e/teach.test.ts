@@ -1,0 +1,217 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { labEnvironment } from '../../lib/cluster/environment.ts';
+import { readLesson } from '../../lib/engine/lesson.ts';
+import { paths } from '../../lib/host/paths.ts';
+import { execInVm, type Vm } from '../../lib/vm/vm.ts';
+import { runEvents, stepIds, story } from './events.ts';
+import { dropVm, freshVm, hardway, sh, up } from './lib.ts';
+
+/** As a learner types it in the shell that hardway opens; what it printed, errors too. */
+const typed = async (vm: Vm, command: string): Promise<string> => {
+  const env = {
+    ...labEnvironment(),
+    PATH: `${paths.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
+  };
+  return (await execInVm(vm, ['sh', '-c', `exec 2>&1\n${command}`], { env })).stdout;
+};
+
+const demoObjects = (vm: Vm): Promise<string> =>
+  sh(vm, 'hardway kubectl -- get deployments,replicasets,pods,services -l hardway/demo -o name');
+
+describe('a learner who takes one step after the other', () => {
+  const name = 'teach-next';
+  let vm: Vm;
+  beforeAll(async () => {
+    vm = await freshVm(name);
+  });
+  afterAll(() => dropVm(name));
+
+  test.each(stepIds)(
+    'next takes %s, tells it, and each command of its lesson shows what the lesson says',
+    async (id) => {
+      const { code, stdout, stderr } = await hardway(vm, ['next', '--cni', 'bridge', '--lang', 'en']);
+      expect([code, stderr]).toEqual([0, '']);
+      const { title, trials } = await readLesson(id, 'en');
+      expect(stdout).toContain(`# ${title}`);
+      expect(stdout).toMatch(new RegExp(`^${id}: step ${stepIds.indexOf(id) + 1} of ${stepIds.length}$`, 'm'));
+      const following = stepIds[stepIds.indexOf(id) + 1];
+      expect(stdout.trimEnd().split('\n').at(-1)).toContain(
+        following ? `hardway next (${following})` : 'the last step',
+      );
+      for (const { command, expected } of trials) {
+        const answer = await typed(vm, command);
+        for (const words of expected) expect(answer, command).toContain(words);
+      }
+    },
+  );
+
+  test('the last step leaves nothing of the story behind', async () => {
+    expect(await demoObjects(vm)).toBe('');
+  });
+
+  test('next says that there is no step left', async () => {
+    const { code, stderr } = await hardway(vm, ['next']);
+    expect(code).toBe(2);
+    expect(stderr).toContain('all 14 are done');
+    expect(stderr).toContain('hardway back');
+  });
+
+  test('back and next tell the last component again', async () => {
+    expect((await hardway(vm, ['back', '--yes'])).code).toBe(0);
+    expect((await hardway(vm, ['back', '--yes'])).code).toBe(0);
+    const { code, stdout } = await hardway(vm, ['next', '--lang', 'fr']);
+    expect(code).toBe(0);
+    expect(stdout).toContain('maintenant son nom marche aussi');
+    expect((await hardway(vm, ['next', '--lang', 'fr'])).code).toBe(0);
+    expect(await demoObjects(vm)).toBe('');
+  });
+
+  test('explain walks the chains of a Service, tells the story of a Pod and of a request', async () => {
+    const ofService = await hardway(vm, ['explain', 'service', 'kube-dns', '-n', 'kube-system', '--lang', 'en']);
+    expect(ofService.stdout).toMatch(/KUBE-SERVICES\n {2}-> KUBE-SVC-\w{16}\n {5}-> KUBE-SEP-\w{16} /);
+    expect(ofService.stdout).toMatch(/= 100\.0 % {2}DNAT 10\.200\.0\.\d+:53 {2}coredns-/);
+    const pod = await sh(
+      vm,
+      "hardway kubectl -- -n kube-system get pods -l k8s-app=kube-dns -o jsonpath='{.items[0].metadata.name}'",
+    );
+    const { stdout } = await hardway(vm, ['explain', 'pod', pod, '-n', 'kube-system', '--lang', 'en']);
+    const who = stdout
+      .split('\n')
+      .slice(1)
+      .map((line) => line.split(/ {2,}/)[1]);
+    const order = ['kube-apiserver', 'replicaset-controller', 'default-scheduler', 'containerd, CNI', 'kubelet'];
+    const places = order.map((one) => who.indexOf(one));
+    expect(places).toEqual(places.toSorted((a, b) => a - b));
+    expect(places).not.toContain(-1);
+    const request = (await hardway(vm, ['explain', 'request', '--lang', 'en'])).stdout;
+    for (const words of ['kubernetes-admin', 'system:node:kubernetes', '/registry/configmaps/default/kube-root-ca.crt'])
+      expect(request).toContain(words);
+    expect((await hardway(vm, ['explain', 'cert', 'apiserver', '--lang', 'fr'])).stdout).toContain('10.32.0.1');
+  });
+
+  test('what cannot be explained is said, with what there is', async () => {
+    const of = async (...args: string[]) => {
+      const { code, stderr } = await hardway(vm, ['explain', ...args]);
+      expect(code).toBe(2);
+      return stderr;
+    };
+    expect(await of('kube-shceduler')).toContain('did you mean kube-scheduler');
+    expect(await of('service', 'nothing')).toContain('one of: kubernetes');
+    expect(await of('pod', 'nothing')).toContain('there is no Pod nothing');
+    expect(await of('cert', 'apiserer')).toContain('did you mean apiserver');
+  });
+});
+
+describe('a learner at a terminal of 80 by 24', () => {
+  const name = 'teach-pause';
+  let vm: Vm;
+  beforeAll(async () => {
+    vm = await freshVm(name);
+  });
+  afterAll(() => dropVm(name));
+
+  const screen = () => sh(vm, 'tmux capture-pane -p -J -t lesson');
+  const type = (text: string) =>
+    sh(vm, `tmux send-keys -t lesson -l ${JSON.stringify(text)}; tmux send-keys -t lesson Enter`);
+  const shows = async (pattern: RegExp) => {
+    await expect.poll(screen, { timeout: 300_000, interval: 300 }).toMatch(pattern);
+    return screen();
+  };
+  /** The prompt as the last thing on the screen: it waits. */
+  const menu = /de 1 à 8 \? *\s*$/;
+  /** Turns pages until the menu is there; everything that was shown on the way. */
+  const readOn = async (): Promise<string> => {
+    let seen = '';
+    for (;;) {
+      const now = await shows(/(-- Entrée : la suite, q : passer --|de 1 à 8 \?) *\s*$/);
+      seen += now;
+      if (menu.test(now)) return seen;
+      await sh(vm, 'tmux clear-history -t lesson; tmux send-keys -t lesson -R; tmux send-keys -t lesson Enter');
+    }
+  };
+  const start = (command: string) =>
+    sh(
+      vm,
+      `tmux kill-server 2>/dev/null || :; LANG=C.UTF-8 tmux -u new-session -d -s lesson -x 80 -y 24 bash --norc; tmux send-keys -t lesson -l ${JSON.stringify(command)}; tmux send-keys -t lesson Enter`,
+    );
+
+  test('reads the lesson, the command and the files of a step in French, from LANG', async () => {
+    await start('LANG=fr_FR.UTF-8 hardway up --cni bridge --pause=etcd,kube-apiserver,kubelet');
+    const seen = await readOn();
+    for (const words of [
+      'étape 5 sur 14',
+      'Ce que c’est',
+      '--client-cert-auth',
+      'un client sans certificat est éconduit',
+      '/etc/systemd/system/etcd.service',
+      'il est vide',
+    ])
+      expect(seen).toContain(words);
+  });
+
+  test('gets answers, a word explained, logs, and is told what there is to choose', async () => {
+    await type('7');
+    expect(await shows(menu)).toContain('de 1 à 8');
+    await type('9');
+    await shows(/8 arrêter pour aujourd’hui\s+de 1 à 8 \? *\s*$/);
+    await type('5');
+    await shows(/quel mot \?/);
+    await type('taint');
+    await shows(/une marque sur un Node[\s\S]*de 1 à 8 \? *\s*$/);
+    await type('4');
+    await shows(/de 1 à 8 \? *\s*$/);
+  });
+
+  test('opens a shell that knows the cluster, and comes back', async () => {
+    await type('2');
+    await shows(/\(hardway\)/);
+    await type('clear; etcdctl endpoint health');
+    await shows(/is healthy/);
+    await type('exit');
+    await shows(menu);
+  });
+
+  test('who stopped a component during the pause is told, with the way back', async () => {
+    await sh(vm, 'systemctl stop etcd');
+    await type('1');
+    await shows(/systemctl restart etcd[\s\S]*de 1 à 8 \? *\s*$/);
+    await sh(vm, 'systemctl restart etcd');
+    await type('1');
+    expect(await readOn()).toContain('kube-apiserver');
+  });
+
+  test('who deleted the Deployment during the pause is told, with the way back', async () => {
+    await sh(vm, 'hardway kubectl -- delete deployment web');
+    await type('1');
+    await shows(/kubectl apply -f\s+\/var\/lib\/hardway\/demo\/web\.yaml[\s\S]*de 1 à 8 \? *\s*$/);
+    await sh(vm, `hardway kubectl -- apply -f ${paths.demo}/web.yaml`);
+    await type('3');
+    await shows(/de 1 à 8 \? *\s*$/);
+  });
+
+  test('stops for today', async () => {
+    await type('8');
+    await shows(/arrêté pour aujourd’hui/);
+    expect(await sh(vm, 'hardway steps --json | grep -c appliedAt.:.2')).toBe('6');
+  });
+
+  test('goes on another day, to the end: every observation is asserted, and the story leaves nothing', async () => {
+    const { code, stdout, stderr } = await up(vm, '--observe', '--lang', 'fr', '--json');
+    expect([code, stderr]).toEqual([0, '']);
+    const events = runEvents(stdout);
+    const observed = story(events).filter((line) => line.endsWith(' observed'));
+    expect(observed).toEqual(stepIds.slice(5).map((id) => `${id} observed`));
+    const phrases = events.flatMap((event) => (event.event === 'observation' ? [event.phrase] : []));
+    expect(phrases).toContain('les Pods vivent toujours : il n’a fait que choisir leur Node');
+    expect(await demoObjects(vm)).toBe('');
+  });
+
+  test('a language that no lesson is written in, and a pause in a pipe, are refused', async () => {
+    const language = await up(vm, '--observe', '--lang', 'de');
+    expect([language.code, language.stderr]).toEqual([2, expect.stringContaining('there is no language "de"')]);
+    const pipe = await up(vm, '--pause');
+    expect([pipe.code, pipe.stderr]).toEqual([2, expect.stringContaining('hardway next')]);
+    const step = await up(vm, '--pause=kublet');
+    expect(step.code).toBe(2);
+  });
+});
