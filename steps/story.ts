@@ -2,7 +2,7 @@ import { beginDemo, demoFile, writeDemo } from '../lib/cluster/demo.ts';
 import { haveImages } from '../lib/cluster/images.ts';
 import { act, all, atLeast, lines, observe, says } from '../lib/cluster/observe.ts';
 import type { Lab, PkiProfile } from '../lib/engine/lab.ts';
-import type { Observation } from '../lib/engine/observation.ts';
+import type { Observation } from '../lib/engine/step.ts';
 import { kubeconfigFile } from '../lib/pki/files.ts';
 
 /** Throws unless nothing at all was printed. */

@@ -1,16 +1,7 @@
 import { reasonOf, Unhealthy } from './errors.ts';
 import type { Tell } from './events.ts';
-import type { Language, Text } from './language.ts';
+import type { Language } from './language.ts';
 import type { Context, Step } from './step.ts';
-
-/** Something that is true at this point of the story, a success or an expected failure. */
-export interface Observation {
-  readonly phrase: Text;
-  /** What a learner types to see it, in the shell that `hardway shell` opens. */
-  readonly command: string;
-  /** Runs the command and returns what it printed; throws what was seen instead where the story is wrong. */
-  readonly look: (context: Context) => Promise<string>;
-}
 
 /**
  * Goes through the observations of a step in their order and tells each with its output. Throws Unhealthy, with what

@@ -2,7 +2,7 @@ import type { Host } from '../host/host.ts';
 import type { Check } from './check.ts';
 import type { Daemon } from './daemon.ts';
 import type { Lab } from './lab.ts';
-import type { Observation } from './observation.ts';
+import type { Text } from './language.ts';
 
 /** Where binaries and images come from. */
 export const sources = ['auto', 'release', 'go', 'dir'] as const;
@@ -18,6 +18,15 @@ export interface Context {
   readonly progress: (text: string) => void;
   /** What `make` returned the first time in this run that `key` was asked for: work that begins in one step and is waited for in another. */
   readonly once: <T>(key: string, make: () => Promise<T>) => Promise<T>;
+}
+
+/** Something that is true at this point of the story, a success or an expected failure. */
+export interface Observation {
+  readonly phrase: Text;
+  /** What a learner types to see it, in the shell that `hardway shell` opens. */
+  readonly command: string;
+  /** Runs the command and returns what it printed; throws what was seen instead where the story is wrong. */
+  readonly look: (context: Context) => Promise<string>;
 }
 
 /** One stage of the guide, as a value. */

@@ -58,7 +58,10 @@ test('no file imports itself, however far around', () => {
 
 test('everything imported from the project exists', () => {
   const missing = [...imports].flatMap(([file, names]) =>
-    names.filter((name) => name.endsWith('.ts') && !sources.includes(name)).map((name) => `${file} -> ${name}`),
+    names
+      // a path from the root stands in a script that a test runs inside a VM
+      .filter((name) => name.endsWith('.ts') && !name.startsWith('/') && !sources.includes(name))
+      .map((name) => `${file} -> ${name}`),
   );
   expect(missing).toEqual([]);
 });
