@@ -4,12 +4,13 @@ import type { Tell } from '../lib/engine/events.ts';
 import { type Language, languageOf } from '../lib/engine/language.ts';
 import { oneOf } from '../lib/engine/nearest.ts';
 import { observeStep } from '../lib/engine/observation.ts';
+import { observationLines } from '../lib/engine/output.ts';
 import type { State } from '../lib/engine/state.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { stepIds } from '../steps/index.ts';
 import { stepPage } from './pages.ts';
 import { pauseAt } from './pause.ts';
-import { page } from './terminal.ts';
+import { openPager } from './terminal.ts';
 import { words } from './words.ts';
 
 /** How the steps are told while they are taken. */
@@ -62,18 +63,24 @@ export const tale = (telling: Telling | undefined, steps: readonly Step[], state
     const { language, pauses, only } = now;
     const index = indexOf(step.id);
     const paused = pauses.has(step.id);
-    if (only === step.id || paused) {
-      const text = await stepPage(step, context.lab, language, { number: index + 1, total: steps.length });
-      if (paused) await page(text, words[language].page, context.signal);
-      else process.stdout.write(`${text}\n`);
-    }
+    const write = async (text: string): Promise<void> => {
+      process.stdout.write(`${text}\n`);
+    };
+    const show = paused ? openPager(words[language].page, context.signal) : write;
+    const inFull = paused || only === step.id;
+    if (inFull) await show(await stepPage(step, context.lab, language, { number: index + 1, total: steps.length }));
     await demo(step, context, now);
     demoIsKnown ||= index >= indexOf('kube-apiserver');
-    const look = () => observeStep(step, context, tell, language);
-    if ((only === step.id || paused) && (step.observations ?? []).length > 0)
-      process.stdout.write(`\n## ${words[language].observations}\n`);
-    if (!paused) return look();
-    await look().catch((error: unknown) => {
+    const look = (say: (text: string) => Promise<void>) =>
+      observeStep(
+        step,
+        context,
+        (event) => (paused && event.event === 'observation' ? say(observationLines(event).join('\n')) : tell(event)),
+        language,
+      );
+    if (inFull && (step.observations ?? []).length > 0) await show(`\n## ${words[language].observations}`);
+    if (!paused) return look(show);
+    await look(show).catch((error: unknown) => {
       context.signal.throwIfAborted();
       process.stdout.write(`${reasonOf(error)}\n`);
     });
@@ -83,7 +90,7 @@ export const tale = (telling: Telling | undefined, steps: readonly Step[], state
       context,
       language,
       demo: index >= indexOf('kube-apiserver'),
-      lookAgain: look,
+      lookAgain: () => look(openPager(words[language].page, context.signal)),
     });
   };
 

@@ -17,17 +17,28 @@ export const ask = async (prompt: string, signal: AbortSignal): Promise<string |
   }
 };
 
-/** Shows a text a screen at a time. */
-export const page = async (text: string, prompt: string, signal: AbortSignal): Promise<void> => {
-  const lines = text.split('\n');
-  const height = Math.max((process.stdout.rows ?? 24) - 2, 5);
-  for (let from = 0; from < lines.length; from += height) {
-    process.stdout.write(`${lines.slice(from, from + height).join('\n')}\n`);
-    if (from + height >= lines.length) return;
-    const answer = await ask(prompt, signal);
-    if (answer === undefined || answer.trim().toLowerCase() === 'q') return;
-  }
+/** Writes texts one after the other and stops whenever a screen is full; after q it no longer stops. */
+export const openPager = (prompt: string, signal: AbortSignal) => {
+  let used = 0;
+  let stops = true;
+  return async (text: string): Promise<void> => {
+    const { rows = 24, columns = 80 } = process.stdout;
+    for (const line of text.split('\n')) {
+      const height = Math.max(1, Math.ceil(line.length / columns));
+      if (stops && used + height > rows - 2) {
+        const answer = await ask(prompt, signal);
+        stops = answer !== undefined && answer.trim().toLowerCase() !== 'q';
+        used = 0;
+      }
+      process.stdout.write(`${line}\n`);
+      used += height;
+    }
+  };
 };
+
+/** Shows one text a screen at a time. */
+export const page = (text: string, prompt: string, signal: AbortSignal): Promise<void> =>
+  openPager(prompt, signal)(text);
 
 /** Read by bash at its start: the person's own settings, then completion where bash has it, then a prompt that tells where one is. */
 const startUp = `

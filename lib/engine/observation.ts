@@ -1,5 +1,5 @@
 import { reasonOf, Unhealthy } from './errors.ts';
-import type { Tell } from './events.ts';
+import type { RunEvent } from './events.ts';
 import type { Language } from './language.ts';
 import type { Context, Step } from './step.ts';
 
@@ -7,7 +7,12 @@ import type { Context, Step } from './step.ts';
  * Goes through the observations of a step in their order and tells each with its output. Throws Unhealthy, with what
  * was seen instead, at the first that is not so.
  */
-export const observeStep = async (step: Step, context: Context, tell: Tell, language: Language): Promise<void> => {
+export const observeStep = async (
+  step: Step,
+  context: Context,
+  tell: (event: RunEvent) => void | Promise<void>,
+  language: Language,
+): Promise<void> => {
   const observations = step.observations ?? [];
   if (observations.length === 0) return;
   const begin = performance.now();
@@ -20,8 +25,8 @@ export const observeStep = async (step: Step, context: Context, tell: Tell, lang
         { next: `hardway check ${step.id}; hardway shell, to look for yourself` },
       );
     });
-    tell({ event: 'observation', step: step.id, phrase: phrase[language], command, output });
+    await tell({ event: 'observation', step: step.id, phrase: phrase[language], command, output });
   }
   const seconds = Math.round(performance.now() - begin) / 1000;
-  tell({ event: 'step', step: step.id, state: 'observed', seconds });
+  await tell({ event: 'step', step: step.id, state: 'observed', seconds });
 };

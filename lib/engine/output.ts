@@ -29,7 +29,7 @@ const patience = 5_000;
 const shown = 12;
 
 /** An observation as a person reads it: what is so, the command, what it printed. */
-const observationLines = (event: Extract<RunEvent, { event: 'observation' }>): readonly string[] => {
+export const observationLines = (event: Extract<RunEvent, { event: 'observation' }>): readonly string[] => {
   const output = event.output
     .trimEnd()
     .split('\n')
