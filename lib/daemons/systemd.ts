@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { commandLine, type Daemon } from '../engine/daemon.ts';
 import { statIfThere } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
@@ -49,7 +50,6 @@ const properties = [
   'Result',
   'ExecMainStatus',
   'NRestarts',
-  'UnitFileState',
   'ActiveEnterTimestamp',
 ];
 
@@ -62,7 +62,7 @@ export const unitStatuses = async (names: readonly string[]): Promise<readonly U
     properties.join(','),
     ...names.map(unitName),
   ]);
-  return stdout.split('\n\n').map((block) => {
+  return stdout.split('\n\n').map((block, index) => {
     const value = new Map(block.split('\n').map((line) => line.split(/=(.*)/s).slice(0, 2) as [string, string]));
     const active = value.get('ActiveState') === 'active';
     const died = value.get('SubState') === 'auto-restart' || value.get('ActiveState') === 'failed';
@@ -74,7 +74,8 @@ export const unitStatuses = async (names: readonly string[]): Promise<readonly U
           : `${value.get('ActiveState')} (${value.get('SubState')})`;
     return {
       active,
-      enabled: value.get('UnitFileState') === 'enabled',
+      // systemd's own word for it may be older than an enable or disable that was cut short
+      enabled: existsSync(`${paths.units}/multi-user.target.wants/${unitName(names[index] ?? '')}`),
       words,
       restarts: Number(value.get('NRestarts') ?? 0),
       since: active ? Number((value.get('ActiveEnterTimestamp') ?? '').replace('@', '')) * 1000 : 0,
