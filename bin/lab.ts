@@ -11,6 +11,12 @@ export const theLab = async (): Promise<State> => {
   return state;
 };
 
+/** What is said of the guide's PKI wherever a lab has it: it is for looking at, not for leaving it on. */
+export const guideWarning = ({ pki }: Lab): string | undefined =>
+  pki === 'guide'
+    ? "PKI guide: one certificate, of system:masters, for every component. It is here to show why that is bad: whoever reads one component's key owns the cluster"
+    : undefined;
+
 /** A lab for explaining on a machine that has none, or to somebody who is not root. */
 export const exampleLab: Lab = {
   node: { name: 'kubernetes', address: '10.240.0.10', interface: 'eth0' },
@@ -21,6 +27,7 @@ export const exampleLab: Lab = {
   domain: 'cluster.local',
   cni: 'bridge',
   pki: 'components',
+  supervisor: 'systemd',
   with: [],
   machine: { arch: 'amd64', cgroup: 'v2', mayRaiseOomScore: true, ownConntrack: true, swap: false, ufw: false },
 };

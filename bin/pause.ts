@@ -1,5 +1,5 @@
 import { demoIsThere } from '../lib/cluster/demo.ts';
-import { lastLog } from '../lib/daemons/systemd.ts';
+import { supervisorOf } from '../lib/daemons/supervisor.ts';
 import { lookOnce } from '../lib/engine/check.ts';
 import { reasonOf } from '../lib/engine/errors.ts';
 import type { Language } from '../lib/engine/language.ts';
@@ -38,7 +38,7 @@ const broken = async ({ done, context, language, demo }: Pause): Promise<readonl
     done.map(async (step) => {
       const [failure] = await lookOnce(step.healthy, context);
       if (!failure) return [];
-      const way = step.daemon ? `systemctl restart ${step.daemon(context.lab).name}` : 'hardway up';
+      const way = step.daemon ? supervisorOf(context.lab).typed(step.daemon(context.lab).name).start : 'hardway up';
       return [`${step.id}: ${failure.phrase}: ${failure.reason}`, wayBack(way)];
     }),
   );
@@ -51,7 +51,7 @@ const logs = async ({ step, done, context, language }: Pause): Promise<void> => 
   const own = step.daemon?.(context.lab).name;
   const name = own ?? (await ask(words[language].whichComponent(names), context.signal))?.trim();
   if (name === undefined || !names.includes(name)) return;
-  say((await lastLog(name, 20)).join('\n'));
+  say((await supervisorOf(context.lab).lastLog(name, 20)).join('\n'));
 };
 
 /** Stays with a step until the learner wants to go on. Throws Stopped when it is enough for today. */

@@ -4,7 +4,7 @@ import type { Aftermath } from '../lib/cluster/leftovers/aftermath.ts';
 import { foreignNamespaces, removeKubernetesNamespace, removePods } from '../lib/cluster/leftovers/containerd.ts';
 import { restoreParameters, unloadModules } from '../lib/cluster/leftovers/kernel.ts';
 import { removeLeftovers } from '../lib/cluster/leftovers.ts';
-import { forgetComponents, stopComponents } from '../lib/daemons/stop.ts';
+import { isSupervision, supervisorIn } from '../lib/daemons/supervisor.ts';
 import { reasonOf, Unhealthy, UserError } from '../lib/engine/errors.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import { keepEntries, type LedgerEntry, readLedger } from '../lib/engine/ledger.ts';
@@ -15,7 +15,6 @@ import { type Gate, isInside, openGate, removeTree, type UndoEvent, undoEntries 
 import { readIfThere, statIfThere } from '../lib/host/files.ts';
 import { paths } from '../lib/host/paths.ts';
 import { type Difference, differences, inWords, type Picture, readPicture, takePicture } from '../lib/host/picture.ts';
-import { run } from '../lib/host/run.ts';
 import { components, stepIds, stepsWith } from '../steps/index.ts';
 import { interruptible } from './interrupt.ts';
 
@@ -205,19 +204,20 @@ const takeBack = async ({ found, undone, stays, gate }: Task): Promise<void> => 
   const shared = undone.includes('containerd') && (await foreignNamespaces()).length > 0;
   // Pods cannot outlive their network: the kubelet pauses while they are removed.
   const pause = undone.includes('network') && stays.has('kubelet');
-  await stopAll({ undone, stays, gate }, { shared, pause });
+  const supervisor = supervisorIn(found.entries);
+  await stopAll({ found, undone, stays, gate }, { shared, pause });
 
   const aftermath: Aftermath = { gate, undone, before: found.before, shared };
   await removeLeftovers(aftermath);
   await undoEntries(
     found.entries.filter(({ step }) => !stays.has(step)),
-    { gate, isOurs: (one) => !(whole && isInside(one)) && !isUnitCommand(one) },
+    { gate, isOurs: (one) => !(whole && isInside(one)) && !isSupervision(one) },
   );
-  await forgetComponents(
+  await supervisor.forget(
     undone.filter((id) => components.includes(id)),
     gate,
   );
-  if (pause) await gate.act('components started again', 'kubelet', () => run('systemctl', ['start', 'kubelet']));
+  if (pause) await gate.act('components started again', 'kubelet', () => supervisor.resume('kubelet'));
   if (whole) {
     await restoreParameters(aftermath);
     await unloadModules(aftermath);
@@ -227,24 +227,22 @@ const takeBack = async ({ found, undone, stays, gate }: Task): Promise<void> => 
 
 /** Stops the components of undone steps; what needs a living containerd is done in between. */
 const stopAll = async (
-  { undone, stays, gate }: Omit<Task, 'found'>,
+  { found, undone, stays, gate }: Task,
   { shared, pause }: { readonly shared: boolean; readonly pause: boolean },
 ): Promise<void> => {
+  const supervisor = supervisorIn(found.entries);
   const stopped = undone.filter((id) => components.includes(id));
-  await stopComponents(
+  await supervisor.stop(
     stopped.filter((id) => !(shared && id === 'containerd')),
+    components,
     gate,
   );
-  if (pause) await gate.act('components paused', 'kubelet', () => run('systemctl', ['stop', 'kubelet']));
+  if (pause) await gate.act('components paused', 'kubelet', () => supervisor.pause('kubelet'));
   if (pause || shared || (undone.includes('kubelet') && stays.has('containerd'))) await removePods(gate);
   if (!shared) return;
   await removeKubernetesNamespace(gate);
-  await stopComponents(['containerd'], gate);
+  await supervisor.stop(['containerd'], components, gate);
 };
-
-/** Commands to systemd are given once for all units, not unit by unit. */
-const isUnitCommand = (undo: LedgerEntry['undo']): boolean =>
-  undo.kind === 'run' && undo.argv[0] === 'systemctl' && ['stop', 'disable'].includes(undo.argv[1] ?? '');
 
 /** Takes the objects of undone steps out of a cluster that lives on. One that does not answer keeps them until `up`. */
 const withdraw = async (undone: readonly string[], lab: Lab, keep: (what: string) => void): Promise<void> => {

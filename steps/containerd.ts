@@ -1,7 +1,7 @@
 import { stringify } from 'smol-toml';
 import { imageReference } from '../lib/binaries/versions.ts';
 import { beginImages, crictl, hasImage, haveSandboxImage } from '../lib/cluster/images.ts';
-import { ensureRunning } from '../lib/daemons/systemd.ts';
+import { ensureRunning } from '../lib/daemons/supervisor.ts';
 import { check, until } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Lab } from '../lib/engine/lab.ts';
@@ -85,7 +85,7 @@ export const containerd: Step = {
       'runtime-endpoint: unix:///run/containerd/containerd.sock\nimage-endpoint: unix:///run/containerd/containerd.sock\n',
     );
     if (lab.registryMirror) await host.writeFile(`${registries}/_default/hosts.toml`, hostsFile(lab.registryMirror));
-    await ensureRunning(host, daemon());
+    await ensureRunning(context, daemon());
     if (host.dryRun) return;
     await until('containerd answers', answers, { signal: context.signal, deadline: 60_000 });
     await haveSandboxImage(context);

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { ask, type Credentials } from '../lib/cluster/http.ts';
-import { ensureRunning } from '../lib/daemons/systemd.ts';
+import { ensureRunning } from '../lib/daemons/supervisor.ts';
 import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Lab } from '../lib/engine/lab.ts';
@@ -55,7 +55,7 @@ export const etcd: Step = {
 
   async apply({ lab, host }) {
     await host.makeDir(paths.etcd, 0o700);
-    await ensureRunning(host, daemon(lab));
+    await ensureRunning({ lab, host }, daemon(lab));
   },
 
   healthy: [

@@ -22,7 +22,7 @@ import { storyOf } from './story.ts';
 const networks: Readonly<Record<Cni, Step>> = { calico, bridge };
 
 /** What of a lab decides on its steps, and what on their story. */
-type Choice = Pick<Lab, 'cni' | 'with'> & Partial<Pick<Lab, 'pki'>>;
+type Choice = Pick<Lab, 'cni' | 'with'> & Partial<Pick<Lab, 'pki' | 'supervisor'>>;
 
 const inOrder = ({ cni, with: wanted }: Choice): readonly Step[] => [
   preflight,

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { stringify } from 'yaml';
 import { apiOf } from '../lib/cluster/api.ts';
-import { ensureRunning } from '../lib/daemons/systemd.ts';
+import { ensureRunning } from '../lib/daemons/supervisor.ts';
 import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Lab, PkiProfile } from '../lib/engine/lab.ts';
@@ -148,7 +148,7 @@ export const kubeApiserver: Step = {
     await host.makeDir(paths.logs, 0o700);
     await host.writeFile(auditPolicy, stringify(policy), 0o600);
     await host.writeFile(encryption, await encryptionConfig(), 0o600);
-    await ensureRunning(host, daemon(lab));
+    await ensureRunning({ lab, host }, daemon(lab));
   },
 
   healthy: [

@@ -1,6 +1,6 @@
 import { apiOf } from '../lib/cluster/api.ts';
 import { ask } from '../lib/cluster/http.ts';
-import { ensureRunning } from '../lib/daemons/systemd.ts';
+import { ensureRunning } from '../lib/daemons/supervisor.ts';
 import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Lab } from '../lib/engine/lab.ts';
@@ -56,7 +56,7 @@ export const kubeControllerManager: Step = {
   daemon,
 
   async apply({ lab, host }) {
-    await ensureRunning(host, daemon(lab));
+    await ensureRunning({ lab, host }, daemon(lab));
   },
 
   healthy: [

@@ -1,6 +1,6 @@
 import { stringify } from 'yaml';
 import { ask } from '../lib/cluster/http.ts';
-import { ensureRunning } from '../lib/daemons/systemd.ts';
+import { ensureRunning } from '../lib/daemons/supervisor.ts';
 import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Lab } from '../lib/engine/lab.ts';
@@ -41,7 +41,7 @@ export const kubeProxy: Step = {
 
   async apply({ lab, host }) {
     await host.writeFile(configFile, stringify(configuration(lab)), 0o600);
-    await ensureRunning(host, daemon());
+    await ensureRunning({ lab, host }, daemon());
   },
 
   healthy: [

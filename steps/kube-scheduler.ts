@@ -1,5 +1,5 @@
 import { ask } from '../lib/cluster/http.ts';
-import { ensureRunning } from '../lib/daemons/systemd.ts';
+import { ensureRunning } from '../lib/daemons/supervisor.ts';
 import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Step } from '../lib/engine/step.ts';
@@ -33,8 +33,8 @@ export const kubeScheduler: Step = {
   title: 'kube-scheduler',
   daemon,
 
-  async apply({ host }) {
-    await ensureRunning(host, daemon());
+  async apply({ lab, host }) {
+    await ensureRunning({ lab, host }, daemon());
   },
 
   healthy: [

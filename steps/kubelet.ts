@@ -2,7 +2,7 @@ import { stringify } from 'yaml';
 import { apiOf } from '../lib/cluster/api.ts';
 import { ask } from '../lib/cluster/http.ts';
 import { inCluster, outOfCluster } from '../lib/cluster/objects.ts';
-import { ensureRunning } from '../lib/daemons/systemd.ts';
+import { ensureRunning } from '../lib/daemons/supervisor.ts';
 import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Lab } from '../lib/engine/lab.ts';
@@ -91,7 +91,7 @@ export const kubelet: Step = {
     if (!lab.machine.resolvConf)
       await host.writeFile(resolvConf, '# this machine knows no name server that a Pod could ask\n');
     await host.writeFile(configFile, stringify(configuration(lab)), 0o600);
-    await ensureRunning(host, daemon(lab));
+    await ensureRunning(context, daemon(lab));
     await inCluster(context, [kubeletAccess]);
   },
 

@@ -1,6 +1,7 @@
 import { beginDemo, demoFile, writeDemo } from '../lib/cluster/demo.ts';
 import { haveImages } from '../lib/cluster/images.ts';
 import { act, all, atLeast, lines, observe, says } from '../lib/cluster/observe.ts';
+import { supervisorOf } from '../lib/daemons/supervisor.ts';
 import type { Lab, PkiProfile } from '../lib/engine/lab.ts';
 import type { Observation } from '../lib/engine/step.ts';
 import { kubeconfigFile } from '../lib/pki/files.ts';
@@ -54,7 +55,8 @@ const reachOfKubelet: Readonly<Record<PkiProfile, Observation>> = {
  */
 export const storyOf = ({
   pki = 'components',
-}: Partial<Pick<Lab, 'pki'>>): Readonly<Record<string, readonly Observation[]>> => ({
+  supervisor = 'systemd',
+}: Partial<Pick<Lab, 'pki' | 'supervisor'>>): Readonly<Record<string, readonly Observation[]>> => ({
   etcd: [
     observe(
       { en: 'etcd answers whoever shows a certificate', fr: 'etcd répond à qui montre un certificat' },
@@ -309,7 +311,7 @@ export const storyOf = ({
     observe({ en: 'and four run again', fr: 'et quatre tournent à nouveau' }, webPods, lines(4, / 1\/1 +Running /)),
     act(
       { en: 'the scheduler is stopped', fr: 'le scheduler est arrêté' },
-      'systemctl stop kube-scheduler; systemctl is-active kube-scheduler',
+      supervisorOf({ supervisor }).typed('kube-scheduler').stop,
       stopped,
     ),
     observe(
@@ -334,7 +336,7 @@ export const storyOf = ({
     ),
     act(
       { en: 'until the scheduler is back', fr: 'jusqu’au retour du scheduler' },
-      'systemctl start kube-scheduler; systemctl is-active kube-scheduler',
+      supervisorOf({ supervisor }).typed('kube-scheduler').start,
       says('active'),
     ),
     observe({ en: 'then it runs', fr: 'alors il tourne' }, webPods, lines(5, / 1\/1 +Running /)),

@@ -39,7 +39,12 @@ export const defaultSettings: Settings = {
 };
 
 /** A lab on a machine that needs nothing special. */
-export const plainLab: Lab = labOf(goodSurvey, defaultSettings, { cni: 'bridge', pki: 'components', with: [] });
+export const plainLab: Lab = labOf(goodSurvey, defaultSettings, {
+  cni: 'bridge',
+  pki: 'components',
+  supervisor: 'systemd',
+  with: [],
+});
 
 /** A lab on a machine where everything that we adapt to has to be adapted to. */
 export const oddLab: Lab = labOf(
@@ -53,7 +58,7 @@ export const oddLab: Lab = labOf(
     ufw: true,
   },
   { ...defaultSettings, domain: 'odd.example' },
-  { cni: 'bridge', pki: 'guide', with: ['ingress'] },
+  { cni: 'bridge', pki: 'guide', supervisor: 'tmux', with: ['ingress'] },
 );
 
 /** A folder of the test's own, and how to get rid of it. */

@@ -1,19 +1,15 @@
 import { Command } from 'commander';
+import { supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { oneOf } from '../../lib/engine/nearest.ts';
 import { attach } from '../../lib/host/attach.ts';
 import { components } from '../../steps/index.ts';
+import { theLab } from '../lab.ts';
 
 const show = async (name: string, { follow, lines }: { follow?: boolean; lines: string }): Promise<void> => {
   const component = oneOf('component', components, name);
-  process.exitCode = await attach('journalctl', [
-    '-u',
-    `${component}.service`,
-    '-o',
-    'cat',
-    '-n',
-    lines,
-    follow ? '-f' : '--no-pager',
-  ]);
+  const { lab } = await theLab();
+  const [file = '', ...args] = supervisorOf(lab).logCommand(component, lines, follow ?? false);
+  process.exitCode = await attach(file, args);
 };
 
 export const command = (): Command =>

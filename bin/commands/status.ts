@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
-import { unitStatuses } from '../../lib/daemons/systemd.ts';
+import { supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { lookOnce } from '../../lib/engine/check.ts';
 import { Unhealthy } from '../../lib/engine/errors.ts';
 import { openView } from '../../lib/engine/runner.ts';
+import type { State } from '../../lib/engine/state.ts';
 import { stepsWith } from '../../steps/index.ts';
-import { theLab } from '../lab.ts';
+import { guideWarning, theLab } from '../lab.ts';
 
 interface Row {
   readonly step: string;
@@ -15,12 +16,11 @@ interface Row {
   readonly since?: string;
 }
 
-const rows = async (): Promise<readonly Row[]> => {
-  const { lab, steps: records } = await theLab();
+const rows = async ({ lab, steps: records }: State): Promise<readonly Row[]> => {
   const steps = stepsWith(lab);
   const context = openView(lab);
   const daemons = steps.filter(({ daemon }) => daemon);
-  const units = await unitStatuses(daemons.map(({ id }) => id));
+  const units = await supervisorOf(lab).statuses(daemons.map(({ id }) => id));
   return Promise.all(
     steps.map(async (step): Promise<Row> => {
       if (!(step.id in records)) return { step: step.id, healthy: false, reason: 'not applied yet' };
@@ -43,11 +43,17 @@ const line = ({ step, healthy, reason, process: words, since }: Row): string => 
   return healthy || reason === 'not applied yet' ? first.trimEnd() : `${first.trimEnd()}\n  ${reason}`;
 };
 
+/** What is to be known of how this lab was made. */
+const notes = ({ lab }: State): string =>
+  [supervisorOf(lab).note, guideWarning(lab)].flatMap((note) => (note ? [`note: ${note}\n`] : [])).join('');
+
 const show = async ({ json, watch }: { json?: boolean; watch?: boolean }): Promise<void> => {
   for (;;) {
-    const now = await rows();
+    const state = await theLab();
+    const now = await rows(state);
     if (watch && process.stdout.isTTY && !json) process.stdout.write('\x1b[H\x1b[2J');
     process.stdout.write(now.map((row) => `${json ? JSON.stringify(row) : line(row)}\n`).join(''));
+    if (!json) process.stdout.write(notes(state));
     const bad = now.filter(({ healthy }) => !healthy);
     if (!watch) {
       if (bad.length > 0)

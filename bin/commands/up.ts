@@ -1,7 +1,16 @@
 import { Command } from 'commander';
-import { lastLog, unitStatus } from '../../lib/daemons/systemd.ts';
+import { supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { UserError } from '../../lib/engine/errors.ts';
-import { architectures, type Cni, cnis, extras, type Lab, labOf, pkiProfiles } from '../../lib/engine/lab.ts';
+import {
+  architectures,
+  type Cni,
+  cnis,
+  extras,
+  type Lab,
+  labOf,
+  pkiProfiles,
+  supervisorNames,
+} from '../../lib/engine/lab.ts';
 import { languages } from '../../lib/engine/language.ts';
 import { openLedger, ownedPaths, readLedger } from '../../lib/engine/ledger.ts';
 import { takeLock } from '../../lib/engine/lock.ts';
@@ -16,6 +25,7 @@ import { survey } from '../../lib/host/survey.ts';
 import { stepIds, stepsWith } from '../../steps/index.ts';
 import { findings } from '../../steps/preflight.ts';
 import { interruptible } from '../interrupt.ts';
+import { guideWarning } from '../lab.ts';
 import { Stopped } from '../pause.ts';
 import { tale, tellingOf } from '../story.ts';
 import { words } from '../words.ts';
@@ -24,6 +34,7 @@ export interface Options {
   readonly to?: string;
   readonly cni?: string;
   readonly pki?: string;
+  readonly supervisor?: string;
   readonly with?: string;
   readonly source: string;
   readonly from?: string;
@@ -40,7 +51,7 @@ export interface Options {
 /** Refuses what cannot be changed under a cluster's feet: its networks, its domain and its PKI are in every object. */
 const refuseOtherLab = ({ lab: old, steps }: State, lab: Lab): void => {
   if (!('etcd' in steps)) return; // certificates and kubeconfigs are made anew where they no longer fit
-  const fixed = ['podCIDR', 'serviceCIDR', 'domain', 'cni', 'pki'] as const;
+  const fixed = ['podCIDR', 'serviceCIDR', 'domain', 'cni', 'pki', 'supervisor'] as const;
   const changed = fixed.filter((field) => old[field] !== lab[field]);
   if (changed.length === 0) return;
   throw new UserError(
@@ -66,11 +77,12 @@ const changedAddress = ({ lab: old }: State, lab: Lab): string =>
     ? ''
     : `this machine's address was ${old.node.address}, is now ${lab.node.address}: certificates and flags follow\n`;
 
-/** Said at the beginning and at the end: the guide's PKI is for looking at, not for leaving it on. */
-const guideWarning = ({ pki }: Lab): string =>
-  pki === 'guide'
-    ? "PKI guide: one certificate, of system:masters, for every component. It is here to show why that is bad: whoever reads one component's key owns the cluster\n"
-    : '';
+/** How one component is, for the runner. */
+const statusOf = (lab: Lab) => async (name: string) => {
+  const [status] = await supervisorOf(lab).statuses([name]);
+  if (!status) throw new Error(`the supervisor said nothing of ${name}`);
+  return status;
+};
 
 const closingWords = (steps: number, total: number, seconds: number, last: string): string =>
   steps < total
@@ -142,6 +154,7 @@ export const up = async (options: Options, telling = tellingOf(options)): Promis
       state?.lab.cni ??
       (await usualCni(source, found.arch)),
     pki: oneOf('PKI', pkiProfiles, options.pki ?? state?.lab.pki ?? 'components'),
+    supervisor: oneOf('supervisor', supervisorNames, options.supervisor ?? state?.lab.supervisor ?? 'systemd'),
     with: withExtras(state, options.with),
   };
   const problems = findings({ found, settings, ours: state !== undefined || ledgerEntries.length > 0 });
@@ -158,7 +171,8 @@ export const up = async (options: Options, telling = tellingOf(options)): Promis
     refuseOtherName(state, lab);
     process.stderr.write(changedAddress(state, lab));
   }
-  process.stderr.write(guideWarning(lab));
+  const warning = guideWarning(lab);
+  if (warning) process.stderr.write(`${warning}\n`);
   const steps = stepsWith(lab);
   const at = steps.findIndex(({ id }) => id === last);
   if (at < 0) throw new UserError(`this lab has no step ${last}`, `hardway up --with ${last}`);
@@ -183,7 +197,7 @@ export const up = async (options: Options, telling = tellingOf(options)): Promis
           afterwards: tale(telling, steps, state, tell),
           deadline: settings.deadline,
           owned: ownedPaths(ledgerEntries),
-          supervisor: { status: unitStatus, lastLog },
+          supervisor: { status: statusOf(lab), lastLog: supervisorOf(lab).lastLog },
         }),
       ),
     );
@@ -215,6 +229,10 @@ export const command = (): Command =>
     .option(
       '--pki <profile>',
       `certificates: ${pkiProfiles.join(', ')}; guide is one for everything, to see why it is bad`,
+    )
+    .option(
+      '--supervisor <name>',
+      `who keeps the components running: ${supervisorNames.join(', ')}; tmux is the guide's look`,
     )
     .option('--with <extra>', `what a lab has only when asked: ${extras.join(', ')}`)
     .option('--source <source>', `where programs and images come from: ${sources.join(', ')}`, 'auto')

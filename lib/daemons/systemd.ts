@@ -89,6 +89,23 @@ export const unitStatus = async (name: string): Promise<UnitStatus> => {
   return status;
 };
 
+/** What a learner types to stop a component, and to start it again; each says at its end how it is now. */
+export const typedInSystemd = (name: string) => ({
+  stop: `systemctl stop ${name}; systemctl is-active ${name}`,
+  start: `systemctl start ${name}; systemctl is-active ${name}`,
+});
+
+export const logCommand = (name: string, lines: string, follow: boolean): readonly string[] => [
+  'journalctl',
+  '-u',
+  unitName(name),
+  '-o',
+  'cat',
+  '-n',
+  lines,
+  follow ? '-f' : '--no-pager',
+];
+
 /** The last `lines` lines that a component wrote in its current or last run, oldest first. */
 export const lastLog = async (name: string, lines: number): Promise<readonly string[]> => {
   const { stdout } = await tryRun('journalctl', ['-u', unitName(name), '-n', String(lines), '-o', 'cat', '--no-pager']);
@@ -96,7 +113,7 @@ export const lastLog = async (name: string, lines: number): Promise<readonly str
 };
 
 /** Whether one of these files was written after that moment (milliseconds; systemd's clock shows whole seconds). */
-const anyNewer = async (files: readonly string[], moment: number): Promise<boolean> => {
+export const anyNewer = async (files: readonly string[], moment: number): Promise<boolean> => {
   const stats = await Promise.all(files.map((file) => statIfThere(file)));
   return stats.some((found) => found !== undefined && found.mtimeMs > moment + 999);
 };
@@ -105,7 +122,7 @@ const anyNewer = async (files: readonly string[], moment: number): Promise<boole
  * Makes a daemon run as described, now and after every boot. A changed unit, or a file that it reads and that is
  * newer than the process, restarts it; one that already runs as described is left alone.
  */
-export const ensureRunning = async (host: Host, daemon: Daemon): Promise<void> => {
+export const ensureUnit = async (host: Host, daemon: Daemon): Promise<void> => {
   const unit = unitName(daemon.name);
   const before = await unitStatus(daemon.name);
   const rewritten = await host.writeFile(unitPath(daemon.name), unitFile(daemon));

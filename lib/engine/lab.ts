@@ -5,6 +5,9 @@ export const cnis = ['calico', 'bridge'] as const;
 export type Cni = (typeof cnis)[number];
 export const pkiProfiles = ['components', 'guide'] as const;
 export type PkiProfile = (typeof pkiProfiles)[number];
+/** Who keeps the components running. */
+export const supervisorNames = ['systemd', 'tmux'] as const;
+export type SupervisorName = (typeof supervisorNames)[number];
 /** What a lab has only where it was asked for. */
 export const extras = ['ingress'] as const;
 export type Extra = (typeof extras)[number];
@@ -21,6 +24,7 @@ export interface Lab {
   readonly domain: string;
   readonly cni: Cni;
   readonly pki: PkiProfile;
+  readonly supervisor: SupervisorName;
   readonly with: readonly Extra[];
   /** Asked for every image before its own registry. */
   readonly registryMirror?: string;
@@ -45,7 +49,11 @@ export interface Machine {
 export const architectures: Readonly<Record<string, Machine['arch']>> = { x64: 'amd64', arm64: 'arm64' };
 
 /** The lab for this machine; the survey must have passed preflight. */
-export const labOf = (found: Survey, settings: Settings, choice: Pick<Lab, 'cni' | 'pki' | 'with'>): Lab => {
+export const labOf = (
+  found: Survey,
+  settings: Settings,
+  choice: Pick<Lab, 'cni' | 'pki' | 'supervisor' | 'with'>,
+): Lab => {
   const { node, resolvConf } = found;
   const arch = architectures[found.arch];
   if (!node || !arch) throw new Error('a lab was asked for on a machine that preflight refuses');

@@ -1,6 +1,7 @@
 import { readFileSync, rmdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cgroupsNamed, cgroupTree, processesIn } from '../../daemons/cgroups.ts';
+import { tmuxUnit } from '../../daemons/tmux.ts';
 import { tryRun } from '../../host/run.ts';
 import type { Aftermath } from './aftermath.ts';
 
@@ -37,10 +38,13 @@ export const endPods = async ({ gate }: Aftermath): Promise<void> => {
   if (count > 0) await gate.act('processes of Pods ended', `${count} processes`, () => end(find));
 };
 
+/** Where containerd runs: under its own unit, or under that of the tmux server. */
+const ourCgroups = ['system.slice/containerd.service', `system.slice/${tmuxUnit}.service`];
+
 /** containerd's shims for Kubernetes: in our unit's cgroup, of Kubernetes' namespace. Those of others stay. */
 export const endShims = async ({ gate }: Aftermath): Promise<void> => {
   const find = () =>
-    processesIn(cgroupsNamed('system.slice/containerd.service')).filter((pid) => {
+    processesIn(ourCgroups.flatMap(cgroupsNamed)).filter((pid) => {
       const words = commandLineOf(pid);
       const namespace = words[words.indexOf('-namespace') + 1];
       return words.includes('-namespace') && namespace === 'k8s.io';

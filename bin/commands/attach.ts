@@ -1,0 +1,36 @@
+import { Command } from 'commander';
+import { supervisorOf } from '../../lib/daemons/supervisor.ts';
+import { attachCommand, sessionOf } from '../../lib/daemons/tmux.ts';
+import { Unhealthy, UserError } from '../../lib/engine/errors.ts';
+import { oneOf } from '../../lib/engine/nearest.ts';
+import { attach } from '../../lib/host/attach.ts';
+import { components } from '../../steps/index.ts';
+import { theLab } from '../lab.ts';
+
+const show = async (asked: string): Promise<void> => {
+  const guide = components.find((name) => sessionOf(name) === asked);
+  const component = guide ?? oneOf('component', components, asked);
+  const { lab } = await theLab();
+  if (lab.supervisor !== 'tmux')
+    throw new UserError(
+      `${component} runs under systemd and has no terminal`,
+      `hardway logs ${component} -f; hardway up --supervisor tmux, in a new lab, gives each component a window`,
+    );
+  const [status] = await supervisorOf(lab).statuses([component]);
+  if (!status || status.words.includes('no window'))
+    throw new Unhealthy(`${component} has no window in tmux: it was killed, or the machine was rebooted`, {
+      next: 'hardway up',
+    });
+  if (!process.stdin.isTTY || !process.stdout.isTTY)
+    throw new UserError('a window is shown on a terminal, and there is none here', `hardway logs ${component}`);
+  const [file = '', ...args] = attachCommand(component, process.env['TMUX']);
+  // Inside another tmux it would refuse to be nested; here that is what was asked for.
+  process.exitCode = await attach(file, args, { TMUX: '' });
+};
+
+export const command = (): Command =>
+  new Command('attach')
+    .description('Puts the window of a component on this terminal, where the lab runs in tmux. Ctrl-b d leaves it.')
+    .argument('<component>', components.join(', '))
+    .addHelpText('after', '\nExample:\n  sudo hardway attach etcd')
+    .action(show);

@@ -1,0 +1,85 @@
+import type { Daemon } from '../engine/daemon.ts';
+import type { Lab, SupervisorName } from '../engine/lab.ts';
+import type { LedgerEntry } from '../engine/ledger.ts';
+import type { Context } from '../engine/step.ts';
+import type { Gate } from '../engine/undo.ts';
+import type { Host } from '../host/host.ts';
+import { run } from '../host/run.ts';
+import { forgetComponents, stopComponents } from './stop.ts';
+import { ensureUnit, lastLog, logCommand, typedInSystemd, type UnitStatus, unitStatuses } from './systemd.ts';
+import {
+  closeWindows,
+  ensureWindow,
+  isTmuxCommand,
+  lastWindowLog,
+  pauseWindow,
+  resumeWindow,
+  typedInTmux,
+  windowLogCommand,
+  windowStatuses,
+} from './tmux.ts';
+
+/** Who keeps the components running. */
+interface Supervisor {
+  /** Makes a daemon run as described; one that does already is left alone. */
+  readonly ensure: (host: Host, daemon: Daemon) => Promise<void>;
+  /** How the components are, in their order. */
+  readonly statuses: (names: readonly string[]) => Promise<readonly UnitStatus[]>;
+  /** The last lines that a component wrote, oldest first. */
+  readonly lastLog: (name: string, lines: number) => Promise<readonly string[]>;
+  /** What shows them on a terminal. */
+  readonly logCommand: (name: string, lines: string, follow: boolean) => readonly string[];
+  /** Stops components for good, in this order; `all` are those that there can be. */
+  readonly stop: (names: readonly string[], all: readonly string[], gate: Gate) => Promise<void>;
+  /** Forgets components whose files are gone. */
+  readonly forget: (names: readonly string[], gate: Gate) => Promise<void>;
+  readonly pause: (name: string) => Promise<unknown>;
+  readonly resume: (name: string) => Promise<unknown>;
+  /** What a learner types to stop a component and to start it; the last line of the output is active, or it is not. */
+  readonly typed: (name: string) => { readonly stop: string; readonly start: string };
+  /** What a person has to know of it. */
+  readonly note?: string;
+}
+
+const supervisors: Readonly<Record<SupervisorName, Supervisor>> = {
+  systemd: {
+    ensure: ensureUnit,
+    statuses: unitStatuses,
+    lastLog,
+    logCommand,
+    stop: (names, _, gate) => stopComponents(names, gate),
+    forget: forgetComponents,
+    pause: (name) => run('systemctl', ['stop', name]),
+    resume: (name) => run('systemctl', ['start', name]),
+    typed: typedInSystemd,
+  },
+  tmux: {
+    ensure: ensureWindow,
+    statuses: windowStatuses,
+    lastLog: lastWindowLog,
+    logCommand: windowLogCommand,
+    stop: closeWindows,
+    forget: async () => {},
+    pause: pauseWindow,
+    resume: resumeWindow,
+    typed: typedInTmux,
+    note: 'tmux starts nothing again, not after a crash and not after a reboot: hardway up does; hardway attach COMPONENT shows its window',
+  },
+};
+
+/** The supervisor of a lab. */
+export const supervisorOf = ({ supervisor }: Partial<Pick<Lab, 'supervisor'>>): Supervisor =>
+  supervisors[supervisor ?? 'systemd'];
+
+/** The supervisor that these changes were made with, as the state may be lost or torn. */
+export const supervisorIn = (entries: readonly LedgerEntry[]): Supervisor =>
+  supervisors[entries.some(({ undo }) => undo.kind === 'run' && isTmuxCommand(undo.argv)) ? 'tmux' : 'systemd'];
+
+/** Commands to a supervisor are given once for all components, not one by one as the ledger has them. */
+export const isSupervision = (undo: LedgerEntry['undo']): boolean =>
+  undo.kind === 'run' &&
+  (isTmuxCommand(undo.argv) || (undo.argv[0] === 'systemctl' && ['stop', 'disable'].includes(undo.argv[1] ?? '')));
+
+/** Makes a daemon run as described under the lab's supervisor; what every component's step uses. */
+export const ensureRunning = ({ lab, host }: Pick<Context, 'lab' | 'host'>, daemon: Daemon): Promise<void> =>
+  supervisorOf(lab).ensure(host, daemon);
