@@ -10,6 +10,7 @@ import { ensureUnit, lastLog, logCommand, typedInSystemd, type UnitStatus, unitS
 import {
   closeWindows,
   ensureWindow,
+  forgetServer,
   isTmuxCommand,
   lastWindowLog,
   pauseWindow,
@@ -59,7 +60,7 @@ const supervisors: Readonly<Record<SupervisorName, Supervisor>> = {
     lastLog: lastWindowLog,
     logCommand: windowLogCommand,
     stop: closeWindows,
-    forget: async () => {},
+    forget: (_, gate) => forgetServer(gate),
     pause: pauseWindow,
     resume: resumeWindow,
     typed: typedInTmux,

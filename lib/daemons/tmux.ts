@@ -45,16 +45,21 @@ set -g status-left '#S '
 set -g automatic-rename off
 `;
 
-/** What systemd lets its units have, and a program in a terminal does not get by itself. */
-const allowances = ['Type=forking', 'KillMode=process', 'Delegate=yes', 'LimitNOFILE=1048576', 'TasksMax=infinity'];
-const startServer: readonly string[] = [
-  'systemd-run',
-  '--quiet',
-  '--collect',
-  `--unit=${tmuxUnit}`,
-  ...allowances.map((one) => `--property=${one}`),
-  ...tmux('-f', settingsFile, 'start-server'),
-];
+/**
+ * The unit of the tmux server: not enabled, as an empty tmux after a reboot would be of no use. It allows what a program
+ * in a terminal does not get by itself, and Pods live on when it ends.
+ */
+const serverUnit = `[Unit]
+Description=tmux: the windows of hardway's components
+
+[Service]
+Type=forking
+ExecStart=/usr/bin/env ${tmux('-f', settingsFile, 'start-server').join(' ')}
+KillMode=process
+Delegate=yes
+LimitNOFILE=1048576
+TasksMax=infinity
+`;
 
 const environmentOf = ({ service = [] }: Daemon): readonly string[] =>
   service.flatMap((line) => (line.startsWith('Environment=') ? [line.slice('Environment='.length)] : []));
@@ -201,7 +206,9 @@ export const ensureWindow = async (host: Host, daemon: Daemon): Promise<void> =>
   const [file = '', ...args] = tmux('list-sessions');
   if ((await tryRun(file, args)).code !== 0) {
     await host.change({ what: `tmux listens on ${socket}`, undo: { kind: 'remove', path: socket } }, async () => {});
-    await host.sh(startServer, ['systemctl', 'stop', tmuxUnit]);
+    const changed = await host.writeFile(`${paths.units}/${tmuxUnit}.service`, serverUnit);
+    if (changed) await host.sh(['systemctl', 'daemon-reload']);
+    await host.sh(['systemctl', 'restart', tmuxUnit], ['systemctl', 'stop', tmuxUnit]);
   }
   if (pane && !host.dryRun) await end(pane);
   // A window that somebody opened beside a component's own keeps the session; a new one could not have its name.
@@ -229,6 +236,12 @@ export const closeWindows = async (names: readonly string[], all: readonly strin
   if (stdout.trim() !== 'active') return;
   mustBeOutside();
   await gate.act('tmux ended', tmuxUnit, () => run('systemctl', ['stop', tmuxUnit]));
+};
+
+/** Lets systemd forget the tmux server, whose unit file is gone with the last component. */
+export const forgetServer = async (gate: Gate): Promise<void> => {
+  if (!gate.dryRun && !(await statIfThere(`${paths.units}/${tmuxUnit}.service`)))
+    await run('systemctl', ['daemon-reload']);
 };
 
 /** Ends a component and leaves its window; `resumeWindow` runs it there again. */
