@@ -1,0 +1,59 @@
+import { expect, test } from 'vitest';
+import { isSupervision, supervisorIn, supervisorOf } from '../../lib/daemons/supervisor.ts';
+import { attachCommand, sessionOf, windowScript } from '../../lib/daemons/tmux.ts';
+import { type Daemon, flag } from '../../lib/engine/daemon.ts';
+import { components } from '../../steps/index.ts';
+
+const daemon: Daemon = {
+  name: 'kube-apiserver',
+  description: 'kube-apiserver: the door',
+  binary: '/opt/kube-apiserver',
+  after: [],
+  reads: [],
+  flags: [flag('name', "it's", 'a name'), flag('client-cert-auth', undefined, 'certificates only')],
+  service: ['Environment=PATH=/opt:/bin', 'Delegate=yes'],
+};
+const entry = (argv: readonly string[]) => ({ at: '', step: 'etcd', what: '', undo: { kind: 'run' as const, argv } });
+const kill = ['tmux', '-S', '/run/hardway-tmux', 'kill-session', '-t', '=etcd'];
+
+test('the sessions have the names of the guide, each its own', () => {
+  expect(components.map(sessionOf)).toEqual([
+    'etcd',
+    'apiserver',
+    'controller',
+    'scheduler',
+    'containerd',
+    'kubelet',
+    'proxy',
+  ]);
+});
+
+test('a window shows everything after its first five lines, then becomes the component', () => {
+  const lines = windowScript(daemon).split('\n');
+  expect(lines[4]).toBe('sed 1,5d "$0"');
+  expect(lines.slice(5)).toEqual([
+    'export PATH=/opt:/bin',
+    'exec /opt/kube-apiserver \\',
+    "  '--name=it'\\''s' \\",
+    '  --client-cert-auth',
+    '',
+  ]);
+});
+
+test('inside our own tmux a terminal switches, elsewhere it attaches', () => {
+  expect(attachCommand('etcd', undefined)).toContain('attach-session');
+  expect(attachCommand('etcd', '/tmp/tmux-0/default,1,0')).toContain('attach-session');
+  expect(attachCommand('etcd', '/run/hardway-tmux,1,0')).toContain('switch-client');
+});
+
+test('the ledger tells under whom the components run', () => {
+  expect(supervisorIn([entry(['systemctl', 'stop', 'etcd.service'])])).toBe(supervisorOf({ supervisor: 'systemd' }));
+  expect(supervisorIn([entry(['sysctl', '-qw', 'a=b']), entry(kill)])).toBe(supervisorOf({ supervisor: 'tmux' }));
+});
+
+test('commands to a supervisor are known, also in the ledger, and somebody else’s tmux is not it', () => {
+  expect(isSupervision({ kind: 'run', argv: kill })).toBe(true);
+  expect(isSupervision({ kind: 'run', argv: ['systemctl', 'stop', 'etcd.service'] })).toBe(true);
+  expect(isSupervision({ kind: 'run', argv: ['tmux', 'kill-session', '-t', 'etcd'] })).toBe(false);
+  expect(isSupervision({ kind: 'run', argv: ['sysctl', '-qw', 'a=b'] })).toBe(false);
+});
