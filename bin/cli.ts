@@ -15,6 +15,7 @@ const commands: Readonly<Record<string, readonly [string, () => Promise<{ comman
   explain: ['what a step, a flag, a Service, a Pod or a request really is', () => import('./commands/explain.ts')],
   logs: ['what a component writes', () => import('./commands/logs.ts')],
   attach: ["a component's window, where the lab runs in tmux", () => import('./commands/attach.ts')],
+  transcript: ['this lab by hand: a script, or a hand-out', () => import('./commands/transcript.ts')],
   kubectl: ['kubectl as the admin of this cluster', () => import('./commands/kubectl.ts')],
   demo: ["the guide's web application in this cluster", () => import('./commands/demo.ts')],
   shell: ['a shell with KUBECONFIG and PATH set for this cluster', () => import('./commands/shell.ts')],

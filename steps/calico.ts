@@ -57,24 +57,34 @@ const isReady = async (context: Context): Promise<void> => {
     throw new Error(`${status.numberReady ?? 0} of ${status.desiredNumberScheduled ?? 0} calico-node are ready`);
 };
 
+/** Calico's objects for this lab: its definitions, and what rests on them. */
+const objects = async ({ lab, signal, progress, source }: Context) => {
+  const manifest = await calicoManifest(paths.cache, source, {
+    report: (what) => progress(progressText(what)),
+    signal,
+  });
+  const mtu = Number((await readIfThere(`/sys/class/net/${lab.node.interface}/mtu`)) ?? 1500);
+  return calicoObjects(manifest, lab, mtu);
+};
+
 export const calico: Step = {
   id: 'network',
   title: 'network of Pods (Calico)',
 
   async apply(context) {
-    const { lab, host, signal, progress, source } = context;
-    const manifest = await calicoManifest(paths.cache, source, {
-      report: (what) => progress(progressText(what)),
-      signal,
-    });
-    const mtu = Number((await readIfThere(`/sys/class/net/${lab.node.interface}/mtu`)) ?? 1500);
-    const { definitions, others } = calicoObjects(manifest, lab, mtu);
+    const { host, signal } = context;
+    const { definitions, others } = await objects(context);
     if (host.dryRun) return;
     await allInCluster(context, definitions);
     await until("Calico's kinds are served", () => definitionsAreServed(context), { signal, deadline: 60_000 });
     await haveCalicoImages(context);
     await holdPodsBack(context);
     await allInCluster(context, others);
+  },
+
+  async objects(context) {
+    const { definitions, others } = await objects(context);
+    return [...definitions, ...others];
   },
 
   healthy: [

@@ -26,6 +26,8 @@ export const coredns: Step = {
     await inCluster(context, await objects(context.lab));
   },
 
+  objects: ({ lab }) => objects(lab),
+
   async withdraw(context) {
     await outOfCluster(context, await objects(context.lab));
   },

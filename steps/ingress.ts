@@ -17,6 +17,8 @@ export const ingress: Step = {
     if (!context.host.dryRun) await haveImages(context);
   },
 
+  objects,
+
   async withdraw(context) {
     await outOfCluster(context, await objects());
   },

@@ -9,7 +9,7 @@ import { certFile, keyFile, kubeconfigFile } from '../lib/pki/files.ts';
 import { kubeconfig } from '../lib/pki/kubeconfig.ts';
 
 /** Who gets a kubeconfig; each is also the name of a certificate, whose subject is who they are to the API server. */
-const identities = ['admin', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kube-proxy'];
+export const identities = ['admin', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kube-proxy'];
 
 const contentFor = async (identity: string): Promise<string> => {
   const [ca, certificate, key] = await Promise.all(

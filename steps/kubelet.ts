@@ -95,6 +95,8 @@ export const kubelet: Step = {
     await inCluster(context, [kubeletAccess]);
   },
 
+  objects: async () => [kubeletAccess],
+
   async withdraw(context) {
     const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: context.lab.node.name } };
     await outOfCluster(context, [kubeletAccess, node]);

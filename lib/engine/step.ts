@@ -37,6 +37,8 @@ export interface Step {
   readonly daemon?: (lab: Lab) => Daemon;
   /** Brings the machine to where this step wants it. Runs again without harm, and changes nothing where nothing is to do. */
   readonly apply: (context: Context) => Promise<void>;
+  /** The objects that `apply` puts into the cluster, for a person to put there by hand. Absent for a step with none. */
+  readonly objects?: (context: Context) => Promise<readonly object[]>;
   /** Takes out of a cluster that lives on what `apply` put into it. Absent where that is nothing: the ledger has the rest. */
   readonly withdraw?: (context: Context) => Promise<void>;
   /** How we know that it works. Never empty. */

@@ -1,0 +1,67 @@
+import { isIP } from 'node:net';
+import { type CertificateRequest, isAuthority, subjectOf } from './templates.ts';
+
+const keyUsages: Readonly<Record<string, string>> = {
+  'digital signature': 'digitalSignature',
+  'key encipherment': 'keyEncipherment',
+  'cert sign': 'keyCertSign',
+  'crl sign': 'cRLSign',
+};
+const extendedUsages: Readonly<Record<string, string>> = { 'server auth': 'serverAuth', 'client auth': 'clientAuth' };
+
+const lineOf = (name: string, values: readonly string[]): readonly string[] =>
+  values.length > 0 ? [`${name} = ${values.join(', ')}`] : [];
+
+/** openssl's request file for a certificate: who it is, and what it may be used for. */
+const requestFile = (request: CertificateRequest): string => {
+  const { usages, hosts } = request;
+  const hostNames = hosts.map((host) => `${isIP(host) ? 'IP' : 'DNS'}:${host}`);
+  return [
+    '[req]',
+    'prompt = no',
+    'utf8 = yes',
+    'string_mask = utf8only',
+    'distinguished_name = subject',
+    '[subject]',
+    // The number in front lets a part come twice.
+    ...subjectOf(request).map(({ part, value }, index) => `${index}.${part} = ${value}`),
+    '[extensions]',
+    `basicConstraints = critical, CA:${isAuthority(request) ? 'TRUE' : 'FALSE'}`,
+    `keyUsage = critical, ${usages.flatMap((usage) => keyUsages[usage] ?? []).join(', ')}`,
+    ...lineOf(
+      'extendedKeyUsage',
+      usages.flatMap((usage) => extendedUsages[usage] ?? []),
+    ),
+    'subjectKeyIdentifier = hash',
+    'authorityKeyIdentifier = keyid',
+    ...lineOf('subjectAltName', hostNames),
+  ].join('\n');
+};
+
+/**
+ * The shell commands that make a certificate and its key with openssl in the current folder, as a person would type
+ * them; those of its signer come first. They hold no key: each run makes its own.
+ */
+export const opensslCommands = (request: CertificateRequest): readonly string[] => {
+  const { name, CN, why, signer, years, also } = request;
+  const head = `# ${name}: ${why}`;
+  if (CN === undefined)
+    return [
+      head,
+      `openssl genrsa -out ${name}-key.pem 2048`,
+      `openssl rsa -in ${name}-key.pem -pubout -out ${name}.pem`,
+    ];
+  const config = [`cat >${name}.cnf <<'EOF'`, requestFile(request), 'EOF'];
+  const key = `-newkey rsa:2048 -nodes -keyout ${name}-key.pem -config ${name}.cnf`;
+  const made = signer
+    ? [
+        `openssl req -new ${key} -out ${name}.csr`,
+        `openssl x509 -req -in ${name}.csr -CA ${signer}.pem -CAkey ${signer}-key.pem -CAcreateserial -days ${365 * years} -extfile ${name}.cnf -extensions extensions -out ${name}.pem`,
+      ]
+    : [`openssl req -x509 -new ${key} -extensions extensions -days ${365 * years} -out ${name}.pem`];
+  const copies =
+    also.length > 0
+      ? [`for name in ${also.join(' ')}; do cp ${name}.pem $name.pem; cp ${name}-key.pem $name-key.pem; done`]
+      : [];
+  return [head, ...config, ...made, ...copies];
+};
