@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
+import { hasTmux } from '../../lib/daemons/tmux.ts';
 import { UserError } from '../../lib/engine/errors.ts';
 import {
   architectures,
@@ -23,7 +24,7 @@ import { type Context, sources } from '../../lib/engine/step.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { survey } from '../../lib/host/survey.ts';
 import { stepIds, stepsWith } from '../../steps/index.ts';
-import { findings } from '../../steps/preflight.ts';
+import { type Finding, findings } from '../../steps/preflight.ts';
 import { interruptible } from '../interrupt.ts';
 import { guideWarning } from '../lab.ts';
 import { Stopped } from '../pause.ts';
@@ -76,6 +77,11 @@ const changedAddress = ({ lab: old }: State, lab: Lab): string =>
   old.node.address === lab.node.address
     ? ''
     : `this machine's address was ${old.node.address}, is now ${lab.node.address}: certificates and flags follow\n`;
+
+const noTmux: Finding = {
+  problem: 'tmux is not here, and neither is apt-get to install it with',
+  cure: 'install tmux, or hardway up --supervisor systemd',
+};
 
 /** How one component is, for the runner. */
 const statusOf = (lab: Lab) => async (name: string) => {
@@ -157,7 +163,10 @@ export const up = async (options: Options, telling = tellingOf(options)): Promis
     supervisor: oneOf('supervisor', supervisorNames, options.supervisor ?? state?.lab.supervisor ?? 'systemd'),
     with: withExtras(state, options.with),
   };
-  const problems = findings({ found, settings, ours: state !== undefined || ledgerEntries.length > 0 });
+  const problems = [
+    ...findings({ found, settings, ours: state !== undefined || ledgerEntries.length > 0 }),
+    ...(choice.supervisor === 'tmux' && !found.apt && !(await hasTmux()) ? [noTmux] : []),
+  ];
   if (problems.length > 0) {
     const list = problems.map(({ problem, cure }) => `  ${problem}\n    -> ${cure}`).join('\n');
     throw new UserError(

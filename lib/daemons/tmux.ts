@@ -166,9 +166,12 @@ const end = async ({ pid, dead, session }: Pane): Promise<void> => {
 
 const perform = ([file = '', ...args]: readonly string[]) => run(file, args);
 
+/** Whether tmux is on this machine. */
+export const hasTmux = async (): Promise<boolean> => (await tryRun('tmux', ['-V'])).code === 0;
+
 /** Installs tmux where it is missing. Throws UserError where that cannot be. */
 const haveTmux = async (host: Host): Promise<void> => {
-  if ((await tryRun('tmux', ['-V'])).code === 0) return;
+  if (await hasTmux()) return;
   const { stdout } = await tryRun('apt-get', ['install', '--simulate', '--no-install-recommends', 'tmux']);
   const packages = [...stdout.matchAll(/^Inst (\S+)/gm)].map(([, name = '']) => name);
   try {
