@@ -172,17 +172,16 @@ export const hasTmux = async (): Promise<boolean> => (await tryRun('tmux', ['-V'
 /** Installs tmux where it is missing. Throws UserError where that cannot be. */
 const haveTmux = async (host: Host): Promise<void> => {
   if (await hasTmux()) return;
-  const { stdout } = await tryRun('apt-get', ['install', '--simulate', '--no-install-recommends', 'tmux']);
+  const { stdout, stderr } = await tryRun('apt-get', ['install', '--simulate', '--no-install-recommends', 'tmux']);
   const packages = [...stdout.matchAll(/^Inst (\S+)/gm)].map(([, name = '']) => name);
+  const install = ['apt-get', 'install', '-y', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=120', 'tmux'];
   try {
-    await host.sh(
-      ['apt-get', 'install', '-y', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=120', 'tmux'],
-      ['apt-get', 'purge', '-y', ...(packages.length > 0 ? packages : ['tmux'])],
-    );
+    if (packages.length === 0) throw new Error(stderr.trim() || 'apt-get finds nothing to install');
+    await host.sh(install, ['apt-get', 'purge', '-y', ...packages]);
   } catch (error) {
     throw new UserError(
       `tmux is not on this machine and could not be installed: ${reasonOf(error)}`,
-      'install the package tmux, or hardway up --supervisor systemd',
+      'apt-get update && apt-get install tmux, then hardway up; or hardway up --supervisor systemd',
     );
   }
 };
