@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { supervisorOf } from '../../lib/daemons/supervisor.ts';
+import { supervisorNameIn, supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { hasTmux } from '../../lib/daemons/tmux.ts';
 import { UserError } from '../../lib/engine/errors.ts';
 import {
@@ -52,7 +52,7 @@ export interface Options {
 /** Refuses what cannot be changed under a cluster's feet: its networks, its domain and its PKI are in every object. */
 const refuseOtherLab = ({ lab: old, steps }: State, lab: Lab): void => {
   if (!('etcd' in steps)) return; // certificates and kubeconfigs are made anew where they no longer fit
-  const fixed = ['podCIDR', 'serviceCIDR', 'domain', 'cni', 'pki', 'supervisor'] as const;
+  const fixed = ['podCIDR', 'serviceCIDR', 'domain', 'cni', 'pki'] as const;
   const changed = fixed.filter((field) => old[field] !== lab[field]);
   if (changed.length === 0) return;
   throw new UserError(
@@ -77,6 +77,16 @@ const changedAddress = ({ lab: old }: State, lab: Lab): string =>
   old.node.address === lab.node.address
     ? ''
     : `this machine's address was ${old.node.address}, is now ${lab.node.address}: certificates and flags follow\n`;
+
+/** The supervisor asked for, or that of the components that were started already. Throws UserError where they differ. */
+const supervisorFor = (asked: string | undefined, had: Lab['supervisor'] | undefined): Lab['supervisor'] => {
+  const wanted = oneOf('supervisor', supervisorNames, asked ?? had ?? 'systemd');
+  if (had === undefined || wanted === had) return wanted;
+  throw new UserError(
+    `this lab has supervisor ${had}; it cannot become ${wanted} while components run under it`,
+    `hardway reset --to kubeconfigs, then hardway up --supervisor ${wanted}`,
+  );
+};
 
 const noTmux: Finding = {
   problem: 'tmux is not here, and neither is apt-get to install it with',
@@ -160,7 +170,7 @@ export const up = async (options: Options, telling = tellingOf(options)): Promis
       state?.lab.cni ??
       (await usualCni(source, found.arch)),
     pki: oneOf('PKI', pkiProfiles, options.pki ?? state?.lab.pki ?? 'components'),
-    supervisor: oneOf('supervisor', supervisorNames, options.supervisor ?? state?.lab.supervisor ?? 'systemd'),
+    supervisor: supervisorFor(options.supervisor, supervisorNameIn(ledgerEntries)),
     with: withExtras(state, options.with),
   };
   const problems = [

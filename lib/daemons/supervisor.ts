@@ -15,6 +15,7 @@ import {
   lastWindowLog,
   pauseWindow,
   resumeWindow,
+  tmuxUnit,
   typedInTmux,
   windowLogCommand,
   windowStatuses,
@@ -72,9 +73,16 @@ const supervisors: Readonly<Record<SupervisorName, Supervisor>> = {
 export const supervisorOf = ({ supervisor }: Partial<Pick<Lab, 'supervisor'>>): Supervisor =>
   supervisors[supervisor ?? 'systemd'];
 
-/** The supervisor that these changes were made with, as the state may be lost or torn. */
+/** Under whom these changes started components, as the state may be lost or torn; undefined where none was started. */
+export const supervisorNameIn = (entries: readonly LedgerEntry[]): SupervisorName | undefined => {
+  const commands = entries.flatMap(({ undo }) => (undo.kind === 'run' && isSupervision(undo) ? [undo.argv] : []));
+  if (commands.some(isTmuxCommand)) return 'tmux';
+  return commands.some((argv) => argv[2] !== tmuxUnit) ? 'systemd' : undefined;
+};
+
+/** The supervisor itself. */
 export const supervisorIn = (entries: readonly LedgerEntry[]): Supervisor =>
-  supervisors[entries.some(({ undo }) => undo.kind === 'run' && isTmuxCommand(undo.argv)) ? 'tmux' : 'systemd'];
+  supervisors[supervisorNameIn(entries) ?? 'systemd'];
 
 /** Commands to a supervisor are given once for all components, not one by one as the ledger has them. */
 export const isSupervision = (undo: LedgerEntry['undo']): boolean =>
