@@ -10,7 +10,7 @@ import type { Context, Step } from '../lib/engine/step.ts';
 import { stepIds } from '../steps/index.ts';
 import { stepPage } from './pages.ts';
 import { pauseAt } from './pause.ts';
-import { openPager } from './terminal.ts';
+import { openPager, type Pager } from './terminal.ts';
 import { words } from './words.ts';
 
 /** How the steps are told while they are taken. */
@@ -21,6 +21,17 @@ export interface Telling {
   /** Only this step is told, with its lesson and without waiting: `hardway next`. */
   readonly only?: string;
 }
+
+/** Lines that the line of the step and the menu below it take. */
+const menuLines = 13;
+
+/** Writes without stopping. */
+const throughout: Pager = {
+  room: async () => {},
+  async write(text) {
+    process.stdout.write(`${text}\n`);
+  },
+};
 
 interface Asked {
   readonly observe?: boolean;
@@ -63,34 +74,37 @@ export const tale = (telling: Telling | undefined, steps: readonly Step[], state
     const { language, pauses, only } = now;
     const index = indexOf(step.id);
     const paused = pauses.has(step.id);
-    const write = async (text: string): Promise<void> => {
-      process.stdout.write(`${text}\n`);
-    };
-    const show = paused ? openPager(words[language].page, context.signal) : write;
+    const pager = paused ? openPager(words[language].page, context.signal) : throughout;
     const inFull = paused || only === step.id;
-    if (inFull) await show(await stepPage(step, context.lab, language, { number: index + 1, total: steps.length }));
+    if (inFull)
+      await pager.write(await stepPage(step, context.lab, language, { number: index + 1, total: steps.length }));
     await demo(step, context, now);
     demoIsKnown ||= index >= indexOf('kube-apiserver');
-    const look = (say: (text: string) => Promise<void>) =>
+    const look = ({ write }: Pager) =>
       observeStep(
         step,
         context,
-        (event) => (paused && event.event === 'observation' ? say(observationLines(event).join('\n')) : tell(event)),
+        (event) => (paused && event.event === 'observation' ? write(observationLines(event).join('\n')) : tell(event)),
         language,
       );
-    if (inFull && (step.observations ?? []).length > 0) await show(`\n## ${words[language].observations}`);
-    if (!paused) return look(show);
-    await look(show).catch((error: unknown) => {
+    if (inFull && (step.observations ?? []).length > 0) await pager.write(`\n## ${words[language].observations}`);
+    if (!paused) return look(pager);
+    await look(pager).catch((error: unknown) => {
       context.signal.throwIfAborted();
       process.stdout.write(`${reasonOf(error)}\n`);
     });
+    await pager.room(menuLines);
     await pauseAt({
       step,
       done: steps.slice(0, index + 1),
       context,
       language,
       demo: index >= indexOf('kube-apiserver'),
-      lookAgain: () => look(openPager(words[language].page, context.signal)),
+      lookAgain: async () => {
+        const again = openPager(words[language].page, context.signal);
+        await look(again);
+        await again.room(menuLines);
+      },
     });
   };
 

@@ -17,28 +17,39 @@ export const ask = async (prompt: string, signal: AbortSignal): Promise<string |
   }
 };
 
-/** Writes texts one after the other and stops whenever a screen is full; after q it no longer stops. */
-export const openPager = (prompt: string, signal: AbortSignal) => {
+/** Shows texts one after the other, a screen at a time. */
+export interface Pager {
+  readonly write: (text: string) => Promise<void>;
+  /** Stops unless so many more lines fit below what is on the screen. */
+  readonly room: (lines: number) => Promise<void>;
+}
+
+/** A pager that stops, with `prompt`, whenever a screen is full; after q it no longer does. */
+export const openPager = (prompt: string, signal: AbortSignal): Pager => {
   let used = 0;
   let stops = true;
-  return async (text: string): Promise<void> => {
-    const { rows = 24, columns = 80 } = process.stdout;
-    for (const line of text.split('\n')) {
-      const height = Math.max(1, Math.ceil(line.length / columns));
-      if (stops && used + height > rows - 2) {
-        const answer = await ask(prompt, signal);
-        stops = answer !== undefined && answer.trim().toLowerCase() !== 'q';
-        used = 0;
+  const room = async (lines: number): Promise<void> => {
+    if (!stops || used + lines <= (process.stdout.rows ?? 24) - 2) return;
+    const answer = await ask(prompt, signal);
+    stops = answer !== undefined && answer.trim().toLowerCase() !== 'q';
+    used = 0;
+  };
+  return {
+    room,
+    async write(text) {
+      for (const line of text.split('\n')) {
+        const height = Math.max(1, Math.ceil(line.length / (process.stdout.columns ?? 80)));
+        await room(height);
+        process.stdout.write(`${line}\n`);
+        used += height;
       }
-      process.stdout.write(`${line}\n`);
-      used += height;
-    }
+    },
   };
 };
 
 /** Shows one text a screen at a time. */
 export const page = (text: string, prompt: string, signal: AbortSignal): Promise<void> =>
-  openPager(prompt, signal)(text);
+  openPager(prompt, signal).write(text);
 
 /** Read by bash at its start: the person's own settings, then completion where bash has it, then a prompt that tells where one is. */
 const startUp = `
