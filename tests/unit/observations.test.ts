@@ -1,0 +1,80 @@
+import { describe, expect, test } from 'vitest';
+import { all, atLeast, lines, says } from '../../lib/cluster/observe.ts';
+import type { RunEvent } from '../../lib/engine/events.ts';
+import { languageOf } from '../../lib/engine/language.ts';
+import { observeStep } from '../../lib/engine/observation.ts';
+import { openView } from '../../lib/engine/runner.ts';
+import type { Step } from '../../lib/engine/step.ts';
+import { stepsWith } from '../../steps/index.ts';
+import { plainLab } from '../fixtures.ts';
+
+const context = openView(plainLab);
+const stepWith = (...outcomes: readonly (string | Error)[]): Step => ({
+  id: 'etcd',
+  title: 'etcd',
+  apply: async () => {},
+  healthy: [],
+  observations: outcomes.map((outcome, index) => ({
+    phrase: { en: `tale ${index}`, fr: `conte ${index}` },
+    command: `look ${index}`,
+    look: async () => {
+      if (outcome instanceof Error) throw outcome;
+      return outcome;
+    },
+  })),
+});
+
+describe('the observations of a step', () => {
+  test('are told in the language asked for, with command and output, and then the step is observed', async () => {
+    const events: RunEvent[] = [];
+    await observeStep(stepWith('out'), context, (event) => void events.push(event), 'fr');
+    expect(events).toEqual([
+      { event: 'observation', step: 'etcd', phrase: 'conte 0', command: 'look 0', output: 'out' },
+      { event: 'step', step: 'etcd', state: 'observed', seconds: expect.any(Number) },
+    ]);
+  });
+
+  test('end at the first that is not so, with what was seen instead', async () => {
+    const events: RunEvent[] = [];
+    const told = observeStep(
+      stepWith('a', new Error('two Pods'), 'c'),
+      context,
+      (event) => void events.push(event),
+      'en',
+    );
+    await expect(told).rejects.toThrow(/"tale 1".*\n\$ look 1\nseen instead: two Pods/);
+    expect(events).toHaveLength(1);
+  });
+
+  test('are there for every component and for the network, each phrase in both languages', () => {
+    const steps = stepsWith(plainLab).filter(
+      ({ daemon, id }) => daemon || ['network', 'coredns', 'smoke'].includes(id),
+    );
+    for (const { id, observations = [] } of steps) {
+      expect(observations.length, id).toBeGreaterThan(0);
+      for (const { phrase } of observations) expect(phrase.fr).not.toBe(phrase.en);
+    }
+  });
+});
+
+describe('a judge', () => {
+  const output = 'web-1 Running\nweb-2 Pending\n';
+  test('counts lines', () => {
+    lines(2, /^web-/)(output);
+    atLeast(1, /Running/)(output);
+    expect(() => lines(2, /Running/)(output)).toThrow('1 lines match');
+    expect(() => atLeast(2, /Running/)(output)).toThrow('only 1');
+  });
+  test('wants words, and all that others want', () => {
+    all(says('web-1'), says('Pending'))(output, context);
+    expect(() => all(says('web-1'), says('web-3'))(output, context)).toThrow('it does not say "web-3"');
+  });
+});
+
+test('the language is the one asked for, else that of the locale, else English', () => {
+  expect(languageOf('fr', {})).toBe('fr');
+  expect(languageOf(undefined, { LANG: 'fr_FR.UTF-8' })).toBe('fr');
+  expect(languageOf(undefined, { LC_ALL: 'C', LANG: 'fr_FR.UTF-8' })).toBe('en');
+  expect(languageOf(undefined, { LANG: 'de_DE.UTF-8' })).toBe('en');
+  expect(() => languageOf('de', {})).toThrow('there is no language "de"');
+});
