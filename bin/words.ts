@@ -7,7 +7,6 @@ interface Words {
   readonly files: string;
   readonly more: (count: number) => string;
   readonly observations: string;
-  readonly later: string;
   readonly putBack: (files: readonly string[]) => string;
   readonly choices: readonly string[];
   readonly choose: (count: number) => string;
@@ -29,7 +28,6 @@ export const words: Readonly<Record<Language, Words>> = {
     files: 'What it made on this machine',
     more: (count) => `... and ${count} more`,
     observations: 'What is true now',
-    later: 'Later components run already: what was true at this point can no longer be seen.',
     putBack: (files) => `put back, as it was not there: ${files.map((file) => `kubectl apply -f ${file}`).join(', ')}`,
     choices: [
       'continue',
@@ -60,7 +58,6 @@ export const words: Readonly<Record<Language, Words>> = {
     files: 'Ce qui a été créé sur cette machine',
     more: (count) => `... et ${count} de plus`,
     observations: 'Ce qui est vrai maintenant',
-    later: 'Des composants suivants tournent déjà : ce qui était vrai à ce moment ne peut plus se voir.',
     putBack: (files) => `remis, car absent : ${files.map((file) => `kubectl apply -f ${file}`).join(', ')}`,
     choices: [
       'continuer',
