@@ -1,3 +1,4 @@
+import { imageReference } from '../lib/binaries/versions.ts';
 import type { RunEvent } from '../lib/engine/events.ts';
 import { inside } from '../lib/vm/guest.ts';
 import { createVm, deleteVm, execInVm, listVms, type Vm } from '../lib/vm/vm.ts';
@@ -15,6 +16,10 @@ export interface HardwayBringUp extends BringUp {
   readonly peakMegabytes: number;
   /** The same command once more, on the healthy lab. */
   readonly again: { readonly seconds: number; readonly touched: readonly string[] };
+  /** Taking back: the scheduler's step alone, that step again, and everything while ten Pods run. */
+  readonly backSeconds: number;
+  readonly nextSeconds: number;
+  readonly resetSeconds: number;
 }
 
 /** Runs `use` in a VM that nothing has happened in, and throws the VM away. */
@@ -59,7 +64,20 @@ export const plain = (): Promise<BringUp> =>
 const up = ['hardway', 'up', '--cni', 'bridge', '--json'];
 const eventsIn = (lines: readonly string[]): readonly RunEvent[] => lines.map((line) => JSON.parse(line) as RunEvent);
 
-/** `hardway up` in a VM of its own, then once more on the lab that it made. */
+/** Takes a healthy lab back in parts, makes it whole again with ten more Pods, and resets that. */
+const takenBack = async (vm: Vm): Promise<Pick<HardwayBringUp, 'backSeconds' | 'nextSeconds' | 'resetSeconds'>> => {
+  await timed(vm, ['hardway', 'reset', '--to', 'kube-scheduler', '--yes']);
+  const back = await timed(vm, ['hardway', 'back', '--yes']);
+  const next = await timed(vm, [...up, '--to', 'kube-scheduler']);
+  await timed(vm, up);
+  const pods = `kubectl create deployment ten --image=${imageReference('agnhost')} --replicas=10 -- /agnhost netexec
+    kubectl rollout status deployment ten --timeout=300s`;
+  await timed(vm, ['sh', '-ec', pods]);
+  const reset = await timed(vm, ['hardway', 'reset', '--yes']);
+  return { backSeconds: back.seconds, nextSeconds: next.seconds, resetSeconds: reset.seconds };
+};
+
+/** `hardway up` in a VM of its own, once more on the lab that it made, and away with it. */
 export const hardway = (): Promise<HardwayBringUp> =>
   inFreshVm('bench-hardway', async (vm) => {
     const usageFile = '/tmp/usage.json';
@@ -76,5 +94,6 @@ export const hardway = (): Promise<HardwayBringUp> =>
     const { cpuSeconds, peakMegabytes } = JSON.parse(usage.lines.join('')) as HardwayBringUp;
     const second = await timed(vm, up);
     const touched = eventsIn(second.lines).flatMap((event) => (event.event === 'change' ? [event.what] : []));
-    return { seconds, steps, cpuSeconds, peakMegabytes, again: { seconds: second.seconds, touched } };
+    const again = { seconds: second.seconds, touched };
+    return { seconds, steps, cpuSeconds, peakMegabytes, again, ...(await takenBack(vm)) };
   });
