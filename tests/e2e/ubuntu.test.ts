@@ -72,7 +72,7 @@ describe('sudo hardway up on a machine like an Ubuntu', () => {
   test('adapts: systemd divides the cgroups, swap stays on, the kernel modules are there after every boot', async () => {
     expect(await asPerson(vm, 'sudo grep cgroupDriver /var/lib/hardway/config/kubelet.yaml')).toContain('systemd');
     expect(await asPerson(vm, 'ls -d /sys/fs/cgroup/kubepods.slice')).toBe('/sys/fs/cgroup/kubepods.slice');
-    expect(await asPerson(vm, 'swapon --noheadings --show=NAME')).toBe('/swapfile');
+    expect(await asPerson(vm, 'sudo swapon --noheadings --show=NAME')).toBe('/swapfile');
     expect(await asPerson(vm, 'cat /etc/modules-load.d/hardway.conf')).toContain('br_netfilter');
   });
 
