@@ -60,7 +60,8 @@ const explain = (error: unknown): number => {
     return 2;
   }
   if (error instanceof Unhealthy) {
-    const log = error.log.length > 0 ? `\nlast log lines:\n${error.log.map((line) => `  ${line}`).join('\n')}` : '';
+    const lines = error.log.map((line) => `  ${line.length > 300 ? `${line.slice(0, 300)} ...` : line}`); // etcd writes stacks
+    const log = lines.length > 0 ? `\nlast log lines:\n${lines.join('\n')}` : '';
     say(`hardway: ${error.message}${log}${error.next ? `\nnext: ${error.next}` : ''}`);
     return 1;
   }

@@ -52,9 +52,9 @@ export const stepsThere = ({ entries, state }: Remains): readonly string[] =>
 
 type Told = UndoEvent | ({ readonly event: 'difference' } & Difference);
 
-/** Shows a reset: in a dry run every line, else how many things of each kind. */
+/** Shows a reset: in a dry run every line, else what of each kind there was, or how many where there were several. */
 const openShow = ({ json, dryRun }: UndoOptions) => {
-  const counts = new Map<string, number>();
+  const undone = new Map<string, string[]>();
   const line = (text: string): void => {
     process.stdout.write(`${text}\n`);
   };
@@ -71,13 +71,15 @@ const openShow = ({ json, dryRun }: UndoOptions) => {
     }
   };
   const tell = (event: Told): void => {
-    if (event.event === 'undo') counts.set(event.group, (counts.get(event.group) ?? 0) + 1);
+    if (event.event === 'undo') undone.set(event.group, [...(undone.get(event.group) ?? []), event.what]);
     const text = json ? JSON.stringify(event) : inLine(event);
     if (text !== undefined) line(text);
   };
   const sum = (): void => {
-    if (json || dryRun || counts.size === 0) return;
-    line(`  ${[...counts].map(([group, count]) => `${group} ${count}`).join(', ')}`);
+    if (json || dryRun) return;
+    for (const [group, [first = '', ...others]] of undone) {
+      line(`  ${group.padEnd(32)} ${others.length === 0 ? first : others.length + 1}`);
+    }
   };
   const say = (text: string): void => {
     if (!json) line(text);

@@ -1,6 +1,6 @@
 import { stringify } from 'smol-toml';
 import { imageReference } from '../lib/binaries/versions.ts';
-import { beginImages, crictl, hasImage, haveSandboxImage } from '../lib/cluster/images.ts';
+import { beginImages, crictl, hasImage, haveSandboxImage, wordsOf } from '../lib/cluster/images.ts';
 import { ensureRunning } from '../lib/daemons/supervisor.ts';
 import { check, until } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
@@ -65,7 +65,7 @@ export const hostsFile = (mirror: string): string =>
 
 const answers = async (): Promise<void> => {
   const { code, stderr } = await crictl(['version']);
-  if (code !== 0) throw new Error(stderr.trim().split('\n').at(-1));
+  if (code !== 0) throw new Error(wordsOf(stderr));
 };
 
 export const containerd: Step = {

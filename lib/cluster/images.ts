@@ -20,7 +20,7 @@ export const crictl = (args: readonly string[], signal?: AbortSignal): Promise<R
 /** The references that containerd has for the kubelet. Throws containerd's own words when it does not answer. */
 const present = async (): Promise<ReadonlySet<string>> => {
   const { stdout, code, stderr } = await crictl(['images', '--output', 'json']);
-  if (code !== 0) throw new Error(stderr.trim().split('\n').at(-1));
+  if (code !== 0) throw new Error(wordsOf(stderr));
   const { images } = JSON.parse(stdout) as { images: { repoTags: string[] }[] };
   return new Set(images.flatMap(({ repoTags }) => repoTags));
 };
