@@ -8,7 +8,7 @@ export default defineConfig({
   test: {
     reporters: ['default', tally],
     projects: [
-      { test: { name: 'unit', include: ['tests/unit/**/*.test.ts'] } },
+      { test: { name: 'unit', include: ['tests/unit/**/*.test.ts'], testTimeout: minute } },
       {
         test: {
           name: 'contract',
