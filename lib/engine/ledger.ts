@@ -28,7 +28,7 @@ export const readLedger = async (path: string): Promise<readonly LedgerEntry[]> 
 export const keepEntries = async (path: string, steps: readonly string[]): Promise<void> => {
   const kept = (await readLedger(path)).filter(({ step }) => steps.includes(step));
   const text = kept.map((entry) => `${JSON.stringify(entry)}\n`).join('');
-  await writeAtomically(path, text, { mode: 0o600, durable: true });
+  await writeAtomically(path, text, { mode: 0o600 });
 };
 
 /** Paths that the ledger's changes made, so that a later run knows its own files from foreign ones. */

@@ -44,5 +44,5 @@ export const readState = async (path: string): Promise<State | undefined> => {
 /** Writes the state, all of it or nothing. */
 export const writeState = async (path: string, state: State): Promise<void> => {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-  await writeAtomically(path, `${JSON.stringify(state, undefined, 2)}\n`, { mode: 0o600, durable: true });
+  await writeAtomically(path, `${JSON.stringify(state, undefined, 2)}\n`, { mode: 0o600 });
 };

@@ -27,13 +27,13 @@ export const statIfThere = async (path: string) => {
 };
 
 /**
- * Writes a whole file or none of it: a temporary file beside it, then a rename.
- * With `durable` it also survives a power cut right after (fsync of the file and of its folder).
+ * Writes a whole file or none of it, also when the power is cut right after: a temporary file beside it, on the disk
+ * before the rename. Without that, a file that is seconds old may come back empty.
  */
 export const writeAtomically = async (
   path: string,
   content: string | Buffer,
-  { mode, owner, durable = false }: { mode: number; owner?: { uid: number; gid: number }; durable?: boolean },
+  { mode, owner }: { mode: number; owner?: { uid: number; gid: number } },
 ): Promise<void> => {
   const temporary = `${path}.hardway-${process.pid}`;
   try {
@@ -42,7 +42,7 @@ export const writeAtomically = async (
       await file.writeFile(content);
       await file.chmod(mode); // the umask may have taken bits away
       if (owner) await file.chown(owner.uid, owner.gid);
-      if (durable) await file.sync();
+      await file.sync();
     } finally {
       await file.close();
     }
@@ -50,12 +50,5 @@ export const writeAtomically = async (
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
-  }
-  if (!durable) return;
-  const folder = await open(path.slice(0, path.lastIndexOf('/')) || '/', 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
   }
 };

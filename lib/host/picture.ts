@@ -42,7 +42,7 @@ export const takePicture = async (homes: readonly string[]): Promise<Picture> =>
 
 /** Keeps a picture for later, safe from a power cut. */
 export const storePicture = (path: string, picture: Picture): Promise<void> =>
-  writeAtomically(path, JSON.stringify(picture), { mode: 0o600, durable: true });
+  writeAtomically(path, JSON.stringify(picture), { mode: 0o600 });
 
 /** A picture that was stored, or undefined where there is none that can be read. */
 export const readPicture = async (path: string): Promise<Picture | undefined> => {
