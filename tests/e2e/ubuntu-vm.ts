@@ -32,7 +32,8 @@ export const ubuntuVm = async (name: string): Promise<Vm> => {
     `echo 'deadline: 900' | sudo tee /etc/hardway.yaml
      sudo mkdir -p /etc/systemd/resolved.conf.d
      printf '[Resolve]\\nDNS=10.240.0.3\\n' | sudo tee /etc/systemd/resolved.conf.d/test.conf
-     sudo systemctl restart systemd-resolved`,
+     sudo systemctl restart systemd-resolved
+     sync`,
   );
   return vm;
 };

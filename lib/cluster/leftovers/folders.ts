@@ -46,9 +46,13 @@ const restoreMode = async (path: string, before: Picture | undefined): Promise<v
 /** kubectl remembers API servers in the home of whoever called it. */
 export const removeKubectlCaches = async ({ gate, before }: Aftermath): Promise<void> => {
   for (const home of before?.homes ?? ['/root']) {
-    const cache = `${home}/.kube/cache`;
-    if (wasThere(before, 'file', cache) || !(await statIfThere(cache))) continue;
-    await gate.act('folders of daemons removed', cache, () => removeTree(cache));
+    const folder = `${home}/.kube`;
+    const cache = `${folder}/cache`;
+    if (!wasThere(before, 'file', cache) && (await statIfThere(cache)))
+      await gate.act('folders of daemons removed', cache, () => removeTree(cache));
+    // One that holds a kubeconfig of ours is in the ledger.
+    if (!wasThere(before, 'file', folder) && (await readdir(folder).catch(() => ['none'])).length === 0)
+      await gate.act('folders of daemons removed', folder, () => rmdir(folder));
   }
 };
 
