@@ -1,10 +1,12 @@
 import { readdir, rm } from 'node:fs/promises';
 import { createInterface } from 'node:readline/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Aftermath } from '../lib/cluster/leftovers/aftermath.ts';
 import { foreignNamespaces, removeKubernetesNamespace, removePods } from '../lib/cluster/leftovers/containerd.ts';
 import { restoreParameters, unloadModules } from '../lib/cluster/leftovers/kernel.ts';
 import { removeLeftovers } from '../lib/cluster/leftovers.ts';
-import { isSupervision, supervisorIn } from '../lib/daemons/supervisor.ts';
+import { isSupervision, type Supervisor, supervisorIn } from '../lib/daemons/supervisor.ts';
+import { until } from '../lib/engine/check.ts';
 import { reasonOf, Unhealthy, UserError } from '../lib/engine/errors.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import { keepEntries, type LedgerEntry, readLedger } from '../lib/engine/ledger.ts';
@@ -16,6 +18,7 @@ import { readIfThere, statIfThere } from '../lib/host/files.ts';
 import { paths } from '../lib/host/paths.ts';
 import { type Difference, differences, inWords, type Picture, readPicture, takePicture } from '../lib/host/picture.ts';
 import { components, stepIds, stepsWith } from '../steps/index.ts';
+import { kubelet } from '../steps/kubelet.ts';
 import { interruptible } from './interrupt.ts';
 
 export interface UndoOptions {
@@ -153,7 +156,7 @@ const undoUntil = async (signal: AbortSignal, found: Remains, options: UndoOptio
   const show = openShow(options);
   const gate = openGate(dryRun, show.tell, signal);
   try {
-    await takeBack({ found, undone, stays, gate });
+    await takeBack({ found, undone, stays, gate, signal });
     show.sum();
     const whole = to === undefined && !dryRun;
     const changed = whole && found.before ? await compare(found.before) : [];
@@ -194,10 +197,12 @@ interface Task {
   readonly undone: readonly string[];
   readonly stays: ReadonlySet<string>;
   readonly gate: Gate;
+  readonly signal: AbortSignal;
 }
 
 /** Everything that a reset does to the machine, but for the lab's own folder. */
-const takeBack = async ({ found, undone, stays, gate }: Task): Promise<void> => {
+const takeBack = async (task: Task): Promise<void> => {
+  const { found, undone, stays, gate } = task;
   const whole = stays.size === 0;
   if (!whole && found.state && !gate.dryRun) {
     await forget(found.state, stays);
@@ -207,7 +212,7 @@ const takeBack = async ({ found, undone, stays, gate }: Task): Promise<void> => 
   // Pods cannot outlive their network: the kubelet pauses while they are removed.
   const pause = undone.includes('network') && stays.has('kubelet');
   const supervisor = supervisorIn(found.entries);
-  await stopAll({ found, undone, stays, gate }, { shared, pause });
+  await stopAll(task, { shared, pause });
 
   const aftermath: Aftermath = { gate, undone, before: found.before, shared };
   await removeLeftovers(aftermath);
@@ -219,12 +224,24 @@ const takeBack = async ({ found, undone, stays, gate }: Task): Promise<void> => 
     undone.filter((id) => components.includes(id)),
     gate,
   );
-  if (pause) await gate.act('components started again', 'kubelet', () => supervisor.resume('kubelet'));
+  if (pause) await gate.act('components started again', 'kubelet', () => resumeKubelet(supervisor, task));
   if (whole) {
     await restoreParameters(aftermath);
-    await unloadModules(aftermath);
-    if (!gate.dryRun) await removeStaleLocks();
+    if (gate.dryRun) return;
+    await unloadModules(found.before);
+    await removeStaleLocks();
   } else if (!gate.dryRun && gate.failures.length === 0) await keepEntries(paths.ledger, [...stays]);
+};
+
+/** Starts the kubelet again and waits until it answers: it belongs to what stays, and that is healthy afterwards. */
+const resumeKubelet = async (supervisor: Supervisor, { found, signal }: Task): Promise<void> => {
+  await supervisor.resume('kubelet');
+  const lab = found.state?.lab;
+  if (!lab) return;
+  const context = openView(lab);
+  for (const { phrase, look } of kubelet.healthy) {
+    await until(phrase, () => look(context), { signal, deadline: 60_000 });
+  }
 };
 
 /** Stops the components of undone steps; what needs a living containerd is done in between. */
@@ -258,12 +275,21 @@ const withdraw = async (undone: readonly string[], lab: Lab, keep: (what: string
   }
 };
 
+/** Kinds of things that the kernel takes away in its own time, after whoever held them has gone. */
+const passing: readonly string[] = [
+  ...['link', 'address', 'route', 'network namespace', 'listener', 'mount', 'cgroup', 'unit'],
+  ...['kernel module', 'kernel parameter', 'nft'],
+];
+
+/** What is not as it was; what may still pass is given ten seconds. */
 const compare = async (before: Picture): Promise<readonly Difference[]> => {
-  const first = differences(before, await takePicture(before.homes));
-  if (first.length === 0) return first;
-  // The kernel takes network namespaces and what is in them away in its own time.
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  return differences(before, await takePicture(before.homes));
+  const end = performance.now() + 10_000;
+  for (;;) {
+    const found = differences(before, await takePicture(before.homes));
+    await unloadModules(before); // looking at rules loads some, and some were still in use before
+    if (!found.some(({ kind }) => passing.includes(kind)) || performance.now() > end) return found;
+    await sleep(500);
+  }
 };
 
 /** Forgets that steps were applied, before they are taken back: a crash in between must not leave them as healthy. */

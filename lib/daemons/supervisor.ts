@@ -22,7 +22,7 @@ import {
 } from './tmux.ts';
 
 /** Who keeps the components running. */
-interface Supervisor {
+export interface Supervisor {
   /** Makes a daemon run as described; one that does already is left alone. */
   readonly ensure: (host: Host, daemon: Daemon) => Promise<void>;
   /** How the components are, in their order. */

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { execa } from 'execa';
+import { expect } from 'vitest';
 import type { Ran } from '../../lib/host/run.ts';
 import { createVm, deleteVm, type ExecOptions, execInVm, listVms, type Vm } from '../../lib/vm/vm.ts';
 import { quoteWords } from '../../lib/vm/words.ts';
@@ -23,6 +24,12 @@ export const dropVm = async (name: string): Promise<void> => {
 /** Runs hardway in the VM without a terminal. */
 export const hardway = (vm: Vm, args: readonly string[], options: ExecOptions = {}): Promise<Ran> =>
   execInVm(vm, ['hardway', ...args], options);
+
+/** Expects that the command ended with 0; a failed test shows all that it printed. */
+export const succeeded = (ran: Ran): Ran => {
+  expect(ran.code, `${ran.stdout}\n${ran.stderr}`).toBe(0);
+  return ran;
+};
 
 /** The network of Pods that these tests use: the one whose images are in the cache everywhere. */
 const upCommand = ['hardway', 'up', '--cni', 'bridge'] as const;

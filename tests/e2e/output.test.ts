@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { execInVm, type Vm } from '../../lib/vm/vm.ts';
 import { components, runEvents, stepIds, story } from './events.ts';
-import { dropVm, freshVm, hardway, listing, sh, until, up } from './lib.ts';
+import { dropVm, freshVm, hardway, listing, sh, succeeded, until, up } from './lib.ts';
 
 const name = 'e2e-output';
 let vm: Vm;
@@ -21,7 +21,8 @@ describe('what one sees of a lab that grows', () => {
   test('a dry run lists every step and what it would change, and touches nothing', async () => {
     const before = await listing(vm);
     const ran = await up(vm, '--dry-run');
-    expect(ran).toMatchObject({ code: 0, stderr: '' });
+    succeeded(ran);
+    expect(ran.stderr).toBe('');
     expect(firstWords(ran.stdout)).toEqual(stepIds);
     for (const words of ['write /etc/systemd/system/etcd.service', 'systemctl start kubelet.service', 'ca.pem'])
       expect(ran.stdout).toContain(words);
@@ -33,7 +34,8 @@ describe('what one sees of a lab that grows', () => {
 
   test('--to stops after that step: plain lines where there is no terminal, and how to go on', async () => {
     const ran = await up(vm, '--to', 'etcd');
-    expect(ran).toMatchObject({ code: 0, stderr: '' });
+    succeeded(ran);
+    expect(ran.stderr).toBe('');
     expect(ran.stdout).not.toContain(escapeCode);
     const until = stepIds.slice(0, stepIds.indexOf('etcd') + 1);
     const steps = ran.stdout.split('\n').filter((line) => / healthy +[\d.]+ s$/.test(line));
@@ -80,7 +82,8 @@ describe('what one sees of a lab that grows', () => {
 describe('looking at a lab', () => {
   test('status --json has a row a step, with the process of each component', async () => {
     const ran = await hardway(vm, ['status', '--json']);
-    expect(ran).toMatchObject({ code: 0, stderr: '' });
+    succeeded(ran);
+    expect(ran.stderr).toBe('');
     const rows = ran.stdout.split('\n').map((line) => JSON.parse(line));
     expect(rows.map(({ step }) => step)).toEqual(stepIds);
     for (const row of rows) {
@@ -92,7 +95,8 @@ describe('looking at a lab', () => {
 
   test('check names every check and what it found', async () => {
     const ran = await hardway(vm, ['check']);
-    expect(ran).toMatchObject({ code: 0, stderr: '' });
+    succeeded(ran);
+    expect(ran.stderr).toBe('');
     const lines = ran.stdout.split('\n');
     expect(new Set(lines.map((line) => line.split(/\s+/)[1]))).toEqual(new Set(stepIds));
     for (const line of lines) expect(line).toMatch(/^ok /);

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { imageReference } from '../../lib/binaries/versions.ts';
 import type { Vm } from '../../lib/vm/vm.ts';
-import { dropVm, freshVm, hardway, sh, until, up } from './lib.ts';
+import { dropVm, freshVm, hardway, sh, succeeded, until, up } from './lib.ts';
 
 const name = 'e2e-reset';
 let vm: Vm;
@@ -74,7 +74,7 @@ describe('on a machine with things of others', () => {
   });
 
   test('a lab with ten Pods that do not end when asked is reset, and the host is as it was', async () => {
-    expect(await up(vm)).toMatchObject({ code: 0 });
+    succeeded(await up(vm));
     await runPods(10);
     expect(await reset('--yes')).toMatchObject(asBefore);
   });
@@ -98,7 +98,7 @@ describe('on a machine with things of others', () => {
 
 describe('on a running lab', () => {
   beforeAll(async () => {
-    expect(await up(vm)).toMatchObject({ code: 0 });
+    succeeded(await up(vm));
   });
 
   test('reset in a pipe refuses without --yes and says what would be lost', async () => {
@@ -113,7 +113,7 @@ describe('on a running lab', () => {
     for (const word of ['kube-apiserver', 'cni0', '/var/lib/kubelet', '/etc/systemd/system/etcd.service'])
       expect(dry.stdout).toContain(word);
     expect(dry.stdout).toMatch(/rules and chains removed: iptables-nft/);
-    expect(await hardway(vm, ['status'])).toMatchObject({ code: 0 });
+    succeeded(await hardway(vm, ['status']));
   });
 
   test('an unknown step is refused with the nearest one', async () => {
@@ -123,19 +123,19 @@ describe('on a running lab', () => {
   });
 
   test('reset --to kubelet takes back what came after it, and up goes on from there', async () => {
-    expect(await reset('--to', 'kubelet', '--yes')).toMatchObject({ code: 0 });
+    succeeded(await reset('--to', 'kubelet', '--yes'));
     expect(await sh(vm, 'iptables-save | grep -c KUBE-SERVICES || :; ip link show cni0 2>&1 || :')).toMatch(
       /^0\nDevice "cni0" does not exist/,
     );
-    expect(await hardway(vm, ['check', 'kubelet'])).toMatchObject({ code: 0 });
-    expect(await up(vm)).toMatchObject({ code: 0 });
+    succeeded(await hardway(vm, ['check', 'kubelet']));
+    succeeded(await up(vm));
   });
 
   test('back takes one step after the other, and up goes on from there', async () => {
-    expect(await reset('--to', 'kube-scheduler', '--yes')).toMatchObject({ code: 0 });
+    succeeded(await reset('--to', 'kube-scheduler', '--yes'));
     expect(await hardway(vm, ['back', '--yes'])).toMatchObject({ code: 0, stdout: /back at kube-controller-manager/ });
     expect(await sh(vm, 'systemctl is-active kube-scheduler kube-controller-manager || :')).toBe('inactive\nactive');
-    expect(await up(vm)).toMatchObject({ code: 0 });
+    succeeded(await up(vm));
   });
 
   test('another network is refused until the lab is reset to its certificates', async () => {
@@ -143,8 +143,8 @@ describe('on a running lab', () => {
     const refused = await up(vm);
     expect(refused.code).toBe(2);
     expect(refused.stderr).toContain('hardway reset --to certificates');
-    expect(await reset('--to', 'certificates', '--yes')).toMatchObject({ code: 0 });
-    expect(await up(vm)).toMatchObject({ code: 0 });
+    succeeded(await reset('--to', 'certificates', '--yes'));
+    succeeded(await up(vm));
     expect(
       await sh(
         vm,
@@ -169,7 +169,7 @@ describe('on a running lab', () => {
 
 describe('when something is in the way', () => {
   test('a busy mount is named with its process; after that has ended a second reset finishes', async () => {
-    expect(await up(vm, '--to', 'kubelet')).toMatchObject({ code: 0 });
+    succeeded(await up(vm, '--to', 'kubelet'));
     await sh(
       vm,
       `mkdir /var/lib/kubelet/busy; mount -t tmpfs tmpfs /var/lib/kubelet/busy
@@ -185,7 +185,7 @@ describe('when something is in the way', () => {
 
   test('a reset that is killed in the middle is finished by the next one', async () => {
     for (const seconds of [0.7, 1.2, 1.9]) {
-      expect(await up(vm)).toMatchObject({ code: 0 });
+      succeeded(await up(vm));
       await sh(vm, `timeout --signal=KILL ${seconds} hardway reset --yes >/dev/null 2>&1 || :`);
       const finished = await reset('--yes');
       expect(finished.code, finished.stdout + finished.stderr).toBe(0);
@@ -193,7 +193,7 @@ describe('when something is in the way', () => {
   });
 
   test('what was changed or made by others meanwhile is kept and named', async () => {
-    expect(await up(vm)).toMatchObject({ code: 0 });
+    succeeded(await up(vm));
     await sh(
       vm,
       `echo '# mine' >>/etc/crictl.yaml; ip link add later0 type veth peer name later1; iptables -N LATER
@@ -208,7 +208,7 @@ describe('when something is in the way', () => {
     expect(await sh(vm, 'tail -1 /etc/crictl.yaml.hardway-kept')).toBe('# mine');
     await sh(vm, 'ip link delete later0; iptables -X LATER; rm /etc/crictl.yaml.hardway-kept');
 
-    expect(await up(vm, '--to', 'containerd')).toMatchObject({ code: 0 });
+    succeeded(await up(vm, '--to', 'containerd'));
     await until(vm, '/var/lib/hardway/bin/ctr -n mine images list -q | grep -q pause');
   });
 });

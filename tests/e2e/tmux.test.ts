@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Vm } from '../../lib/vm/vm.ts';
-import { dropVm, freshVm, hardway, sh, until, up } from './lib.ts';
+import { dropVm, freshVm, hardway, sh, succeeded, until, up } from './lib.ts';
 
 const name = 'tm-tmux';
 const ours = 'tmux -S /run/hardway-tmux';
@@ -24,7 +24,7 @@ test('each component gets a tmux session under the guide’s name, and the story
     'proxy',
     'scheduler',
   ]);
-  expect(await hardway(vm, ['check'])).toMatchObject({ code: 0 });
+  succeeded(await hardway(vm, ['check']));
 });
 
 test('a window shows the command and what it writes; the log has the same, for root only', async () => {
@@ -43,7 +43,7 @@ test('attach puts the window on a terminal, and detaching leaves the component a
      until ${ours} list-clients -t =scheduler 2>/dev/null | grep -q .; do sleep 0.1; done
      ${ours} detach-client -s =scheduler; wait $script`,
   );
-  expect(await hardway(vm, ['check', 'kube-scheduler'])).toMatchObject({ code: 0 });
+  succeeded(await hardway(vm, ['check', 'kube-scheduler']));
   expect(await hardway(vm, ['attach', 'etcd'])).toMatchObject({
     code: 2,
     stderr: expect.stringContaining('hardway logs etcd'),
@@ -58,14 +58,14 @@ test('killing a window is the death of its component: check and status say so, u
   expect(status.code).toBe(1);
   expect(status.stdout).toMatch(/kubelet +NOT HEALTHY +has no window in tmux/);
   expect(status.stdout).toContain('not after a reboot');
-  expect(await up(vm)).toMatchObject({ code: 0 });
-  expect(await hardway(vm, ['check'])).toMatchObject({ code: 0 });
+  succeeded(await up(vm));
+  succeeded(await hardway(vm, ['check']));
 });
 
 test('when all of tmux is gone, as after a reboot, up brings it back', async () => {
   await sh(vm, `${ours} kill-server`);
-  expect(await up(vm)).toMatchObject({ code: 0 });
-  expect(await hardway(vm, ['check'])).toMatchObject({ code: 0 });
+  succeeded(await up(vm));
+  succeeded(await hardway(vm, ['check']));
 });
 
 test('a lab that is up keeps its supervisor', async () => {
@@ -75,8 +75,7 @@ test('a lab that is up keeps its supervisor', async () => {
 });
 
 test('back and reset take it back, and somebody else’s session of the same name was never touched', async () => {
-  for (const _ of ['smoke', 'coredns', 'network'])
-    expect(await hardway(vm, ['back', '--yes'])).toMatchObject({ code: 0 });
+  for (const _ of ['smoke', 'coredns', 'network']) succeeded(await hardway(vm, ['back', '--yes']));
   expect(await hardway(vm, ['reset', '--yes'])).toMatchObject({
     code: 0,
     stdout: expect.stringContaining('the host is as it was before'),

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { execInVm, type Vm } from '../../lib/vm/vm.ts';
 import { components, stepIds } from './events.ts';
-import { dropVm, freshVm, hardway, sh, up } from './lib.ts';
+import { dropVm, freshVm, hardway, sh, succeeded, up } from './lib.ts';
 
 const names = ['tm-made', 'tm-hand'] as const;
 let made: Vm;
@@ -11,9 +11,10 @@ let script: string;
 beforeAll(async () => {
   made = await freshVm(names[0]);
   hand = await freshVm(names[1]);
-  expect(await up(made)).toMatchObject({ code: 0 });
+  succeeded(await up(made));
   const ran = await hardway(made, ['transcript', '--format', 'sh']);
-  expect(ran).toMatchObject({ code: 0, stderr: '' });
+  succeeded(ran);
+  expect(ran.stderr).toBe('');
   script = ran.stdout;
 });
 afterAll(async () => {
@@ -22,7 +23,7 @@ afterAll(async () => {
 
 /** Writes a file in the VM by hand: its text is the input, not an argument. */
 const put = async (vm: Vm, path: string, text: string): Promise<void> => {
-  expect(await execInVm(vm, ['sh', '-c', `cat >${path}`], { input: text })).toMatchObject({ code: 0 });
+  succeeded(await execInVm(vm, ['sh', '-c', `cat >${path}`], { input: text }));
 };
 
 test('there is no private key and no word of a Secret in it', async () => {
@@ -47,8 +48,7 @@ test('the script brings up the same cluster on a clean machine', async () => {
 
 test('and hardway finds every step of it healthy, but that kubectl writes kubeconfigs in its own way', async () => {
   await put(hand, '/var/lib/hardway/state.json', await sh(made, 'cat /var/lib/hardway/state.json'));
-  for (const step of stepIds.filter((id) => id !== 'kubeconfigs'))
-    expect(await hardway(hand, ['check', step])).toMatchObject({ code: 0 });
+  for (const step of stepIds.filter((id) => id !== 'kubeconfigs')) succeeded(await hardway(hand, ['check', step]));
 });
 
 test('it does not run over a lab', async () => {

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import { readIfThere } from '../../host/files.ts';
 import { parameterFile } from '../../host/picture/kernel.ts';
+import type { Picture } from '../../host/picture.ts';
 import { tryRun } from '../../host/run.ts';
 import type { Aftermath } from './aftermath.ts';
 
@@ -20,9 +21,9 @@ const ourModules =
   /^(overlay|veth|bridge|br_netfilter|stp|llc|vxlan|ip6?_udp_tunnel|udp_tunnel|ipip|tunnel4|ip_tunnel|dummy|nf_|nft_|nfnetlink|xt_|x_tables|ip6?t_|ip_set|ip6?_tables|ip_vs|nfnetlink_acct)/;
 
 /** Unloads modules that were not loaded before, as long as one of them is unused: each may set others free. */
-export const unloadModules = async ({ gate, before }: Aftermath): Promise<void> => {
+export const unloadModules = async (before: Picture | undefined): Promise<void> => {
   const loaded = before?.sections['kernel module'];
-  if (!loaded || Object.keys(loaded).length === 0 || gate.dryRun) return; // a container's kernel is not its own
+  if (!loaded || Object.keys(loaded).length === 0) return; // a container's kernel is not its own
   const stubborn = new Set<string>();
   for (;;) {
     const lines = ((await readIfThere('/proc/modules')) ?? '').split('\n').map((line) => line.split(' '));
