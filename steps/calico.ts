@@ -4,7 +4,7 @@ import { apiOf } from '../lib/cluster/api.ts';
 import { calicoObjects } from '../lib/cluster/calico.ts';
 import { haveCalicoImages } from '../lib/cluster/images.ts';
 import { allInCluster, deploymentIsAvailable, nodeCondition, nodeIsReady } from '../lib/cluster/objects.ts';
-import { check, until } from '../lib/engine/check.ts';
+import { check, lateCheck, until } from '../lib/engine/check.ts';
 import { overlap } from '../lib/engine/settings.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { readIfThere } from '../lib/host/files.ts';
@@ -106,7 +106,8 @@ export const calico: Step = {
       if (ipipMode !== 'Never' || vxlanMode !== 'Never')
         throw new Error(`it tunnels: IPIP ${ipipMode}, VXLAN ${vxlanMode}`);
     }),
-    check('calico-kube-controllers is Available', (context) =>
+    // They clean up after Pods and Nodes that are gone; no Pod waits for them.
+    lateCheck('calico-kube-controllers is Available', (context) =>
       deploymentIsAvailable(context, 'kube-system', 'calico-kube-controllers'),
     ),
     check('a Pod has an address of the pool', async (context) => {

@@ -71,6 +71,7 @@ const answers = async (): Promise<void> => {
 export const containerd: Step = {
   id: 'containerd',
   title: 'containerd',
+  needs: 'binaries', // images are imported while the control plane starts
   daemon,
 
   async apply(context) {

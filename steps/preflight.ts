@@ -217,6 +217,7 @@ export const preflight: Step = {
   async apply(context) {
     const { host, lab } = context;
     await rememberMachine(context);
+    await host.makeDir(paths.config); // several steps write there, not one after the other
     await installPackages(context);
     await loadModules(context);
     const lines: string[] = [];

@@ -207,9 +207,11 @@ export const up = async (options: Options, telling = tellingOf(options)): Promis
       show(todo, (tell) =>
         openRun({
           lab,
+          steps: todo,
           source,
           signal,
           dryRun,
+          watched: telling !== undefined || lab.supervisor === 'tmux',
           tell,
           ledger,
           state,

@@ -5,11 +5,20 @@ import { reasonOf } from './errors.ts';
 export interface Check<Subject> {
   readonly phrase: string;
   readonly look: (subject: Subject) => Promise<void>;
+  /** The steps that follow do not rest on it: it is waited for when they are done. */
+  readonly late?: true;
 }
 
 export const check = <Subject>(phrase: string, look: (subject: Subject) => Promise<void>): Check<Subject> => ({
   phrase,
   look,
+});
+
+/** A check that the steps which follow need not wait for. */
+export const lateCheck = <Subject>(phrase: string, look: (subject: Subject) => Promise<void>): Check<Subject> => ({
+  phrase,
+  look,
+  late: true,
 });
 
 /** A check that did not pass in time, with the last reason it gave. */

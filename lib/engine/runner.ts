@@ -1,7 +1,7 @@
 import { sha256 } from '../host/files.ts';
-import { type HostOptions, openHost, quoted } from '../host/host.ts';
+import { type HostOptions, openHosts, quoted } from '../host/host.ts';
 import { paths } from '../host/paths.ts';
-import { lookOnce, waitFor } from './check.ts';
+import { type Check, lookOnce, waitFor } from './check.ts';
 import { commandLine } from './daemon.ts';
 import { isDiskFull, reasonOf, Unhealthy, UserError } from './errors.ts';
 import type { Tell } from './events.ts';
@@ -20,9 +20,13 @@ export interface Supervisor {
 
 export interface Run {
   readonly lab: Lab;
+  /** All that are taken, in their order. */
+  readonly steps: readonly Step[];
   readonly source: Context['source'];
   readonly signal: AbortSignal;
   readonly dryRun: boolean;
+  /** Somebody looks at each step before the next: nothing begins ahead of its turn, and nothing is waited for later. */
+  readonly watched: boolean;
   /** Seconds that a step may take to get healthy after it was applied. */
   readonly deadline: number;
   readonly tell: Tell;
@@ -80,21 +84,19 @@ export const openRun = (run: Run) => {
   let applied = false;
 
   let current = '';
-  // One for the whole run: what an early step made is known to a later one.
-  const host = openHost({
-    dryRun: run.dryRun,
-    owned: run.owned,
-    record: (change) => run.ledger.append(current, change),
-    tell: (what) => tell({ event: 'change', step: current, what }),
-  });
+  const hostFor = openHosts(run);
 
   const contextOf = (step: Step): Context => ({
     lab,
     signal,
     source: run.source,
     once,
-    host,
-    progress: (text) => tell({ event: 'progress', step: step.id, text }),
+    host: hostFor({
+      record: (change) => run.ledger.append(step.id, change),
+      tell: (what) => tell({ event: 'change', step: step.id, what }),
+    }),
+    // What begins ahead of its turn is silent until then.
+    progress: (text) => current === step.id && tell({ event: 'progress', step: step.id, text }),
   });
 
   const unhealthy = async (step: Step, message: string): Promise<Unhealthy> => {
@@ -120,11 +122,23 @@ export const openRun = (run: Run) => {
     await writeState(paths.state, { version: 1, lab, steps: records });
   };
 
-  const bringUp = async (step: Step, context: Context): Promise<void> => {
-    await step.apply(context);
-    if (run.dryRun) return;
+  const isKnown = (step: Step): boolean => records[step.id]?.fingerprint === fingerprint(step, lab);
+
+  /** What was applied ahead of its turn. */
+  const begun = new Map<string, Promise<void>>();
+  const beginAfter = (id: string): void => {
+    if (run.watched || run.dryRun) return;
+    for (const step of run.steps) {
+      if (step.needs !== id || isKnown(step)) continue;
+      const going = step.apply(contextOf(step));
+      going.catch(() => {}); // it is waited for in its turn
+      begun.set(step.id, going);
+    }
+  };
+
+  const wait = async (step: Step, context: Context, checks: readonly Check<Context>[]): Promise<void> => {
     const restarts = step.daemon ? (await supervisor.status(step.daemon(lab).name)).restarts : 0;
-    const failure = await waitFor(step.healthy, context, {
+    const failure = await waitFor(checks, context, {
       interval,
       deadline: run.deadline * 1000,
       signal,
@@ -139,13 +153,31 @@ export const openRun = (run: Run) => {
     }
   };
 
-  return async (step: Step): Promise<void> => {
+  /** Late checks of the steps so far. */
+  const left: (() => Promise<void>)[] = [];
+
+  const bringUp = async (step: Step, context: Context): Promise<void> => {
+    await (begun.get(step.id) ?? step.apply(context));
+    if (run.dryRun) return;
+    const late = step.healthy.filter((one) => one.late);
+    if (late.length > 0) left.push(() => wait(step, context, late));
+    await wait(
+      step,
+      context,
+      step.healthy.filter((one) => !one.late),
+    );
+    if (!run.watched && step.id !== run.steps.at(-1)?.id) return;
+    for (const waitOn of left.splice(0)) await waitOn();
+  };
+
+  const take = async (step: Step): Promise<void> => {
     signal.throwIfAborted();
     current = step.id;
     const context = contextOf(step);
-    const known = !applied && records[step.id]?.fingerprint === fingerprint(step, lab);
+    const known = !applied && isKnown(step);
     if (known && (await lookOnce(step.healthy, context)).length === 0) {
       tell({ event: 'step', step: step.id, state: 'skipped' });
+      beginAfter(step.id);
       return run.afterwards?.(step, context);
     }
     applied = true;
@@ -160,7 +192,17 @@ export const openRun = (run: Run) => {
       throw isDiskFull(error) ? diskFull(step, error) : error;
     }
     tell({ event: 'step', step: step.id, state: 'healthy', seconds: seconds() });
+    beginAfter(step.id);
     if (!run.dryRun) await run.afterwards?.(step, context);
+  };
+
+  return async (step: Step): Promise<void> => {
+    try {
+      await take(step);
+    } catch (error) {
+      await Promise.allSettled(begun.values()); // nothing goes on behind the back of a run that has ended
+      throw error;
+    }
   };
 };
 
@@ -170,6 +212,6 @@ export const openView = (lab: Lab): Context => ({
   signal: new AbortController().signal,
   source: { kind: 'auto' },
   once: memory(),
-  host: openHost({ dryRun: true, owned: new Set(), record: () => {}, tell: () => {} }),
+  host: openHosts({ dryRun: true, owned: new Set() })({ record: () => {}, tell: () => {} }),
   progress: () => {},
 });

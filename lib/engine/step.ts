@@ -33,6 +33,8 @@ export interface Observation {
 export interface Step {
   readonly id: string;
   readonly title: string;
+  /** The only step that it rests on, where that is not the one before it: it may begin as soon as that one is healthy. */
+  readonly needs?: string;
   /** The process that this step starts, as data. Absent for a step that starts none. */
   readonly daemon?: (lab: Lab) => Daemon;
   /** Brings the machine to where this step wants it. Runs again without harm, and changes nothing where nothing is to do. */

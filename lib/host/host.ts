@@ -31,12 +31,16 @@ export interface Owner {
   readonly gid: number;
 }
 
-export interface HostOptions {
-  readonly dryRun: boolean;
+/** Who hears of the changes. */
+export interface Witness {
   /** Called with each change before it happens; must be durable when it returns. */
   readonly record: (change: Change) => void;
   /** Called with each change, dry run or not. */
   readonly tell: (what: string) => void;
+}
+
+export interface HostOptions {
+  readonly dryRun: boolean;
   /** Paths that earlier changes of ours made: they are overwritten without keeping what was there. */
   readonly owned: ReadonlySet<string>;
 }
@@ -48,11 +52,21 @@ export const quoted = (argv: readonly string[]): string =>
 /** A kernel parameter's file: dots are slashes. */
 const sysctlFile = (key: string): string => `/proc/sys/${key.replaceAll('.', '/')}`;
 
-export const openHost = ({ dryRun, record, tell, owned }: HostOptions): Host => {
-  const ours = new Set(owned);
-  /** Folders that a dry run has told of, as they do not come to be. */
-  const planned = new Set<string>();
+/** The gate of one run, for several steps with a witness each: what an early step made is known to a later one. */
+export const openHosts = ({ dryRun, owned }: HostOptions): ((witness: Witness) => Host) => {
+  const memory: Memory = { dryRun, ours: new Set(owned), planned: new Set() };
+  return (witness) => hostOf(memory, witness);
+};
 
+interface Memory {
+  readonly dryRun: boolean;
+  /** Paths that are ours to overwrite. */
+  readonly ours: Set<string>;
+  /** Folders that a dry run has told of, as they do not come to be. */
+  readonly planned: Set<string>;
+}
+
+const hostOf = ({ dryRun, ours, planned }: Memory, { record, tell }: Witness): Host => {
   const change = async ({ what, undo }: Change, perform: () => Promise<void>): Promise<void> => {
     tell(what);
     if (dryRun) return;

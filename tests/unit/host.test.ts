@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Change } from '../../lib/host/change.ts';
 import { sha256 } from '../../lib/host/files.ts';
-import { type HostOptions, openHost, quoted } from '../../lib/host/host.ts';
+import { type HostOptions, openHosts, quoted, type Witness } from '../../lib/host/host.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { scratchFolder } from '../fixtures.ts';
 
@@ -27,10 +27,8 @@ afterEach(() => scratch.remove());
 afterAll(() => rm(dirname(paths.before), { recursive: true }));
 
 const at = (name: string): string => `${scratch.path}/${name}`;
-const open = (options: Partial<HostOptions> = {}) =>
-  openHost({
-    dryRun: false,
-    owned: new Set(),
+const open = (options: Partial<HostOptions & Witness> = {}) =>
+  openHosts({ dryRun: false, owned: new Set(), ...options })({
     record: (change) => changes.push(change),
     tell: (what) => told.push(what),
     ...options,

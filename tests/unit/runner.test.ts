@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { check } from '../../lib/engine/check.ts';
+import { check, lateCheck } from '../../lib/engine/check.ts';
 import { flag } from '../../lib/engine/daemon.ts';
 import type { RunEvent } from '../../lib/engine/events.ts';
 import { openLedger, readLedger } from '../../lib/engine/ledger.ts';
@@ -62,7 +62,9 @@ const running = { words: 'active (running)', restarts: 0, active: true };
 const runOf = (more: Partial<Run> = {}) =>
   openRun({
     lab: plainLab,
+    steps: [],
     source: { kind: 'auto' },
+    watched: false,
     signal: new AbortController().signal,
     dryRun: false,
     deadline: 30,
@@ -268,6 +270,89 @@ describe('what one step begins and a later one waits for', () => {
     await run(step('one', { apply: begin }));
     const wait: Step['apply'] = ({ once }) => once('images', load);
     await expect(run(step('two', { apply: wait }))).rejects.toThrow('registry is gone');
+  });
+});
+
+describe('a step that rests on one other only', () => {
+  const three = (): readonly Step[] => [step('one'), step('two'), step('three', { needs: 'one' })];
+  const takeAll = async (steps: readonly Step[], more: Partial<Run> = {}): Promise<void> => {
+    const run = runOf({ steps, ...more });
+    for (const one of steps) await run(one);
+  };
+
+  test('begins as soon as that is healthy, is told in its turn, and is applied once', async () => {
+    await takeAll(three());
+    expect(did).toEqual(['one', 'three', 'two']);
+    expect(states()).toEqual([
+      ...['one started', 'one healthy', 'two started', 'two healthy', 'three started', 'three healthy'],
+    ]);
+  });
+
+  test('keeps its own name in the ledger meanwhile', async () => {
+    await takeAll(three());
+    const entries = await readLedger(`${scratch.path}/ledger.jsonl`);
+    expect(entries.map(({ step: id, what }) => what.endsWith(`/${id}`))).toEqual([true, true, true]);
+  });
+
+  test.each<[string, Partial<Run>]>([
+    ['somebody watches', { watched: true }],
+    ['it was applied before', { state: applied(...three()) }],
+  ])('waits for its turn where %s', async (_, more) => {
+    const unwell = step('two', { healthy: sick('down') });
+    const steps = [step('one'), unwell, step('three', { needs: 'one' })];
+    await expect(takeAll(steps, { deadline: 0, ...more })).rejects.toThrow('down');
+    expect(did).not.toContain('three');
+  });
+
+  test('fails in its turn, and the steps before it are healthy', async () => {
+    const apply = () => Promise.reject(new Error('no runc'));
+    await expect(takeAll([step('one'), step('two'), step('three', { needs: 'one', apply })])).rejects.toThrow(
+      'no runc',
+    );
+    expect(states().slice(-2)).toEqual(['three started', 'three failed']);
+  });
+
+  test('has ended when a run fails before its turn', async () => {
+    let ended = false;
+    const apply = async (): Promise<void> => {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      ended = true;
+    };
+    const steps = [step('one'), step('two', { healthy: sick('down') }), step('three', { needs: 'one', apply })];
+    await expect(takeAll(steps, { deadline: 0 })).rejects.toThrow('down');
+    expect(ended).toBe(true);
+  });
+});
+
+describe('a late check', () => {
+  const slow = (until: () => boolean): Step =>
+    step('one', {
+      healthy: [
+        check('it is well', async () => {}),
+        lateCheck('its helper is well', async () => {
+          if (!until()) throw new Error('not yet');
+        }),
+      ],
+    });
+
+  test('keeps no step from beginning, and is waited for with the last one', async () => {
+    const steps = [slow(() => did.includes('two')), step('two')];
+    const run = runOf({ steps, deadline: 0 });
+    for (const one of steps) await run(one);
+    expect(states()).toEqual(['one started', 'one healthy', 'two started', 'two healthy']);
+  });
+
+  test('that never passes fails the run in the name of its step', async () => {
+    const steps = [slow(() => false), step('two')];
+    const run = runOf({ steps, deadline: 0 });
+    await run(slow(() => false));
+    await expect(run(step('two'))).rejects.toThrow('one: "its helper is well" is not so after 0 s: not yet');
+    expect(states()).toEqual(['one started', 'one healthy', 'two started', 'two failed']);
+  });
+
+  test('is waited for at once where somebody watches', async () => {
+    const run = runOf({ steps: [slow(() => false), step('two')], deadline: 0, watched: true });
+    await expect(run(slow(() => false))).rejects.toThrow('its helper is well');
   });
 });
 
