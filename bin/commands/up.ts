@@ -111,22 +111,29 @@ Try:
   kubectl create deployment hello --image=zwindler/vhelloworld --replicas=2
   hardway status`;
 
+/** Where images and manifests come from. */
+interface Supply {
+  readonly source: Context['source'];
+  readonly mirror: string | undefined;
+  readonly nodeArch: string;
+}
+
 /** Calico as in the guide; where its images can be had neither from a registry nor from the cache, the bridge. */
-const usualCni = async (source: Context['source'], nodeArch: string): Promise<Cni> => {
+const usualCni = async ({ source, mirror, nodeArch }: Supply): Promise<Cni> => {
   const arch = architectures[nodeArch];
   if (!arch) return 'bridge';
   const { calicoIsWithinReach } = await import('../../lib/binaries/calico.ts');
-  return (await calicoIsWithinReach({ cache: paths.cache, arch, source })) ? 'calico' : 'bridge';
+  return (await calicoIsWithinReach({ cache: paths.cache, arch, source, mirror })) ? 'calico' : 'bridge';
 };
 
 /** The network asked for, if any. Throws UserError where it is Calico and that cannot be expected to come. */
-const askedCni = async (cni: string | undefined, source: Context['source'], nodeArch: string) => {
+const askedCni = async (cni: string | undefined, { source, mirror, nodeArch }: Supply) => {
   if (cni === undefined) return undefined;
   const network = oneOf('network', cnis, cni);
   const arch = architectures[nodeArch];
   if (network === 'calico' && arch) {
     const { requireCalico } = await import('../../lib/binaries/calico.ts');
-    await requireCalico({ cache: paths.cache, arch, source });
+    await requireCalico({ cache: paths.cache, arch, source, mirror });
   }
   return network;
 };
@@ -164,11 +171,12 @@ export const up = async (options: Options, telling = tellingOf(options)): Promis
   const found = await survey(settings.interface);
 
   const ledgerEntries = found.root ? await readLedger(paths.ledger) : [];
+  const supply = { source, mirror: settings.registryMirror, nodeArch: found.arch };
   const choice = {
     cni:
-      (state && options.cni === state.lab.cni ? state.lab.cni : await askedCni(options.cni, source, found.arch)) ??
+      (state && options.cni === state.lab.cni ? state.lab.cni : await askedCni(options.cni, supply)) ??
       state?.lab.cni ??
-      (await usualCni(source, found.arch)),
+      (await usualCni(supply)),
     pki: oneOf('PKI', pkiProfiles, options.pki ?? state?.lab.pki ?? 'components'),
     supervisor: supervisorFor(options.supervisor, supervisorNameIn(ledgerEntries)),
     with: withExtras(state, options.with),

@@ -12,6 +12,8 @@ interface Where {
   readonly cache: string;
   readonly arch: Arch;
   readonly source: { readonly kind: Source; readonly from?: string };
+  /** A registry that is asked before an image's own. */
+  readonly mirror?: string | undefined;
 }
 
 const isThere = (path: string): Promise<boolean> =>
@@ -47,15 +49,17 @@ const lacking = async (where: Where): Promise<readonly string[]> => {
 };
 
 /**
- * Whether Calico can be expected to come: from here, or because this source reaches registries. Under `auto` a cache that
- * Go filled says that no release site was reached.
+ * Whether Calico can be expected to come: from here, from a mirror that answers, or because this source reaches
+ * registries. Under `auto` a cache that Go filled says that no release site was reached.
  */
 export const calicoIsWithinReach = async (where: Where): Promise<boolean> => {
   if ((await lacking(where)).length === 0) return true;
+  const { answers } = await import('./download.ts');
+  if (where.mirror && (await isThere(manifestPath(where))) && (await answers(`${where.mirror}/v2/`, undefined)))
+    return true;
   const { kind } = where.source;
   if (kind !== 'auto') return kind === 'release';
   if (await isCachedFromGo(where)) return false;
-  const { answers } = await import('./download.ts');
   return answers(versions().calico.manifest, undefined);
 };
 

@@ -27,14 +27,14 @@ export const mirrored = (url: string): string => {
   return `${mirror.replace(/\/$/, '')}/${host}${pathname}`;
 };
 
-/** Whether the site answers a HEAD of this address at all within `within` milliseconds. */
+/** Whether the site answers a HEAD of this address within `within` milliseconds; a registry may ask for a token (401). */
 export const answers = async (address: string, signal: AbortSignal | undefined, within = 3000): Promise<boolean> => {
   const url = mirrored(address);
   try {
     const { statusCode } = await connected(within, (agent) =>
       ask({ url, agent, stall: within, signal }, { method: 'HEAD' }),
     );
-    return statusCode < 400;
+    return statusCode < 400 || statusCode === 401;
   } catch {
     signal?.throwIfAborted();
     return false;

@@ -46,16 +46,17 @@ export const fillCache = async (flags: readonly string[], report: (line: string)
     );
   }
   const arch = process.arch === 'arm64' ? 'arm64' : 'amd64';
-  const mirror = optionIn(flags, '--registry-mirror');
+  const asked = optionIn(flags, '--registry-mirror');
+  const mirror = asked === undefined ? undefined : mirrorOf(asked);
   const options = {
     report: (progress: Progress) => {
       if (progress.state !== 'cached') report(inWords(progress));
     },
-    registryMirror: mirror === undefined ? undefined : mirrorOf(mirror),
+    registryMirror: mirror,
     ...(signal && { signal }),
   };
   const cni = optionIn(flags, '--cni');
-  const where = { cache: paths.cache, arch, source: { kind: source } } as const;
+  const where = { cache: paths.cache, arch, source: { kind: source }, mirror } as const;
   if (cni === 'calico') await requireCalico(where);
   await provide({
     source,

@@ -6,7 +6,7 @@ import { calicoObjects } from '../../lib/cluster/calico.ts';
 import { architectures, type Lab } from '../../lib/engine/lab.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { execInVm, type Vm } from '../../lib/vm/vm.ts';
-import { dropVm, freshVm, hardway, sh } from './lib.ts';
+import { dropVm, freshVm, hardway, sh, succeeded, until } from './lib.ts';
 
 const name = 'cal-calico';
 /** Neither is the default: that what is asked for arrives is to be seen. */
@@ -23,6 +23,7 @@ const needsImages = ({ skip }: TestContext): void =>
   skip(lacking.length > 0, `${paths.images}/${arch} has no archive of ${lacking.join(', ')}`);
 
 let vm: Vm;
+const node = '/var/cache/hardway/node/node_modules/node/bin/node';
 
 /** An object of the cluster. */
 interface Found {
@@ -194,9 +195,17 @@ test('a reset leaves nothing of Calico', async () => {
   ).toBe('');
 });
 
+/** A registry that answers, and gives nothing away. */
+const denying = `require('http').createServer((request, response) => {
+  response.statusCode = request.url === '/v2/' ? 200 : 403;
+  response.end();
+}).listen(5000, '127.0.0.1')`;
+
 describe('where the images cannot be had', () => {
+  /** A cache like this machine's, without Calico's images. */
+  const own = '/root/cache';
+
   test('Calico is refused before anything is done: which images, and what to do', async () => {
-    const own = '/root/cache';
     await sh(
       vm,
       `mkdir -p ${own}/images/${arch}
@@ -208,6 +217,21 @@ describe('where the images cannot be had', () => {
     for (const image of images) expect(stderr).toContain(image);
     expect(stderr).toContain('--cni bridge');
     expect(await sh(vm, `ls ${paths.root} 2>/dev/null || :`)).toBe('');
+  });
+
+  test('a mirror that answers makes Calico the default; what it refuses is shown in its words, with what to do', async () => {
+    await execInVm(vm, ['systemd-run', '--unit=mirror', node, '-e', denying]);
+    await until(vm, 'ss -Hltn sport = :5000 | grep -q .');
+    const { code, stderr } = await hardway(vm, ['up', '--registry-mirror', 'http://127.0.0.1:5000'], {
+      env: { HARDWAY_CACHE: own },
+    });
+    await sh(vm, 'systemctl stop mirror');
+    expect(code, stderr).toBe(1);
+    expect(stderr).toContain(`the image ${images[0]} cannot be had`);
+    expect(stderr).toMatch(/http:\/\/127\.0\.0\.1:5000\/v2\/calico\/\S+ 403 Forbidden/);
+    expect(stderr).toContain('--cni bridge');
+    expect(await sh(vm, 'cat /etc/containerd/certs.d/_default/hosts.toml')).toContain('http://127.0.0.1:5000');
+    succeeded(await hardway(vm, ['reset', '--yes']));
   });
 
   test('the API server takes every object of the manifest as we change it', async () => {

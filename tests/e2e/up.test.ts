@@ -25,7 +25,7 @@ describe('up from nothing', () => {
       if (event.event === 'step' && event.state === 'healthy') expect(event.seconds).toBeGreaterThan(0);
   });
 
-  test('a step waits between its start and its end, and changes nothing before its start', () => {
+  test('a step waits between its start and its end, and only one that rests on an early one changes anything before', () => {
     const started = new Set<string>();
     let current: string | undefined;
     for (const event of runEvents(first.stdout)) {
@@ -34,7 +34,7 @@ describe('up from nothing', () => {
         started.add(event.step);
       } else if (event.event === 'waiting') expect(event.step).toBe(current);
       // Importing images goes on while later steps begin.
-      else if (event.event !== 'done') expect(started).toContain(event.step);
+      else if (event.event !== 'done' && event.step !== 'containerd') expect(started).toContain(event.step);
     }
   });
 
