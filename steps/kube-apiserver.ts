@@ -28,7 +28,7 @@ const daemon = (lab: Lab) => ({
   name: 'kube-apiserver',
   description: 'kube-apiserver: the one door to the cluster',
   binary: `${paths.bin}/kube-apiserver`,
-  // It would wait a minute for clients that keep a watch open; it has no state of its own to lose.
+  // Without etcd it never ends by itself; it has no state of its own to lose.
   service: ['TimeoutStopSec=5'],
   after: ['network.target', 'etcd'],
   reads: [
