@@ -84,6 +84,7 @@ export const vmCommand = (): Command => {
     'up real --kind qemu',
   )
     .argument('[UP-FLAGS...]', 'after --: what `hardway up` inside is given')
+    .showHelpAfterError('What hardway up is given goes after --, such as: hardway vm up lab -- --cni bridge')
     .action(async (_name: string, _words: string[], flags: CreateFlags, command: Command) => {
       const name = nameOf(command);
       const upFlags = afterDashes();
@@ -124,6 +125,7 @@ export const vmCommand = (): Command => {
   )
     .argument('[NAME]', 'the VM', 'lab')
     .argument('[CMD...]', 'after --: the command and its words')
+    .showHelpAfterError('The command goes after --, such as: hardway vm exec lab -- kubectl get nodes -o wide')
     .action(async (_name: string, _words: string[], _flags: unknown, command: Command) => {
       const name = nameOf(command);
       const words = afterDashes();

@@ -112,8 +112,12 @@ export const lastLog = async (name: string, lines: number): Promise<readonly str
   return stdout.split('\n').filter((line) => line !== '');
 };
 
-/** Whether one of these files was written after that moment (milliseconds; systemd's clock shows whole seconds). */
+/**
+ * Whether one of these files was written after that moment (milliseconds; systemd's clock shows whole seconds). A moment
+ * that is still to come says that the clock went back since: then nobody can tell, and each may have been.
+ */
 export const anyNewer = async (files: readonly string[], moment: number): Promise<boolean> => {
+  if (moment > Date.now()) return true;
   const stats = await Promise.all(files.map((file) => statIfThere(file)));
   return stats.some((found) => found !== undefined && found.mtimeMs > moment + 999);
 };

@@ -67,8 +67,9 @@ const signerProblem = (
 };
 
 const timeProblem = ({ validFromDate, validToDate }: X509Certificate, now: Date): string | undefined => {
-  if (validFromDate > now) return `it is valid only from ${validFromDate.toISOString()}`;
-  if (validToDate <= now) return `it expired on ${validToDate.toISOString()}`;
+  const clock = `and the clock of this machine says ${now.toISOString()}`;
+  if (validFromDate > now) return `it is valid only from ${validFromDate.toISOString()}, ${clock}`;
+  if (validToDate <= now) return `it expired on ${validToDate.toISOString()}, ${clock}`;
   const soon = validToDate.getTime() - now.getTime() < margin * day;
   return soon ? `it expires on ${validToDate.toISOString()}, in less than ${margin} days` : undefined;
 };

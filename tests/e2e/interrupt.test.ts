@@ -13,7 +13,7 @@ const moments: readonly (readonly [(typeof stepIds)[number], Moment])[] = [
   ['certificates', 'change'],
   ['etcd', 'step'],
   ['kube-apiserver', 'waiting'],
-  ['containerd', 'change'],
+  ['containerd', 'step'],
   ['kubelet', 'waiting'],
   ['coredns', 'step'],
   ['smoke', 'progress'],

@@ -151,10 +151,15 @@ describe('a set of certificates', () => {
       new X509Certificate(find(pems, 'admin').certificate),
     );
     const at = (time: number) => problems('admin', { now: new Date(time) });
-    expect(at(to.getTime())).toEqual([`it expired on ${to.toISOString()}`]);
+    expect(at(to.getTime())).toEqual([
+      `it expired on ${to.toISOString()}, and the clock of this machine says ${to.toISOString()}`,
+    ]);
     expect(at(to.getTime() - 29 * day)).toEqual([`it expires on ${to.toISOString()}, in less than 30 days`]);
     expect(at(to.getTime() - 31 * day)).toEqual([]);
-    expect(at(from.getTime() - 1000)).toEqual([`it is valid only from ${from.toISOString()}`]);
+    const early = new Date(from.getTime() - 1000);
+    expect(at(early.getTime())).toEqual([
+      `it is valid only from ${from.toISOString()}, and the clock of this machine says ${early.toISOString()}`,
+    ]);
   });
 
   test('has only those made anew that name a changed address', async () => {
