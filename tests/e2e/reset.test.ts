@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { imageReference } from '../../lib/binaries/versions.ts';
-import type { Vm } from '../../lib/vm/vm.ts';
+import { execInVm, type Vm } from '../../lib/vm/vm.ts';
 import { dropVm, freshVm, hardway, sh, succeeded, until, up } from './lib.ts';
 
 const name = 'e2e-reset';
@@ -105,6 +105,18 @@ describe('on a running lab', () => {
     const asked = await reset();
     expect(asked.code).toBe(2);
     expect(asked.stderr).toMatch(/Pods and their volumes[\s\S]*etcd's data[\s\S]*hardway reset --yes/);
+  });
+
+  test.each([
+    ['no', 'n\\n', 2, /Go on\? \[y\/N\][\s\S]*nothing was changed/],
+    ['Ctrl-C', '\\003', 2, /Go on\? \[y\/N\][\s\S]*nothing was changed/],
+  ])('on a terminal reset asks, and %s changes nothing', async (_, typed, code, said) => {
+    // Typed once the question is there: a terminal throws away what came before.
+    const answer = `(sleep 2; printf '${typed}'; sleep 2) | script -qefc 'hardway reset' /dev/null`;
+    const asked = await execInVm(vm, ['sh', '-c', answer]);
+    expect(asked.stdout).toMatch(said);
+    expect(asked.code).toBe(code);
+    succeeded(await hardway(vm, ['status']));
   });
 
   test('a dry run says what would be taken back and touches nothing', async () => {

@@ -126,3 +126,30 @@ describe('after a reboot', () => {
     await expect.poll(() => podsReachAll().then(() => 'all', String), { timeout: 300_000, interval: 3000 }).toBe('all');
   });
 });
+
+describe('when the clock is wrong', () => {
+  const year = 365 * 24 * 3600;
+  const shiftClock = async (seconds: number): Promise<void> => {
+    const now = Number(await asPerson(vm, 'date +%s'));
+    await asPerson(vm, `sudo systemctl stop systemd-timesyncd || :; sudo date -s @${now + seconds}`);
+  };
+  const certificatesFail = async (): Promise<string> => {
+    const { code, stdout } = await sudoHardway(vm, ['check', 'certificates']);
+    expect(code, stdout).toBe(1);
+    return stdout;
+  };
+
+  test('a year ahead: certificates have expired, check says what the clock says, and up makes new ones', async () => {
+    await shiftClock(year + 24 * 3600);
+    expect(await certificatesFail()).toMatch(/it expired on \S+, and the clock of this machine says \S+/);
+    succeeded(await sudoHardway(vm, ['up', '--json']));
+    succeeded(await sudoHardway(vm, ['check']));
+  });
+
+  test('set right again: they are not valid yet, check says so, and up makes new ones', async () => {
+    await shiftClock(-year - 24 * 3600);
+    expect(await certificatesFail()).toMatch(/it is valid only from \S+, and the clock of this machine says \S+/);
+    succeeded(await sudoHardway(vm, ['up', '--json']));
+    succeeded(await sudoHardway(vm, ['check']));
+  });
+});
