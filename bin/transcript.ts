@@ -35,18 +35,23 @@ CACHE=\${CACHE:-${paths.cache}} # programs and images that are here already; wha
 [ ! -e ${paths.root} ] || { echo 'there is a lab on this machine: hardway reset, first' >&2; exit 2; }
 ip -4 -o address | grep -qF ' ${node.address}/' || { echo 'this is for a machine named ${node.name} with the address ${node.address}' >&2; exit 2; }
 
+downloads=$(mktemp -d -p /var/tmp) # each file is fetched once, whatever is taken out of it
+trap 'rm -r "$downloads"' EXIT
+
 # place TARGET FILE-IN-CACHE URL SHA256 [MEMBER-OF-TARBALL]
 place() {
   [ ! -e "$1" ] || return 0
   if [ -x "$CACHE/$2" ]; then ln -s "$CACHE/$2" "$1"; return; fi
-  file=$(mktemp)
-  curl -fsSL -o "$file" "$3"
+  file=$downloads/\${3##*/}
+  [ -e "$file" ] || curl -fsSL -o "$file" "$3"
   sum=$4
   [ -n "$sum" ] || sum=$(curl -fsSL "$3.sha256")
   echo "\${sum%% *}  $file" | sha256sum --check --quiet
-  if [ $# -gt 4 ]; then tar -xzOf "$file" "$5" >"$1" || tar -xzOf "$file" "./$5" >"$1"; else cp "$file" "$1"; fi
-  chmod 755 "$1"
-  rm "$file"
+  if [ $# -gt 4 ]; then
+    tar -xzOf "$file" "$5" >"$file.member" 2>/dev/null || tar -xzOf "$file" "./$5" >"$file.member"
+    file=$file.member
+  fi
+  install -m 755 "$file" "$1"
 }
 
 # image REFERENCE FILE-IN-CACHE
@@ -80,6 +85,10 @@ const proofs = ({ node, cni }: Lab): Readonly<Record<string, readonly string[]>>
   ],
   coredns: [`${kubectl} -n kube-system rollout status deployment coredns --timeout=5s`],
   ingress: [`${kubectl} -n traefik rollout status deployment traefik --timeout=5s`],
+  smoke:
+    cni === 'calico'
+      ? [`${kubectl} -n kube-system rollout status deployment calico-kube-controllers --timeout=5s`]
+      : [],
 });
 
 const certificateCommands = async (lab: Lab): Promise<readonly string[]> => {
