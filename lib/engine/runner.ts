@@ -178,7 +178,7 @@ export const openRun = (run: Run) => {
     if (known && (await lookOnce(step.healthy, context)).length === 0) {
       tell({ event: 'step', step: step.id, state: 'skipped' });
       beginAfter(step.id);
-      return run.afterwards?.(step, context);
+      return run.dryRun ? undefined : run.afterwards?.(step, context);
     }
     applied = true;
     tell({ event: 'step', step: step.id, state: 'started' });

@@ -247,6 +247,14 @@ test('a dry run tells the changes of every step and makes and records none', asy
   await expect(rm(`${scratch.path}/one`)).rejects.toThrow('ENOENT');
 });
 
+test('a dry run tells no story after a step, neither a new one nor one that is there', async () => {
+  const afterwards = vi.fn(async () => {});
+  const run = runOf({ dryRun: true, afterwards, state: applied(step('one')) });
+  for (const id of ['one', 'two']) await run(step(id));
+  expect(states()).toContain('one skipped');
+  expect(afterwards).not.toHaveBeenCalled();
+});
+
 describe('what one step begins and a later one waits for', () => {
   test('is done once a run', async () => {
     const run = runOf();
