@@ -5,8 +5,10 @@ import { type Language, languageOf } from '../lib/engine/language.ts';
 import { oneOf } from '../lib/engine/nearest.ts';
 import { observeStep } from '../lib/engine/observation.ts';
 import { observationLines } from '../lib/engine/output.ts';
+import { keepSeen } from '../lib/engine/seen.ts';
 import type { State } from '../lib/engine/state.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
+import { paths } from '../lib/host/paths.ts';
 import { stepIds } from '../steps/index.ts';
 import { stepPage } from './pages.ts';
 import { pauseAt } from './pause.ts';
@@ -81,12 +83,12 @@ export const tale = (telling: Telling | undefined, steps: readonly Step[], state
     await demo(step, context, now);
     demoIsKnown ||= index >= indexOf('kube-apiserver');
     const look = ({ write }: Pager) =>
-      observeStep(
-        step,
-        context,
-        (event) => (paused && event.event === 'observation' ? write(observationLines(event).join('\n')) : tell(event)),
+      observeStep(step, context, {
         language,
-      );
+        keep: (observation, output) => keepSeen(paths.seen, step.id, observation, output),
+        tell: (event) =>
+          paused && event.event === 'observation' ? write(observationLines(event).join('\n')) : tell(event),
+      });
     if (inFull && (step.observations ?? []).length > 0) await pager.write(`\n## ${words[language].observations}`);
     if (!paused) return look(pager);
     await look(pager).catch((error: unknown) => {

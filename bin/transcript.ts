@@ -168,9 +168,9 @@ const objectCommands = async (step: Step, lab: Lab): Promise<readonly string[]> 
   ];
 };
 
-/** Throws where a text would show a private key: better no transcript than such a one. */
-const mustBePublic = (commands: readonly string[]): void => {
-  if (commands.some((line) => /PRIVATE KEY|client-key-data/.test(line)))
+/** Throws where lines would show a private key: better no transcript than such a one. */
+export const mustBePublic = (lines: readonly string[]): void => {
+  if (lines.some((line) => /PRIVATE KEY|client-key-data/.test(line)))
     throw new Error('the transcript would have shown a private key');
 };
 

@@ -12,6 +12,7 @@ import type { Lab } from '../lib/engine/lab.ts';
 import { keepEntries, type LedgerEntry, readLedger } from '../lib/engine/ledger.ts';
 import { takeLock } from '../lib/engine/lock.ts';
 import { openView } from '../lib/engine/runner.ts';
+import { forgetSeen } from '../lib/engine/seen.ts';
 import { readState, type State, writeState } from '../lib/engine/state.ts';
 import { type Gate, isInside, openGate, removeTree, type UndoEvent, undoEntries } from '../lib/engine/undo.ts';
 import { readIfThere, statIfThere } from '../lib/host/files.ts';
@@ -204,6 +205,7 @@ interface Task {
 const takeBack = async (task: Task): Promise<void> => {
   const { found, undone, stays, gate } = task;
   const whole = stays.size === 0;
+  if (!gate.dryRun) await forgetSeen(paths.seen, stays);
   if (!whole && found.state && !gate.dryRun) {
     await forget(found.state, stays);
     if (stays.has('kube-apiserver')) await withdraw(undone, found.state.lab, gate.keep);

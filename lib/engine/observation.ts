@@ -1,22 +1,25 @@
 import { reasonOf, Unhealthy } from './errors.ts';
 import type { RunEvent } from './events.ts';
 import type { Language } from './language.ts';
-import type { Context, Step } from './step.ts';
+import type { Context, Observation, Step } from './step.ts';
+
+interface Telling {
+  readonly language: Language;
+  readonly tell: (event: RunEvent) => void | Promise<void>;
+  /** Is given what each observation that is so has printed, before it is told. */
+  readonly keep: (observation: Observation, output: string) => Promise<void>;
+}
 
 /**
  * Goes through the observations of a step in their order and tells each with its output. Throws Unhealthy, with what
  * was seen instead, at the first that is not so.
  */
-export const observeStep = async (
-  step: Step,
-  context: Context,
-  tell: (event: RunEvent) => void | Promise<void>,
-  language: Language,
-): Promise<void> => {
+export const observeStep = async (step: Step, context: Context, { language, tell, keep }: Telling): Promise<void> => {
   const observations = step.observations ?? [];
   if (observations.length === 0) return;
   const begin = performance.now();
-  for (const { phrase, command, look } of observations) {
+  for (const observation of observations) {
+    const { phrase, command, look } = observation;
     context.signal.throwIfAborted();
     const output = await look(context).catch((error: unknown) => {
       context.signal.throwIfAborted();
@@ -25,6 +28,7 @@ export const observeStep = async (
         { next: `hardway check ${step.id}; hardway shell, to look for yourself` },
       );
     });
+    await keep(observation, output);
     await tell({ event: 'observation', step: step.id, phrase: phrase[language], command, output });
   }
   const seconds = Math.round(performance.now() - begin) / 1000;

@@ -28,20 +28,26 @@ const patience = 5_000;
 /** The lines of output that are shown of one observation; the command shows a learner the rest. */
 const shown = 12;
 
-/** An observation as a person reads it: what is so, the command, what it printed. */
-export const observationLines = (event: Extract<RunEvent, { event: 'observation' }>): readonly string[] => {
-  const output = event.output
-    .trimEnd()
+/** What a command printed, as far as a person is shown it. */
+export const shownOutput = (output: string): readonly string[] => {
+  const lines = output
     .split('\n')
+    .map((line) => line.trimEnd())
     .filter((line) => line !== '');
-  const left = output.length - shown;
-  return [
-    `  * ${event.phrase}`,
-    `    $ ${event.command}`,
-    ...output.slice(0, shown).map((line) => `      ${line}`.trimEnd()),
-    ...(left > 0 ? [`      ... ${left} more lines`] : []),
-  ];
+  const left = lines.length - shown;
+  return [...lines.slice(0, shown), ...(left > 0 ? [`... ${left} more lines`] : [])];
 };
+
+/** An observation as a person reads it: what is so, the command, what it printed. */
+export const observationLines = ({
+  phrase,
+  command,
+  output,
+}: Extract<RunEvent, { event: 'observation' }>): readonly string[] => [
+  `  * ${phrase}`,
+  `    $ ${command}`,
+  ...shownOutput(output).map((line) => `      ${line}`),
+];
 
 const plainLine = (event: RunEvent, dryRun: boolean): string | undefined => {
   switch (event.event) {

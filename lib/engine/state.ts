@@ -1,8 +1,8 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { readIfThere, writeAtomically } from '../host/files.ts';
-import { UserError } from './errors.ts';
+import { writeAtomically } from '../host/files.ts';
 import type { Lab } from './lab.ts';
+import { readVersioned } from './versioned.ts';
 
 /** What is remembered of a lab between two commands. Derived facts are not in it: `check` asks the lab itself. */
 export interface State {
@@ -19,27 +19,8 @@ export interface StepRecord {
 }
 
 /** The remembered state, or undefined where there is no lab. Throws UserError when the file is not ours to read. */
-export const readState = async (path: string): Promise<State | undefined> => {
-  const text = await readIfThere(path);
-  if (text === undefined) return undefined;
-  let parsed: unknown;
-  try {
-    parsed = JSON.parse(text);
-  } catch {
-    throw new UserError(
-      `${path} is not JSON: it was torn or edited`,
-      `move it away and run hardway up: healthy components are kept`,
-    );
-  }
-  const version = typeof parsed === 'object' && parsed !== null && 'version' in parsed ? parsed.version : undefined;
-  if (version !== 1) {
-    throw new UserError(
-      `${path} has version ${String(version)}, this hardway reads version 1`,
-      'use the hardway that wrote it',
-    );
-  }
-  return parsed as State;
-};
+export const readState = async (path: string): Promise<State | undefined> =>
+  (await readVersioned(path, 'hardway up: healthy components are kept')) as State | undefined;
 
 /** Writes the state, all of it or nothing. */
 export const writeState = async (path: string, state: State): Promise<void> => {

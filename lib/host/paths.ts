@@ -14,6 +14,8 @@ export const paths = {
   /** Manifests that the story applies, for a learner to read and to apply again. */
   demo: `${root}/demo`,
   state: `${root}/state.json`,
+  /** What observations printed, for the hand-out. */
+  seen: `${root}/seen.json`,
   ledger: `${root}/ledger.jsonl`,
   /** What this machine was like before the first change. */
   picture: `${root}/picture.json`,

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { paths } from '../../lib/host/paths.ts';
 import { execInVm, type Vm } from '../../lib/vm/vm.ts';
 import { components, stepIds } from './events.ts';
 import { dropVm, freshVm, hardway, sh, succeeded, up } from './lib.ts';
@@ -7,6 +8,8 @@ const names = ['tm-made', 'tm-hand'] as const;
 let made: Vm;
 let hand: Vm;
 let script: string;
+/** A word that stands in a Secret of the cluster while its story is told. */
+let secret: string;
 
 beforeAll(async () => {
   made = await freshVm(names[0]);
@@ -16,6 +19,15 @@ beforeAll(async () => {
   succeeded(ran);
   expect(ran.stderr).toBe('');
   script = ran.stdout;
+
+  // The same lab once more, as a story.
+  succeeded(await hardway(made, ['reset', '--to', 'kubeconfigs', '--yes']));
+  succeeded(await up(made, '--observe', '--to', 'kube-apiserver'));
+  secret = await sh(
+    made,
+    'word=$(openssl rand -hex 16); hardway kubectl -- create secret generic planted --from-literal=word=$word >&2; echo $word',
+  );
+  succeeded(await up(made, '--observe'));
 });
 afterAll(async () => {
   for (const name of names) await dropVm(name);
@@ -26,14 +38,26 @@ const put = async (vm: Vm, path: string, text: string): Promise<void> => {
   succeeded(await execInVm(vm, ['sh', '-c', `cat >${path}`], { input: text }));
 };
 
-test('there is no private key and no word of a Secret in it', async () => {
-  const secrets = await sh(
+const handOut = async (language = 'en'): Promise<string> =>
+  succeeded(await hardway(made, ['transcript', '--lang', language])).stdout;
+
+/** What the hand-out says of a step. */
+const partOf = (text: string, step: (typeof stepIds)[number]): string =>
+  text.split(/^## \d+\. /m)[stepIds.indexOf(step) + 1] ?? '';
+
+test('there is no private key and no word of a Secret in it, nor in what was recorded for it', async () => {
+  const keys = await sh(
     made,
     `for f in /var/lib/hardway/certs/*-key.pem; do sed -n 3p $f; done; sed -n 's/.*secret: //p' /var/lib/hardway/config/encryption.yaml`,
   );
-  expect(secrets.split('\n').length).toBeGreaterThan(15);
-  for (const secret of secrets.split('\n')) expect(script).not.toContain(secret);
-  expect(script).not.toContain('PRIVATE KEY');
+  expect(keys.split('\n').length).toBeGreaterThan(15);
+  expect(secret).toMatch(/^[0-9a-f]{32}$/);
+  const secrets = [...keys.split('\n'), secret, Buffer.from(secret).toString('base64')];
+  for (const text of [script, await handOut(), await sh(made, `cat ${paths.seen}`)]) {
+    for (const one of secrets) expect(text).not.toContain(one);
+    expect(text).not.toContain('PRIVATE KEY');
+    expect(text).not.toMatch(/\beyJ[\w-]{16}/); // the head of a token
+  }
 });
 
 test('the script brings up the same cluster on a clean machine', async () => {
@@ -70,6 +94,36 @@ test('the hand-out has each step with its lesson, its commands and room for note
     for (const component of components) expect(stdout).toContain(`ExecStart=/var/lib/hardway/bin/${component} `);
     expect(stdout).not.toContain('PRIVATE KEY');
   }
+});
+
+test('it shows below each observation what was seen then, though much of it is no longer so', async () => {
+  const text = await handOut();
+  for (const [step, seen] of [
+    ['etcd', /"Count" : 0\n/],
+    ['kube-apiserver', /deployment\.apps\/web +0\/2/],
+    ['kube-scheduler', /no nodes available to schedule pods/],
+    ['kubelet', /NotReady[\s\S]*cni plugin not initialized/],
+    ['network', /1\/1 +Running[\s\S]*--probability 0\.50000000000/],
+    ['smoke', /Created pod: web-/],
+  ] as const)
+    expect(partOf(text, step)).toMatch(new RegExp(`\`\`\`\`text\\n[\\s\\S]*${seen.source}`));
+  expect(partOf(text, 'containerd')).toContain('crictl pods --quiet\n  ```\n\n  The command prints nothing.\n');
+  expect(text).not.toContain('Not recorded');
+  expect(await handOut('fr')).not.toContain('Non enregistré');
+  expect(await sh(made, `stat -c %a ${paths.seen}`)).toBe('600');
+});
+
+test('what was seen goes with the step, and the hand-out says how it is recorded again', async () => {
+  succeeded(await hardway(made, ['reset', '--to', 'coredns', '--yes']));
+  expect(await sh(made, `cat ${paths.seen}`)).not.toContain('Created pod: web-');
+  succeeded(await up(made));
+  const text = await handOut();
+  expect(partOf(text, 'smoke')).not.toContain('Created pod: web-');
+  expect(partOf(text, 'coredns')).toContain('  connected\n');
+  const [, back = '', next = ''] =
+    /Not recorded: `(hardway .*?)`, then `(hardway .*?)`/.exec(partOf(text, 'smoke')) ?? [];
+  await sh(made, `${back} --yes; ${next}`);
+  expect(partOf(await handOut(), 'smoke')).toContain('Created pod: web-');
 });
 
 test('another format is refused with those that there are', async () => {

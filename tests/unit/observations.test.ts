@@ -1,14 +1,26 @@
 import { describe, expect, test } from 'vitest';
 import { all, atLeast, lines, says } from '../../lib/cluster/observe.ts';
+import { reasonOf } from '../../lib/engine/errors.ts';
 import type { RunEvent } from '../../lib/engine/events.ts';
-import { languageOf } from '../../lib/engine/language.ts';
+import { type Language, languageOf } from '../../lib/engine/language.ts';
 import { observeStep } from '../../lib/engine/observation.ts';
 import { openView } from '../../lib/engine/runner.ts';
 import type { Step } from '../../lib/engine/step.ts';
 import { stepsWith } from '../../steps/index.ts';
-import { plainLab } from '../fixtures.ts';
+import { oddLab, plainLab } from '../fixtures.ts';
 
 const context = openView(plainLab);
+/** Goes through a step's observations; what was told and what was kept, in their order. */
+const observed = async (step: Step, language: Language) => {
+  const events: RunEvent[] = [];
+  const kept: string[] = [];
+  const told = observeStep(step, context, {
+    language,
+    tell: (event) => void events.push(event),
+    keep: async ({ command }, output) => void kept.push(`${command}: ${output}`),
+  });
+  return { events, kept, reason: await told.then(() => '', reasonOf) };
+};
 const stepWith = (...outcomes: readonly (string | Error)[]): Step => ({
   id: 'etcd',
   title: 'etcd',
@@ -26,8 +38,7 @@ const stepWith = (...outcomes: readonly (string | Error)[]): Step => ({
 
 describe('the observations of a step', () => {
   test('are told in the language asked for, with command and output, and then the step is observed', async () => {
-    const events: RunEvent[] = [];
-    await observeStep(stepWith('out'), context, (event) => void events.push(event), 'fr');
+    const { events } = await observed(stepWith('out'), 'fr');
     expect(events).toEqual([
       { event: 'observation', step: 'etcd', phrase: 'conte 0', command: 'look 0', output: 'out' },
       { event: 'step', step: 'etcd', state: 'observed', seconds: expect.any(Number) },
@@ -35,15 +46,21 @@ describe('the observations of a step', () => {
   });
 
   test('end at the first that is not so, with what was seen instead', async () => {
-    const events: RunEvent[] = [];
-    const told = observeStep(
-      stepWith('a', new Error('two Pods'), 'c'),
-      context,
-      (event) => void events.push(event),
-      'en',
-    );
-    await expect(told).rejects.toThrow(/"tale 1".*\n\$ look 1\nseen instead: two Pods/);
+    const { events, reason } = await observed(stepWith('a', new Error('two Pods'), 'c'), 'en');
+    expect(reason).toMatch(/"tale 1".*\n\$ look 1\nseen instead: two Pods/);
     expect(events).toHaveLength(1);
+  });
+
+  test('are kept with their output where they are so, and only there', async () => {
+    const { kept } = await observed(stepWith('a', 'b', new Error('two Pods'), 'd'), 'fr');
+    expect(kept).toEqual(['look 0: a', 'look 1: b']);
+  });
+
+  test('can be told from each other by their English phrase, in every step of every lab', () => {
+    for (const { id, observations = [] } of [plainLab, oddLab].flatMap((lab) => stepsWith(lab))) {
+      const phrases = observations.map(({ phrase }) => phrase.en);
+      expect(phrases, id).toEqual([...new Set(phrases)]);
+    }
   });
 
   test('are there for every component and for the network, each phrase in both languages', () => {

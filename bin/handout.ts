@@ -1,0 +1,85 @@
+import type { Lab } from '../lib/engine/lab.ts';
+import type { Language } from '../lib/engine/language.ts';
+import { readLesson } from '../lib/engine/lesson.ts';
+import { linesOf, type Seen } from '../lib/engine/seen.ts';
+import type { Step } from '../lib/engine/step.ts';
+import { guideWarning } from './lab.ts';
+import { type HandStep, mustBePublic, preamble } from './transcript.ts';
+
+interface Words {
+  readonly title: string;
+  readonly run: string;
+  readonly look: string;
+  readonly notes: string;
+  readonly nothing: string;
+  /** `back` takes the lab to where the observation will become true once more. */
+  readonly unseen: (back: string) => string;
+}
+
+const words: Readonly<Record<Language, Words>> = {
+  en: {
+    title: 'Kubernetes the hard way, on',
+    run: 'What was run',
+    look: 'What to see',
+    notes: 'Notes',
+    nothing: 'The command prints nothing.',
+    unseen: (back) => `Not recorded: \`${back}\`, then \`hardway next\` or \`hardway up --observe\`, records it.`,
+  },
+  fr: {
+    title: 'Kubernetes à la dure, sur',
+    run: 'Ce qui a été lancé',
+    look: 'À voir',
+    notes: 'Notes',
+    nothing: 'La commande n’affiche rien.',
+    unseen: (back) => `Non enregistré : \`${back}\`, puis \`hardway next\` ou \`hardway up --observe\`, l’enregistre.`,
+  },
+};
+
+/** Room for somebody's own words, on paper too. */
+const room = `${'.'.repeat(72)}\n\n`.repeat(4);
+
+/** Puts a block below an item of a list. */
+const indented = (...lines: readonly string[]): string => lines.map((line) => `  ${line}`.trimEnd()).join('\n');
+
+/** What to look at after a step, and what was seen there. `before` is the step in front of it. */
+const sights = ({ id, observations = [] }: Step, before: string | undefined, seen: Seen, language: Language) =>
+  observations.map((observation) => {
+    const lines = linesOf(seen, id, observation);
+    mustBePublic(lines ?? []);
+    const { nothing, unseen } = words[language];
+    const output = lines?.length
+      ? ['````text', ...lines, '````']
+      : [lines ? nothing : unseen(`hardway reset${before ? ` --to ${before}` : ''}`)];
+    return `- ${observation.phrase[language]}\n\n${indented('```sh', observation.command, '```', '', ...output)}\n`;
+  });
+
+/**
+ * The hand-out of a lab: each step with its lesson, its commands, what was seen after it, and a place for notes.
+ * Throws where it would show a private key.
+ */
+export const handOut = async (
+  lab: Lab,
+  steps: readonly HandStep[],
+  seen: Seen,
+  language: Language,
+): Promise<string> => {
+  const { title, run, look, notes } = words[language];
+  const parts = steps.map(async ({ step, commands }, index) => {
+    const lesson = await readLesson(step.id, language);
+    const looks = sights(step, steps[index - 1]?.step.id, seen, language);
+    return [
+      `## ${index + 1}. ${lesson.title}\n`,
+      ...lesson.sections.map(({ heading, text }) => `### ${heading}\n\n${text.replaceAll(/^### /gm, '#### ')}\n`),
+      `### ${run}\n\n\`\`\`\`sh\n${commands.join('\n')}\n\`\`\`\`\n`,
+      ...(looks.length > 0 ? [`### ${look}\n\n${looks.join('\n')}`] : []),
+      `### ${notes}\n\n${room}`,
+    ].join('\n');
+  });
+  const warning = guideWarning(lab);
+  return [
+    `# ${title} ${lab.node.name}\n`,
+    ...(warning ? [`> ${warning}\n`] : []),
+    `\`\`\`\`sh\n${preamble(lab)}\`\`\`\`\n`,
+    ...(await Promise.all(parts)),
+  ].join('\n');
+};

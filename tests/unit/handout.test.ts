@@ -1,0 +1,69 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { handOut } from '../../bin/handout.ts';
+import type { Language } from '../../lib/engine/language.ts';
+import { keepSeen, readSeen } from '../../lib/engine/seen.ts';
+import type { Observation, Step } from '../../lib/engine/step.ts';
+import { plainLab, scratchFolder } from '../fixtures.ts';
+
+let scratch: Awaited<ReturnType<typeof scratchFolder>>;
+let path: string;
+beforeEach(async () => {
+  scratch = await scratchFolder();
+  path = `${scratch.path}/seen.json`;
+});
+afterEach(() => scratch.remove());
+
+const observation: Observation = {
+  phrase: { en: 'there is no Node', fr: 'il n’y a pas de Node' },
+  command: 'kubectl get nodes',
+  look: async () => '',
+};
+const step = (id: string, ...observations: readonly Observation[]): Step => ({
+  id,
+  title: id,
+  apply: async () => {},
+  healthy: [],
+  observations,
+});
+
+/** The hand-out of a lab with two steps, the second with something to see. */
+const text = async (language: Language = 'en'): Promise<string> => {
+  const steps = [step('kube-apiserver'), step('containerd', observation)].map((one) => ({ step: one, commands: [] }));
+  return handOut(plainLab, steps, await readSeen(path), language);
+};
+
+const command = '  ```sh\n  kubectl get nodes\n  ```\n\n';
+
+test('below a command stands what was seen', async () => {
+  await keepSeen(path, 'containerd', observation, 'No resources found\n');
+  expect(await text()).toContain(
+    `### What to see\n\n- there is no Node\n\n${command}  \`\`\`\`text\n  No resources found\n  \`\`\`\`\n`,
+  );
+});
+
+test.each([
+  ['en', 'The command prints nothing.'],
+  ['fr', 'La commande n’affiche rien.'],
+] as const)('and where nothing was printed, that: %s', async (language, words) => {
+  await keepSeen(path, 'containerd', observation, '');
+  expect(await text(language)).toContain(`${command}  ${words}\n`);
+});
+
+test.each([
+  [
+    'en',
+    'Not recorded: `hardway reset --to kube-apiserver`, then `hardway next` or `hardway up --observe`, records it.',
+  ],
+  [
+    'fr',
+    'Non enregistré : `hardway reset --to kube-apiserver`, puis `hardway next` ou `hardway up --observe`, l’enregistre.',
+  ],
+] as const)('and where nobody looked, how it is recorded: %s', async (language, words) => {
+  await keepSeen(path, 'kubelet', observation, 'NotReady');
+  expect(await text(language)).toContain(`${command}  ${words}\n`);
+});
+
+test('no private key gets in, whatever was seen', async () => {
+  await keepSeen(path, 'containerd', observation, '-----BEGIN PRIVATE KEY-----');
+  await expect(text()).rejects.toThrow('private key');
+});
