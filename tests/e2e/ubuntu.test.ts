@@ -143,13 +143,13 @@ describe('when the clock is wrong', () => {
     await shiftClock(year + 24 * 3600);
     expect(await certificatesFail()).toMatch(/it expired on \S+, and the clock of this machine says \S+/);
     succeeded(await sudoHardway(vm, ['up', '--json']));
-    succeeded(await sudoHardway(vm, ['check']));
+    await expect.poll(ailing, { timeout: 300_000, interval: 3000 }).toEqual([]);
   });
 
   test('set right again: they are not valid yet, check says so, and up makes new ones', async () => {
     await shiftClock(-year - 24 * 3600);
     expect(await certificatesFail()).toMatch(/it is valid only from \S+, and the clock of this machine says \S+/);
     succeeded(await sudoHardway(vm, ['up', '--json']));
-    succeeded(await sudoHardway(vm, ['check']));
+    await expect.poll(ailing, { timeout: 300_000, interval: 3000 }).toEqual([]);
   });
 });
