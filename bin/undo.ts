@@ -1,26 +1,18 @@
-import { readdir, rm } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { createInterface } from 'node:readline/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Aftermath } from '../lib/cluster/leftovers/aftermath.ts';
-import { foreignNamespaces, removeKubernetesNamespace, removePods } from '../lib/cluster/leftovers/containerd.ts';
-import { restoreParameters, unloadModules } from '../lib/cluster/leftovers/kernel.ts';
-import { removeLeftovers } from '../lib/cluster/leftovers.ts';
-import { isSupervision, type Supervisor, supervisorIn } from '../lib/daemons/supervisor.ts';
-import { until } from '../lib/engine/check.ts';
-import { reasonOf, Unhealthy, UserError } from '../lib/engine/errors.ts';
-import type { Lab } from '../lib/engine/lab.ts';
-import { keepEntries, type LedgerEntry, readLedger } from '../lib/engine/ledger.ts';
+import { unloadModules } from '../lib/cluster/leftovers/kernel.ts';
+import { Unhealthy, UserError } from '../lib/engine/errors.ts';
 import { takeLock } from '../lib/engine/lock.ts';
-import { openView } from '../lib/engine/runner.ts';
-import { forgetSeen } from '../lib/engine/seen.ts';
-import { readState, type State, writeState } from '../lib/engine/state.ts';
-import { type Gate, isInside, openGate, removeTree, type UndoEvent, undoEntries } from '../lib/engine/undo.ts';
-import { readIfThere, statIfThere } from '../lib/host/files.ts';
+import { openGate, removeTree } from '../lib/engine/undo.ts';
+import { readIfThere } from '../lib/host/files.ts';
 import { paths } from '../lib/host/paths.ts';
-import { type Difference, differences, inWords, type Picture, readPicture, takePicture } from '../lib/host/picture.ts';
-import { components, stepIds, stepsWith } from '../steps/index.ts';
-import { kubelet } from '../steps/kubelet.ts';
+import { type Difference, differences, type Picture, takePicture } from '../lib/host/picture.ts';
+import { stepIds } from '../steps/index.ts';
 import { interruptible } from './interrupt.ts';
+import type { Remains } from './remains.ts';
+import { takeBack } from './takeback.ts';
+import { openShow } from './undo-show.ts';
 
 export interface UndoOptions {
   /** The last step that stays; absent when everything goes. */
@@ -30,69 +22,6 @@ export interface UndoOptions {
   readonly yes?: boolean | undefined;
   readonly json?: boolean | undefined;
 }
-
-/** What is known of this machine's lab, as far as it can still be read. */
-export interface Remains {
-  readonly entries: readonly LedgerEntry[];
-  readonly state: State | undefined;
-  readonly before: Picture | undefined;
-}
-
-/** Reads what hardway left on this machine; undefined where there is nothing. A torn state file counts as none. */
-export const remains = async (): Promise<Remains | undefined> => {
-  if (process.getuid?.() !== 0) throw new UserError(`${paths.root} belongs to root`, 'the same command with sudo');
-  if (!(await statIfThere(paths.root))) return undefined;
-  const [entries, state, before] = await Promise.all([
-    readLedger(paths.ledger),
-    readState(paths.state).catch(() => undefined),
-    readPicture(paths.picture),
-  ]);
-  return { entries, state, before };
-};
-
-/** The steps of which something is on this machine, in their order. */
-export const stepsThere = ({ entries, state }: Remains): readonly string[] =>
-  stepIds.filter((id) => state?.steps[id] !== undefined || entries.some(({ step }) => step === id));
-
-type Told = UndoEvent | ({ readonly event: 'difference' } & Difference);
-
-/** Shows a reset: in a dry run every line, else what of each kind there was, or how many where there were several. */
-const openShow = ({ json, dryRun }: UndoOptions) => {
-  const undone = new Map<string, string[]>();
-  const line = (text: string): void => {
-    process.stdout.write(`${text}\n`);
-  };
-  const inLine = (event: Told): string | undefined => {
-    switch (event.event) {
-      case 'undo':
-        return dryRun ? `  ${event.group}: ${event.what}` : undefined;
-      case 'kept':
-        return `  kept: ${event.what}`;
-      case 'failed':
-        return `  NOT DONE: ${event.what}: ${event.reason}`;
-      case 'difference':
-        return `  ${inWords(event)}`;
-    }
-  };
-  const tell = (event: Told): void => {
-    if (event.event === 'undo') undone.set(event.group, [...(undone.get(event.group) ?? []), event.what]);
-    const text = json ? JSON.stringify(event) : inLine(event);
-    if (text !== undefined) line(text);
-  };
-  const sum = (): void => {
-    if (json || dryRun) return;
-    for (const [group, [first = '', ...others]] of undone) {
-      line(`  ${group.padEnd(32)} ${others.length === 0 ? first : others.length + 1}`);
-    }
-  };
-  const say = (text: string): void => {
-    if (!json) line(text);
-  };
-  const done = (ok: boolean, seconds: number): void => {
-    if (json) line(JSON.stringify({ event: 'done', ok, seconds }));
-  };
-  return { tell, sum, done, line: say };
-};
 
 const countIn = async (folder: string): Promise<number> => (await readdir(folder).catch(() => [])).length;
 
@@ -128,14 +57,6 @@ export const purgeCache = async (keep: (what: string) => void): Promise<void> =>
   const table = (await readIfThere('/proc/self/mountinfo')) ?? '';
   if (table.includes(` ${paths.cache} `)) return keep(`${paths.cache} is mounted here: it is another machine's too`);
   await removeTree(paths.cache);
-};
-
-/** Locks of runs that were killed just while they took one. */
-const removeStaleLocks = async (): Promise<void> => {
-  for (const name of await readdir('/run')) {
-    const pid = /^hardway\.lock\.(\d+)$/.exec(name)?.[1];
-    if (pid && !(await statIfThere(`/proc/${pid}`))) await rm(`/run/${name}`, { force: true });
-  }
 };
 
 /**
@@ -192,91 +113,6 @@ const lastWords = ({ before }: Remains, { to, dryRun }: UndoOptions, seconds: nu
     : `done, ${seconds.toFixed(1)} s; there is no picture of the host from before to compare it with`;
 };
 
-interface Task {
-  readonly found: Remains;
-  /** Steps to undo, the last one first. */
-  readonly undone: readonly string[];
-  readonly stays: ReadonlySet<string>;
-  readonly gate: Gate;
-  readonly signal: AbortSignal;
-}
-
-/** Everything that a reset does to the machine, but for the lab's own folder. */
-const takeBack = async (task: Task): Promise<void> => {
-  const { found, undone, stays, gate } = task;
-  const whole = stays.size === 0;
-  if (!gate.dryRun) await forgetSeen(paths.seen, stays);
-  if (!whole && found.state && !gate.dryRun) {
-    await forget(found.state, stays);
-    if (stays.has('kube-apiserver')) await withdraw(undone, found.state.lab, gate.keep);
-  }
-  const shared = undone.includes('containerd') && (await foreignNamespaces()).length > 0;
-  // Pods cannot outlive their network: the kubelet pauses while they are removed.
-  const pause = undone.includes('network') && stays.has('kubelet');
-  const supervisor = supervisorIn(found.entries);
-  await stopAll(task, { shared, pause });
-
-  const aftermath: Aftermath = { gate, undone, before: found.before, shared };
-  await removeLeftovers(aftermath);
-  await undoEntries(
-    found.entries.filter(({ step }) => !stays.has(step)),
-    { gate, isOurs: (one) => !(whole && isInside(one)) && !isSupervision(one) },
-  );
-  await supervisor.forget(
-    undone.filter((id) => components.includes(id)),
-    gate,
-  );
-  if (pause) await gate.act('components started again', 'kubelet', () => resumeKubelet(supervisor, task));
-  if (whole) {
-    await restoreParameters(aftermath);
-    if (gate.dryRun) return;
-    await unloadModules(found.before);
-    await removeStaleLocks();
-  } else if (!gate.dryRun && gate.failures.length === 0) await keepEntries(paths.ledger, [...stays]);
-};
-
-/** Starts the kubelet again and waits until it answers: it belongs to what stays, and that is healthy afterwards. */
-const resumeKubelet = async (supervisor: Supervisor, { found, signal }: Task): Promise<void> => {
-  await supervisor.resume('kubelet');
-  const lab = found.state?.lab;
-  if (!lab) return;
-  const context = openView(lab);
-  for (const { phrase, look } of kubelet.healthy) {
-    await until(phrase, () => look(context), { signal, deadline: 60_000 });
-  }
-};
-
-/** Stops the components of undone steps; what needs a living containerd is done in between. */
-const stopAll = async (
-  { found, undone, stays, gate }: Task,
-  { shared, pause }: { readonly shared: boolean; readonly pause: boolean },
-): Promise<void> => {
-  const supervisor = supervisorIn(found.entries);
-  const stopped = undone.filter((id) => components.includes(id));
-  await supervisor.stop(
-    stopped.filter((id) => !(shared && id === 'containerd')),
-    components,
-    gate,
-  );
-  if (pause) await gate.act('components paused', 'kubelet', () => supervisor.pause('kubelet'));
-  if (pause || shared || (undone.includes('kubelet') && stays.has('containerd'))) await removePods(gate);
-  if (!shared) return;
-  await removeKubernetesNamespace(gate);
-  await supervisor.stop(['containerd'], components, gate);
-};
-
-/** Takes the objects of undone steps out of a cluster that lives on. One that does not answer keeps them until `up`. */
-const withdraw = async (undone: readonly string[], lab: Lab, keep: (what: string) => void): Promise<void> => {
-  const context = openView(lab);
-  const all = stepsWith(lab);
-  for (const id of undone) {
-    await all
-      .find((step) => step.id === id)
-      ?.withdraw?.(context)
-      .catch((error: unknown) => keep(`the objects of ${id} in the cluster: ${reasonOf(error)}`));
-  }
-};
-
 /** Kinds of things that the kernel takes away in its own time, after whoever held them has gone. */
 const passing: readonly string[] = [
   ...['link', 'address', 'route', 'network namespace', 'listener', 'mount', 'cgroup', 'unit'],
@@ -293,10 +129,3 @@ const compare = async (before: Picture): Promise<readonly Difference[]> => {
     await sleep(500);
   }
 };
-
-/** Forgets that steps were applied, before they are taken back: a crash in between must not leave them as healthy. */
-const forget = (state: State, stays: ReadonlySet<string>): Promise<void> =>
-  writeState(paths.state, {
-    ...state,
-    steps: Object.fromEntries(Object.entries(state.steps).filter(([id]) => stays.has(id))),
-  });

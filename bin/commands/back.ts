@@ -1,5 +1,6 @@
 import { Command } from 'commander';
-import { remains, stepsThere, type UndoOptions, undo } from '../undo.ts';
+import { remains, stepsThere } from '../remains.ts';
+import { type UndoOptions, undo } from '../undo.ts';
 
 const back = async (options: UndoOptions): Promise<void> => {
   const found = await remains();

@@ -1,7 +1,8 @@
 import { Command } from 'commander';
 import { oneOf } from '../../lib/engine/nearest.ts';
 import { stepIds } from '../../steps/index.ts';
-import { purgeCache, remains, type UndoOptions, undo } from '../undo.ts';
+import { remains } from '../remains.ts';
+import { purgeCache, type UndoOptions, undo } from '../undo.ts';
 
 const reset = async (options: UndoOptions): Promise<void> => {
   const to = options.to === undefined ? undefined : oneOf('step', stepIds, options.to);

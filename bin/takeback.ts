@@ -1,0 +1,120 @@
+import { readdir, rm } from 'node:fs/promises';
+import type { Aftermath } from '../lib/cluster/leftovers/aftermath.ts';
+import { foreignNamespaces, removeKubernetesNamespace, removePods } from '../lib/cluster/leftovers/containerd.ts';
+import { restoreParameters, unloadModules } from '../lib/cluster/leftovers/kernel.ts';
+import { removeLeftovers } from '../lib/cluster/leftovers.ts';
+import { isSupervision, type Supervisor, supervisorIn } from '../lib/daemons/supervisor.ts';
+import { until } from '../lib/engine/check.ts';
+import { reasonOf } from '../lib/engine/errors.ts';
+import type { Lab } from '../lib/engine/lab.ts';
+import { keepEntries } from '../lib/engine/ledger.ts';
+import { openView } from '../lib/engine/runner.ts';
+import { forgetSeen } from '../lib/engine/seen.ts';
+import { type State, writeState } from '../lib/engine/state.ts';
+import { type Gate, isInside, undoEntries } from '../lib/engine/undo.ts';
+import { statIfThere } from '../lib/host/files.ts';
+import { paths } from '../lib/host/paths.ts';
+import { components, stepsWith } from '../steps/index.ts';
+import { kubelet } from '../steps/kubelet.ts';
+import type { Remains } from './remains.ts';
+
+/** What is to be undone, and how. */
+interface Task {
+  readonly found: Remains;
+  /** Steps to undo, the last one first. */
+  readonly undone: readonly string[];
+  readonly stays: ReadonlySet<string>;
+  readonly gate: Gate;
+  readonly signal: AbortSignal;
+}
+
+/** Everything that a reset does to the machine, but for the lab's own folder. */
+export const takeBack = async (task: Task): Promise<void> => {
+  const { found, undone, stays, gate } = task;
+  const whole = stays.size === 0;
+  if (!gate.dryRun) await forgetSeen(paths.seen, stays);
+  if (!whole && found.state && !gate.dryRun) {
+    await forget(found.state, stays);
+    if (stays.has('kube-apiserver')) await withdraw(undone, found.state.lab, gate.keep);
+  }
+  const shared = undone.includes('containerd') && (await foreignNamespaces()).length > 0;
+  // Pods cannot outlive their network: the kubelet pauses while they are removed.
+  const pause = undone.includes('network') && stays.has('kubelet');
+  const supervisor = supervisorIn(found.entries);
+  await stopAll(task, { shared, pause });
+
+  const aftermath: Aftermath = { gate, undone, before: found.before, shared };
+  await removeLeftovers(aftermath);
+  await undoEntries(
+    found.entries.filter(({ step }) => !stays.has(step)),
+    { gate, isOurs: (one) => !(whole && isInside(one)) && !isSupervision(one) },
+  );
+  await supervisor.forget(
+    undone.filter((id) => components.includes(id)),
+    gate,
+  );
+  if (pause) await gate.act('components started again', 'kubelet', () => resumeKubelet(supervisor, task));
+  if (whole) {
+    await restoreParameters(aftermath);
+    if (gate.dryRun) return;
+    await unloadModules(found.before);
+    await removeStaleLocks();
+  } else if (!gate.dryRun && gate.failures.length === 0) await keepEntries(paths.ledger, [...stays]);
+};
+
+/** Starts the kubelet again and waits until it answers: it belongs to what stays, and that is healthy afterwards. */
+const resumeKubelet = async (supervisor: Supervisor, { found, signal }: Task): Promise<void> => {
+  await supervisor.resume('kubelet');
+  const lab = found.state?.lab;
+  if (!lab) return;
+  const context = openView(lab);
+  for (const { phrase, look } of kubelet.healthy) {
+    await until(phrase, () => look(context), { signal, deadline: 60_000 });
+  }
+};
+
+/** Stops the components of undone steps; what needs a living containerd is done in between. */
+const stopAll = async (
+  { found, undone, stays, gate }: Task,
+  { shared, pause }: { readonly shared: boolean; readonly pause: boolean },
+): Promise<void> => {
+  const supervisor = supervisorIn(found.entries);
+  const stopped = undone.filter((id) => components.includes(id));
+  await supervisor.stop(
+    stopped.filter((id) => !(shared && id === 'containerd')),
+    components,
+    gate,
+  );
+  if (pause) await gate.act('components paused', 'kubelet', () => supervisor.pause('kubelet'));
+  if (pause || shared || (undone.includes('kubelet') && stays.has('containerd'))) await removePods(gate);
+  if (!shared) return;
+  await removeKubernetesNamespace(gate);
+  await supervisor.stop(['containerd'], components, gate);
+};
+
+/** Takes the objects of undone steps out of a cluster that lives on. One that does not answer keeps them until `up`. */
+const withdraw = async (undone: readonly string[], lab: Lab, keep: (what: string) => void): Promise<void> => {
+  const context = openView(lab);
+  const all = stepsWith(lab);
+  for (const id of undone) {
+    await all
+      .find((step) => step.id === id)
+      ?.withdraw?.(context)
+      .catch((error: unknown) => keep(`the objects of ${id} in the cluster: ${reasonOf(error)}`));
+  }
+};
+
+/** Forgets that steps were applied, before they are taken back: a crash in between must not leave them as healthy. */
+const forget = (state: State, stays: ReadonlySet<string>): Promise<void> =>
+  writeState(paths.state, {
+    ...state,
+    steps: Object.fromEntries(Object.entries(state.steps).filter(([id]) => stays.has(id))),
+  });
+
+/** Locks of runs that were killed just while they took one. */
+const removeStaleLocks = async (): Promise<void> => {
+  for (const name of await readdir('/run')) {
+    const pid = /^hardway\.lock\.(\d+)$/.exec(name)?.[1];
+    if (pid && !(await statIfThere(`/proc/${pid}`))) await rm(`/run/${name}`, { force: true });
+  }
+};

@@ -1,0 +1,48 @@
+import type { UndoEvent } from '../lib/engine/undo.ts';
+import { type Difference, inWords } from '../lib/host/picture.ts';
+
+type Told = UndoEvent | ({ readonly event: 'difference' } & Difference);
+
+/** Shows a reset: in a dry run every line, else what of each kind there was, or how many where there were several. */
+export const openShow = ({
+  json,
+  dryRun,
+}: {
+  readonly json?: boolean | undefined;
+  readonly dryRun?: boolean | undefined;
+}) => {
+  const undone = new Map<string, string[]>();
+  const line = (text: string): void => {
+    process.stdout.write(`${text}\n`);
+  };
+  const inLine = (event: Told): string | undefined => {
+    switch (event.event) {
+      case 'undo':
+        return dryRun ? `  ${event.group}: ${event.what}` : undefined;
+      case 'kept':
+        return `  kept: ${event.what}`;
+      case 'failed':
+        return `  NOT DONE: ${event.what}: ${event.reason}`;
+      case 'difference':
+        return `  ${inWords(event)}`;
+    }
+  };
+  const tell = (event: Told): void => {
+    if (event.event === 'undo') undone.set(event.group, [...(undone.get(event.group) ?? []), event.what]);
+    const text = json ? JSON.stringify(event) : inLine(event);
+    if (text !== undefined) line(text);
+  };
+  const sum = (): void => {
+    if (json || dryRun) return;
+    for (const [group, [first = '', ...others]] of undone) {
+      line(`  ${group.padEnd(32)} ${others.length === 0 ? first : others.length + 1}`);
+    }
+  };
+  const say = (text: string): void => {
+    if (!json) line(text);
+  };
+  const done = (ok: boolean, seconds: number): void => {
+    if (json) line(JSON.stringify({ event: 'done', ok, seconds }));
+  };
+  return { tell, sum, done, line: say };
+};
