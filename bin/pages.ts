@@ -28,8 +28,9 @@ export const wrapped = (text: string, indent: number): string => {
 };
 
 /** What would be without a flag of a component, or without a field of its configuration file. */
-export type Losses = Readonly<Record<string, Readonly<Record<string, string>>>>;
+type Losses = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
+/** What each component would be without each of them, as the lessons say it. */
 export const readLosses = async (language: Language): Promise<Losses> =>
   parse(await readFile(`${import.meta.dirname}/../lessons/${language}/flags.yaml`, 'utf8'));
 
@@ -40,12 +41,11 @@ export const translator = async (language: Language): Promise<(why: string) => s
   return (why) => known[why] ?? why;
 };
 
-/** A name and what belongs to it on one line, or on two where that is too long for one. */
-const onOneLine = (name: string, rest: string): string =>
-  name.length + rest.length + 2 > columns && rest !== '' ? `  ${name}\n    ${rest}` : `  ${name}${rest}`;
+/** Both parts on one line, or the second below the first where that would be too long. */
+const fitted = (head: string, tail: string): string =>
+  `  ${head}${tail}`.length > columns ? `  ${head}\n    ${tail}` : `  ${head}${tail}`;
 
-const flagText = ({ name, value }: Flag): string =>
-  value === undefined ? onOneLine(`--${name}`, '') : onOneLine(`--${name}=`, value);
+const flagText = ({ name, value }: Flag): string => (value === undefined ? `  --${name}` : fitted(`--${name}=`, value));
 
 /** A daemon's command as it is run: a flag a line, below each what is to be said of it. */
 export const commandPage = (daemon: Daemon, notes: (flag: Flag) => readonly string[]): string =>
@@ -56,8 +56,7 @@ export const commandPage = (daemon: Daemon, notes: (flag: Flag) => readonly stri
 
 const fieldText = ({ name, value }: Field): string => {
   const last = name.lastIndexOf('.') + 1;
-  const whole = `${name}: ${value}`;
-  return whole.length + 2 > columns ? onOneLine(name.slice(0, last), `${name.slice(last)}: ${value}`) : `  ${whole}`;
+  return fitted(name.slice(0, last), `${name.slice(last)}: ${value}`);
 };
 
 /** The fields of a daemon's configuration file: one a line, below each what is to be said of it. */

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Language, Text } from './language.ts';
 
-/** The parts of every lesson, in their order; a lesson's file has exactly these headings. */
+/** The parts of every lesson, in their order; a lesson's file has these headings, and perhaps that of the guide. */
 export const headings = {
   en: [
     'What it is',
