@@ -26,6 +26,7 @@ test('with the guide’s one certificate a whole cluster works, it is said what 
   expect(ran.stderr).toContain('whoever reads one component');
   expect(ran.stdout).toContain('the kubelet may read every Secret');
   succeeded(await hardway(vm, ['check']));
+  expect(await sh(vm, 'LANG=fr_FR.UTF-8 hardway status')).toContain('qui lit la clé d’un composant');
   const sums = await sh(vm, 'cd /var/lib/hardway/certs; sha256sum admin.pem kubelet.pem apiserver.pem etcd-server.pem');
   expect(new Set(sums.split('\n').map((line) => line.split(' ')[0])).size).toBe(1);
 });
