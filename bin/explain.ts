@@ -14,7 +14,8 @@ import type { Context } from '../lib/engine/step.ts';
 import type { CertificateRequest } from '../lib/pki/templates.ts';
 import { everyName, requestsFor } from '../steps/certificates.ts';
 import { stepIds, stepsWith } from '../steps/index.ts';
-import { commandPage, lessonPage, translator } from './pages.ts';
+import { commandPage, configPage, lessonPage, readLosses, translator, wrapped } from './pages.ts';
+import { words } from './words.ts';
 
 const glossary = async (language: Language): Promise<Readonly<Record<string, string>>> =>
   parse(await readFile(`${import.meta.dirname}/../lessons/${language}/words.yaml`, 'utf8'));
@@ -27,19 +28,26 @@ const certificatesOf = (daemon: Daemon, requests: readonly CertificateRequest[])
   );
 };
 
-/** A step or component: its lesson, each flag with its value and its reason, the line of each certificate it holds. */
+/** A step or component: its lesson; each flag with its value, its reason and what would be without it; its certificates. */
 const explainStep = async (id: string, lab: Lab, language: Language): Promise<string> => {
-  const [lesson, say] = await Promise.all([readLesson(id, language), translator(language)]);
+  const [lesson, say, losses] = await Promise.all([
+    readLesson(id, language),
+    translator(language),
+    readLosses(language),
+  ]);
   const daemon = stepsWith(lab)
     .find((step) => step.id === id)
     ?.daemon?.(lab);
   if (!daemon) return lessonPage(lesson);
+  const without = (name: string): string => words[language].without(losses[id]?.[name] ?? '');
+  const file = daemon.flags.find(({ name }) => name === 'config')?.value;
   const certificates = certificatesOf(daemon, everyName(await requestsFor(lab)));
   return [
     lessonPage(lesson),
-    `## ${id}\n${commandPage(daemon, say)}`,
+    `## ${id}\n${commandPage(daemon, ({ name, why }) => [say(why), without(name)])}`,
+    ...(daemon.config ? [`## ${file}\n${configPage(daemon, ({ name }) => without(name))}`] : []),
     ...(certificates.length > 0
-      ? [`## certs\n${certificates.map((one) => `  ${certificateLine(one, say)}`).join('\n')}`]
+      ? [`## certs\n${certificates.map((one) => wrapped(certificateLine(one, say), 2)).join('\n')}`]
       : []),
   ].join('\n\n');
 };

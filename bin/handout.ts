@@ -75,7 +75,7 @@ export const handOut = async (
       `### ${notes}\n\n${room}`,
     ].join('\n');
   });
-  const warning = guideWarning(lab);
+  const warning = guideWarning(lab, language);
   return [
     `# ${title} ${lab.node.name}\n`,
     ...(warning ? [`> ${warning}\n`] : []),

@@ -1,5 +1,6 @@
 import { UserError } from '../lib/engine/errors.ts';
 import type { Lab } from '../lib/engine/lab.ts';
+import type { Language, Text } from '../lib/engine/language.ts';
 import { readState, type State } from '../lib/engine/state.ts';
 import { paths } from '../lib/host/paths.ts';
 
@@ -11,11 +12,14 @@ export const theLab = async (): Promise<State> => {
   return state;
 };
 
+const warning: Text = {
+  en: "PKI guide: one certificate, of system:masters, for every component. It is here to show why that is bad: whoever reads one component's key owns the cluster",
+  fr: 'PKI guide : un seul certificat, de system:masters, pour tous les composants. Il est là pour montrer pourquoi c’est une mauvaise idée : qui lit la clé d’un composant possède le cluster',
+};
+
 /** What is said of the guide's PKI wherever a lab has it: it is for looking at, not for leaving it on. */
-export const guideWarning = ({ pki }: Lab): string | undefined =>
-  pki === 'guide'
-    ? "PKI guide: one certificate, of system:masters, for every component. It is here to show why that is bad: whoever reads one component's key owns the cluster"
-    : undefined;
+export const guideWarning = ({ pki }: Lab, language: Language): string | undefined =>
+  pki === 'guide' ? warning[language] : undefined;
 
 /** A lab for explaining on a machine that has none, or to somebody who is not root. */
 export const exampleLab: Lab = {

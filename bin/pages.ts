@@ -1,5 +1,6 @@
+import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
-import { commandLine, type Daemon, type Flag } from '../lib/engine/daemon.ts';
+import { type Daemon, type Field, type Flag, fieldsOf } from '../lib/engine/daemon.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Language } from '../lib/engine/language.ts';
 import { readLedger } from '../lib/engine/ledger.ts';
@@ -26,6 +27,13 @@ export const wrapped = (text: string, indent: number): string => {
   return [...lines, line].map((one) => `${' '.repeat(indent)}${one}`).join('\n');
 };
 
+/** What would be without a flag of a component, or without a field of its configuration file. */
+type Losses = Readonly<Record<string, Readonly<Record<string, string>>>>;
+
+/** What each component would be without each of them, as the lessons say it. */
+export const readLosses = async (language: Language): Promise<Losses> =>
+  parse(await readFile(`${import.meta.dirname}/../lessons/${language}/flags.yaml`, 'utf8'));
+
 /** Says one of the one-line reasons that steps and certificate templates carry in another language. */
 export const translator = async (language: Language): Promise<(why: string) => string> => {
   const text = await readIfThere(`${import.meta.dirname}/../lessons/${language}/whys.yaml`);
@@ -33,13 +41,29 @@ export const translator = async (language: Language): Promise<(why: string) => s
   return (why) => known[why] ?? why;
 };
 
-const flagText = ({ name, value }: Flag): string => (value === undefined ? `--${name}` : `--${name}=${value}`);
+/** Both parts on one line, or the second below the first where that would be too long. */
+const fitted = (head: string, tail: string): string =>
+  `  ${head}${tail}`.length > columns ? `  ${head}\n    ${tail}` : `  ${head}${tail}`;
 
-/** A daemon's command as it is run: a flag a line, below each why it is there. */
-export const commandPage = (daemon: Daemon, why: (text: string) => string): string =>
-  [commandLine(daemon)[0], ...daemon.flags.map((flag) => `  ${flagText(flag)}\n${wrapped(why(flag.why), 6)}`)].join(
-    '\n',
-  );
+const flagText = ({ name, value }: Flag): string => (value === undefined ? `  --${name}` : fitted(`--${name}=`, value));
+
+/** A daemon's command as it is run: a flag a line, below each what is to be said of it. */
+export const commandPage = (daemon: Daemon, notes: (flag: Flag) => readonly string[]): string =>
+  [
+    daemon.binary,
+    ...daemon.flags.flatMap((flag) => [flagText(flag), ...notes(flag).map((note) => wrapped(note, 6))]),
+  ].join('\n');
+
+const fieldText = ({ name, value }: Field): string => {
+  const last = name.lastIndexOf('.') + 1;
+  return fitted(name.slice(0, last), `${name.slice(last)}: ${value}`);
+};
+
+/** The fields of a daemon's configuration file: one a line, below each what is to be said of it. */
+export const configPage = (daemon: Daemon, note: (field: Field) => string): string =>
+  fieldsOf(daemon.config)
+    .map((field) => `${fieldText(field)}\n${wrapped(note(field), 6)}`)
+    .join('\n');
 
 /** The lesson as it is read, its answers left out: they are asked for. */
 export const lessonPage = ({ title, sections, questions }: Lesson): string =>
@@ -85,7 +109,7 @@ export const stepPage = async (
   return [
     `${rule}\n${stepOf(step.id, place.number, place.total)}\n${rule}`,
     lessonPage(lesson),
-    ...(step.daemon ? [`## ${run}\n${commandPage(step.daemon(lab), why)}`] : []),
+    ...(step.daemon ? [`## ${run}\n${commandPage(step.daemon(lab), (flag) => [why(flag.why)])}`] : []),
     ...(made === '' ? [] : [`## ${files}\n${made}`]),
   ].join('\n\n');
 };

@@ -4,6 +4,8 @@ import type { Language } from '../lib/engine/language.ts';
 interface Words {
   readonly stepOf: (step: string, number: number, total: number) => string;
   readonly run: string;
+  /** What a component would be without a flag or a field. */
+  readonly without: (loss: string) => string;
   readonly files: string;
   readonly more: (count: number) => string;
   readonly observations: string;
@@ -25,6 +27,7 @@ export const words: Readonly<Record<Language, Words>> = {
   en: {
     stepOf: (step, number, total) => `${step}: step ${number} of ${total}`,
     run: 'What was run, flag by flag',
+    without: (loss) => `without it: ${loss}`,
     files: 'What it made on this machine',
     more: (count) => `... and ${count} more`,
     observations: 'What is true now',
@@ -55,6 +58,7 @@ export const words: Readonly<Record<Language, Words>> = {
   fr: {
     stepOf: (step, number, total) => `${step} : étape ${number} sur ${total}`,
     run: 'Ce qui a été lancé, option par option',
+    without: (loss) => `sans cela : ${loss}`,
     files: 'Ce qui a été créé sur cette machine',
     more: (count) => `... et ${count} de plus`,
     observations: 'Ce qui est vrai maintenant',

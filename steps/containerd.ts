@@ -13,13 +13,14 @@ const configFile = `${paths.config}/containerd.toml`;
 /** A folder a registry, read at each pull. */
 const registries = '/etc/containerd/certs.d';
 
-const daemon = () => ({
+const daemon = (lab: Lab) => ({
   name: 'containerd',
   description: 'containerd: runs containers for the kubelet',
   binary: `${paths.bin}/containerd`,
   after: ['network.target', 'local-fs.target'],
   reads: [configFile],
   flags: [flag('config', configFile, 'its settings')],
+  config: configuration(lab),
   service: [
     `Environment=PATH=${paths.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
     // Its containers live on when it restarts, and it may divide its own cgroup.
@@ -32,32 +33,31 @@ const daemon = () => ({
 });
 
 /** containerd's configuration, version 3 (containerd/docs/cri/config.md). */
-export const configuration = ({ machine }: Lab): string =>
-  stringify({
-    version: 3,
-    root: '/var/lib/containerd',
-    state: '/run/containerd',
-    plugins: {
-      'io.containerd.cri.v1.images': {
-        pinned_images: { sandbox: imageReference('pause') },
-        registry: { config_path: registries },
-      },
-      'io.containerd.cri.v1.runtime': {
-        // Without CAP_SYS_RESOURCE runc cannot lower oom_score_adj; everywhere else it should.
-        ...(machine.mayRaiseOomScore ? {} : { restrict_oom_score_adj: true }),
-        cni: { bin_dirs: ['/opt/cni/bin'], conf_dir: '/etc/cni/net.d' },
-        containerd: {
-          default_runtime_name: 'runc',
-          runtimes: {
-            runc: {
-              runtime_type: 'io.containerd.runc.v2',
-              options: { BinaryName: `${paths.bin}/runc`, SystemdCgroup: machine.cgroup === 'v2' },
-            },
+export const configuration = ({ machine }: Lab) => ({
+  version: 3,
+  root: '/var/lib/containerd',
+  state: '/run/containerd',
+  plugins: {
+    'io.containerd.cri.v1.images': {
+      pinned_images: { sandbox: imageReference('pause') },
+      registry: { config_path: registries },
+    },
+    'io.containerd.cri.v1.runtime': {
+      // Without CAP_SYS_RESOURCE runc cannot lower oom_score_adj; everywhere else it should.
+      ...(machine.mayRaiseOomScore ? {} : { restrict_oom_score_adj: true }),
+      cni: { bin_dirs: ['/opt/cni/bin'], conf_dir: '/etc/cni/net.d' },
+      containerd: {
+        default_runtime_name: 'runc',
+        runtimes: {
+          runc: {
+            runtime_type: 'io.containerd.runc.v2',
+            options: { BinaryName: `${paths.bin}/runc`, SystemdCgroup: machine.cgroup === 'v2' },
           },
         },
       },
     },
-  });
+  },
+});
 
 /** How containerd finds a mirror (containerd/docs/hosts.md); where that has not the image, it asks the registry itself. */
 export const hostsFile = (mirror: string): string =>
@@ -80,13 +80,13 @@ export const containerd: Step = {
     await host.makeDir('/etc/cni/net.d');
     await host.makeDir('/var/lib/containerd', 0o711);
     await host.makeDir('/run/containerd', 0o711);
-    await host.writeFile(configFile, configuration(lab), 0o600);
+    await host.writeFile(configFile, stringify(configuration(lab)), 0o600);
     await host.writeFile(
       '/etc/crictl.yaml',
       'runtime-endpoint: unix:///run/containerd/containerd.sock\nimage-endpoint: unix:///run/containerd/containerd.sock\n',
     );
     if (lab.registryMirror) await host.writeFile(`${registries}/_default/hosts.toml`, hostsFile(lab.registryMirror));
-    await ensureRunning(context, daemon());
+    await ensureRunning(context, daemon(lab));
     if (host.dryRun) return;
     await until('containerd answers', answers, { signal: context.signal, deadline: 60_000 });
     await haveSandboxImage(context);

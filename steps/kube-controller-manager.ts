@@ -37,7 +37,11 @@ const daemon = (lab: Lab) => ({
     flag('root-ca-file', certFile('ca'), 'the CA that every Pod is given to know the API server by'),
     flag('service-account-private-key-file', keyFile('service-account'), 'what tokens are signed with'),
     flag('use-service-account-credentials', 'true', 'each controller acts with a ServiceAccount and rights of its own'),
-    flag('controllers', '*,bootstrapsigner,tokencleaner', 'all of them'),
+    flag(
+      'controllers',
+      '*,bootstrapsigner,tokencleaner',
+      'all that are on by default, and two for the tokens that join a node',
+    ),
     flag(
       'kube-api-qps',
       '200',

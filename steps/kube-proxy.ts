@@ -11,13 +11,14 @@ import { kubeconfigFile } from '../lib/pki/files.ts';
 
 const configFile = `${paths.config}/kube-proxy.yaml`;
 
-const daemon = () => ({
+const daemon = (lab: Lab) => ({
   name: 'kube-proxy',
   description: 'kube-proxy: makes the addresses of Services lead to Pods',
   binary: `${paths.bin}/kube-proxy`,
   after: ['kube-apiserver'],
   reads: [configFile, kubeconfigFile('kube-proxy')],
   flags: [flag('config', configFile, 'its settings, with the kubeconfig in them')],
+  config: configuration(lab),
 });
 
 export const configuration = ({ node, podCIDR, machine }: Lab) => ({
@@ -41,7 +42,7 @@ export const kubeProxy: Step = {
 
   async apply({ lab, host }) {
     await host.writeFile(configFile, stringify(configuration(lab)), 0o600);
-    await ensureRunning({ lab, host }, daemon());
+    await ensureRunning({ lab, host }, daemon(lab));
   },
 
   healthy: [

@@ -29,6 +29,7 @@ const daemon = (lab: Lab) => ({
     flag('hostname-override', lab.node.name, 'the name of the Node: that in its certificate'),
     flag('node-ip', lab.node.address, 'the address that the Node is reached by'),
   ],
+  config: configuration(lab),
   // Pods live on when the kubelet restarts.
   service: [
     'KillMode=process',

@@ -3,6 +3,7 @@ import { Command } from 'commander';
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { lookOnce } from '../../lib/engine/check.ts';
 import { Unhealthy } from '../../lib/engine/errors.ts';
+import { languageOf } from '../../lib/engine/language.ts';
 import { openView } from '../../lib/engine/runner.ts';
 import type { State } from '../../lib/engine/state.ts';
 import { stepsWith } from '../../steps/index.ts';
@@ -44,8 +45,11 @@ const line = ({ step, healthy, reason, process: words, since }: Row): string => 
 };
 
 /** What is to be known of how this lab was made. */
-const notes = ({ lab }: State): string =>
-  [supervisorOf(lab).note, guideWarning(lab)].flatMap((note) => (note ? [`note: ${note}\n`] : [])).join('');
+const notes = ({ lab }: State): string => {
+  const language = languageOf(undefined);
+  const known = [supervisorOf(lab).note?.[language], guideWarning(lab, language)];
+  return known.flatMap((note) => (note ? [`note: ${note}\n`] : [])).join('');
+};
 
 const show = async ({ json, watch }: { json?: boolean; watch?: boolean }): Promise<void> => {
   for (;;) {

@@ -11,7 +11,7 @@ import { type HandStep, preamble, stepsByHand } from '../transcript.ts';
 const formats = ['sh', 'md'] as const;
 
 const script = (lab: Lab, steps: readonly HandStep[]): string => {
-  const warning = guideWarning(lab);
+  const warning = guideWarning(lab, 'en'); // as every comment of the script
   return [
     preamble(lab),
     ...(warning ? [`# ${warning}\n`] : []),

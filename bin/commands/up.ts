@@ -12,7 +12,7 @@ import {
   pkiProfiles,
   supervisorNames,
 } from '../../lib/engine/lab.ts';
-import { languages } from '../../lib/engine/language.ts';
+import { languageOf, languages } from '../../lib/engine/language.ts';
 import { openLedger, ownedPaths, readLedger } from '../../lib/engine/ledger.ts';
 import { takeLock } from '../../lib/engine/lock.ts';
 import { oneOf } from '../../lib/engine/nearest.ts';
@@ -198,7 +198,7 @@ export const up = async (options: Options, telling = tellingOf(options)): Promis
     refuseOtherName(state, lab);
     process.stderr.write(changedAddress(state, lab));
   }
-  const warning = guideWarning(lab);
+  const warning = guideWarning(lab, languageOf(options.lang));
   if (warning) process.stderr.write(`${warning}\n`);
   const steps = stepsWith(lab);
   const at = steps.findIndex(({ id }) => id === last);

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { Agent, request } from 'node:https';
 import type { Context } from '../engine/step.ts';
 import { paths } from '../host/paths.ts';
+import { answerTo } from './http.ts';
 
 /** A Kubernetes object, as far as everybody needs to know it. */
 export interface KubeObject {
@@ -55,27 +56,15 @@ const openApi = async (): Promise<Api> => {
   );
   const agent = new Agent({ keepAlive: true, ca, cert, key, maxSockets: 8 });
 
-  const ask = (method: string, path: string, body?: unknown, type = 'application/json'): Promise<string> =>
-    new Promise((resolve, reject) => {
-      const text = body === undefined ? undefined : JSON.stringify(body);
-      // Node gives a DELETE no length by itself, and the server would take its body for the next request.
-      const headers = text === undefined ? {} : { 'content-type': type, 'content-length': Buffer.byteLength(text) };
-      const asked = request({ agent, method, path, headers, host: '127.0.0.1', port: 6443, timeout: patience });
-      asked.on('timeout', () => asked.destroy(new Error(`no answer in ${patience / 1000} s`)));
-      asked.on('error', reject);
-      asked.on('response', (response) => {
-        const chunks: Buffer[] = [];
-        response.on('data', (chunk: Buffer) => chunks.push(chunk));
-        response.on('error', reject);
-        response.on('end', () => {
-          const answer = Buffer.concat(chunks).toString();
-          const status = response.statusCode ?? 0;
-          if (status < 400) resolve(answer);
-          else reject(new ApiError(status, messageOf(answer) ?? `${status} from ${path}`));
-        });
-      });
-      asked.end(text);
-    });
+  const ask = async (method: string, path: string, object?: unknown, type = 'application/json'): Promise<string> => {
+    const text = object === undefined ? undefined : JSON.stringify(object);
+    // Node gives a DELETE no length by itself, and the server would take its body for the next request.
+    const headers = text === undefined ? {} : { 'content-type': type, 'content-length': Buffer.byteLength(text) };
+    const asked = request({ agent, method, path, headers, host: '127.0.0.1', port: 6443, timeout: patience });
+    const { status, body } = await answerTo(asked, { whom: 'the API server', patience, body: text });
+    if (status < 400) return body;
+    throw new ApiError(status, messageOf(body) ?? `${status} from ${path}`);
+  };
 
   const resources = new Map<string, Promise<readonly Resource[]>>();
   const groupPath = (apiVersion: string): string =>

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { request as plain } from 'node:http';
+import { type ClientRequest, request as plain } from 'node:http';
 import { request as secure } from 'node:https';
 
 export interface Credentials {
@@ -8,6 +8,31 @@ export interface Credentials {
   readonly cert?: string;
   readonly key?: string;
 }
+
+export interface Answer {
+  readonly status: number;
+  readonly body: string;
+}
+
+/**
+ * Sends a request and collects its answer, whatever the status. Throws when nobody answers within the request's own
+ * timeout: `whom` and `patience`, that timeout in milliseconds, are for the words of it.
+ */
+export const answerTo = (
+  asked: ClientRequest,
+  { whom, patience, body }: { whom: string; patience: number; body?: string | undefined },
+): Promise<Answer> =>
+  new Promise((resolve, reject) => {
+    asked.on('timeout', () => asked.destroy(new Error(`no answer from ${whom} in ${patience / 1000} s`)));
+    asked.on('error', reject);
+    asked.on('response', (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('error', reject);
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() }));
+    });
+    asked.end(body);
+  });
 
 const readOptional = (path: string | undefined) => (path === undefined ? undefined : readFile(path));
 
@@ -24,20 +49,8 @@ export const ask = async (
   );
   const tls = { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
   const options = { method: body === undefined ? 'GET' : 'POST', timeout: patience, agent: false, ...tls };
-  return new Promise((resolve, reject) => {
-    const asked = (url.startsWith('https:') ? secure : plain)(url, options);
-    asked.on('timeout', () => asked.destroy(new Error(`no answer from ${url} in ${patience / 1000} s`)));
-    asked.on('error', reject);
-    asked.on('response', (response) => {
-      const chunks: Buffer[] = [];
-      response.on('data', (chunk: Buffer) => chunks.push(chunk));
-      response.on('error', reject);
-      response.on('end', () => {
-        const text = Buffer.concat(chunks).toString();
-        if (response.statusCode === 200) resolve(text);
-        else reject(new Error(`${url} answers ${response.statusCode}: ${text.trim().slice(0, 300)}`));
-      });
-    });
-    asked.end(body);
-  });
+  const asked = (url.startsWith('https:') ? secure : plain)(url, options);
+  const answer = await answerTo(asked, { whom: url, patience, body });
+  if (answer.status === 200) return answer.body;
+  throw new Error(`${url} answers ${answer.status}: ${answer.body.trim().slice(0, 300)}`);
 };

@@ -1,5 +1,6 @@
 import type { Daemon } from '../engine/daemon.ts';
 import type { Lab, SupervisorName } from '../engine/lab.ts';
+import type { Text } from '../engine/language.ts';
 import type { LedgerEntry } from '../engine/ledger.ts';
 import type { Context } from '../engine/step.ts';
 import type { Gate } from '../engine/undo.ts';
@@ -40,7 +41,7 @@ export interface Supervisor {
   /** What a learner types to stop a component and to start it; the last line of the output is active, or it is not. */
   readonly typed: (name: string) => { readonly stop: string; readonly start: string };
   /** What a person has to know of it. */
-  readonly note?: string;
+  readonly note?: Text;
 }
 
 const supervisors: Readonly<Record<SupervisorName, Supervisor>> = {
@@ -65,7 +66,10 @@ const supervisors: Readonly<Record<SupervisorName, Supervisor>> = {
     pause: pauseWindow,
     resume: resumeWindow,
     typed: typedInTmux,
-    note: 'tmux starts nothing again, not after a crash and not after a reboot: hardway up does; hardway attach COMPONENT shows its window',
+    note: {
+      en: 'tmux starts nothing again, not after a crash and not after a reboot: hardway up does; hardway attach COMPONENT shows its window',
+      fr: 'tmux ne relance rien, ni après une panne ni après un redémarrage : hardway up le fait ; hardway attach COMPOSANT montre sa fenêtre',
+    },
   },
 };
 

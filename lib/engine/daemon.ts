@@ -14,6 +14,8 @@ export interface Daemon {
   /** Absolute path of the binary. */
   readonly binary: string;
   readonly flags: readonly Flag[];
+  /** What stands in its configuration file, where it has one: fields in the place of flags. */
+  readonly config?: Readonly<Record<string, unknown>>;
   /** Files that it reads at start: a newer one means that it has to start again. */
   readonly reads: readonly string[];
   /** Components that come first at boot, and units of the machine by their full name. */
@@ -27,6 +29,23 @@ export const flag = (name: string, value: string | undefined, why: string): Flag
   ...(value !== undefined && { value }),
   why,
 });
+
+/** One field of a configuration file, by its dotted path. */
+export interface Field {
+  readonly name: string;
+  readonly value: string;
+}
+
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** The fields of a configuration file, in its order; a list is one field. */
+export const fieldsOf = (config: Readonly<Record<string, unknown>> = {}): readonly Field[] =>
+  Object.entries(config).flatMap(([key, value]) =>
+    isObject(value)
+      ? fieldsOf(value).map((field) => ({ ...field, name: `${key}.${field.name}` }))
+      : [{ name: key, value: Array.isArray(value) ? `[${value.join(', ')}]` : String(value) }],
+  );
 
 /** The command as it is run, one word an element. */
 export const commandLine = ({ binary, flags }: Daemon): readonly string[] => [

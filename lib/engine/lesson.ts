@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Language } from './language.ts';
+import type { Language, Text } from './language.ts';
 
-/** The parts of every lesson, in their order; a lesson's file has exactly these headings. */
+/** The parts of every lesson, in their order; a lesson's file has these headings, and perhaps that of the guide. */
 export const headings = {
   en: [
     'What it is',
@@ -22,6 +22,9 @@ export const headings = {
   ],
 } as const satisfies Record<Language, readonly string[]>;
 
+/** The heading of what a lesson says of the guide's PKI, where it differs: it stands before the questions. */
+export const guideHeading: Text = { en: 'With --pki guide', fr: 'Avec --pki guide' };
+
 /** A command that a lesson tells to type, and words that its output has. */
 export interface Trial {
   readonly command: string;
@@ -33,10 +36,17 @@ export interface Question {
   readonly answer: string;
 }
 
+interface Section {
+  readonly heading: string;
+  readonly text: string;
+}
+
 export interface Lesson {
   readonly title: string;
-  readonly sections: readonly { readonly heading: string; readonly text: string }[];
+  readonly sections: readonly Section[];
   readonly trials: readonly Trial[];
+  /** What shows something else in a lab with the guide's PKI, once its last step is done. */
+  readonly guideTrials: readonly Trial[];
   readonly questions: readonly Question[];
 }
 
@@ -69,10 +79,13 @@ export const parseLesson = (markdown: string): Lesson => {
     const [heading = '', ...text] = part.split('\n');
     return { heading, text: text.join('\n').trim() };
   });
+  const isGuides = ({ heading }: Section): boolean => Object.values(guideHeading).includes(heading);
+  const trialsOf = (some: readonly Section[]): readonly Trial[] => some.flatMap(({ text }) => trialsIn(`${text}\n`));
   return {
     title: head.replace(/^# /, '').trim(),
     sections,
-    trials: sections.flatMap(({ text }) => trialsIn(`${text}\n`)),
+    trials: trialsOf(sections.filter((section) => !isGuides(section))),
+    guideTrials: trialsOf(sections.filter(isGuides)),
     questions: questionsIn(sections.at(-1)?.text ?? ''),
   };
 };

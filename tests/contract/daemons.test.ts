@@ -1,12 +1,12 @@
 import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
-import { parse as parseToml } from 'smol-toml';
+import { parse as parseToml, stringify as stringifyToml } from 'smol-toml';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { imageReference } from '../../lib/binaries/versions.ts';
 import { commandLine, type Daemon } from '../../lib/engine/daemon.ts';
 import { conflist } from '../../steps/bridge.ts';
-import { configuration as containerdToml } from '../../steps/containerd.ts';
+import { configuration as containerdConfiguration } from '../../steps/containerd.ts';
 import { stepsWith } from '../../steps/index.ts';
 import { configuration as kubeProxyConfiguration } from '../../steps/kube-proxy.ts';
 import { configuration as kubeletConfiguration } from '../../steps/kubelet.ts';
@@ -71,7 +71,9 @@ describe('the real containerd', () => {
   }
 
   test.each(labs)('takes our settings, and knows each of them (%s lab)', async (which, lab) => {
-    const { code, stdout, stderr } = await dump(await write(`${which}.toml`, containerdToml(lab)));
+    const { code, stdout, stderr } = await dump(
+      await write(`${which}.toml`, stringifyToml(containerdConfiguration(lab))),
+    );
     expect([code, stderr]).toEqual([0, '']);
     const { plugins } = parseToml(stdout) as unknown as Dump;
     expect(plugins['io.containerd.cri.v1.images'].pinned_images.sandbox).toBe(imageReference('pause'));
@@ -87,7 +89,7 @@ describe('the real containerd', () => {
   });
 
   test('would tell of a setting that it does not know', async () => {
-    const wrong = containerdToml(plainLab).replace('pinned_images', 'pinned_pictures');
+    const wrong = stringifyToml(containerdConfiguration(plainLab)).replace('pinned_images', 'pinned_pictures');
     expect((await dump(await write('wrong.toml', wrong))).stderr).toContain('pinned_pictures');
   });
 });

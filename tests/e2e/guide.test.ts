@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { readLesson } from '../../lib/engine/lesson.ts';
 import type { Vm } from '../../lib/vm/vm.ts';
-import { dropVm, freshVm, hardway, sh, succeeded, up } from './lib.ts';
+import { dropVm, freshVm, hardway, sh, succeeded, typed, up } from './lib.ts';
 
 const name = 'tm-guide';
 let vm: Vm;
@@ -25,8 +26,17 @@ test('with the guide’s one certificate a whole cluster works, it is said what 
   expect(ran.stderr).toContain('whoever reads one component');
   expect(ran.stdout).toContain('the kubelet may read every Secret');
   succeeded(await hardway(vm, ['check']));
+  expect(await sh(vm, 'LANG=fr_FR.UTF-8 hardway status')).toContain('qui lit la clé d’un composant');
   const sums = await sh(vm, 'cd /var/lib/hardway/certs; sha256sum admin.pem kubelet.pem apiserver.pem etcd-server.pem');
   expect(new Set(sums.split('\n').map((line) => line.split(' ')[0])).size).toBe(1);
+});
+
+test.each(['certificates', 'kubeconfigs'])('what the lesson of %s says of it is so', async (id) => {
+  const { guideTrials } = await readLesson(id, 'en');
+  for (const { command, expected } of guideTrials) {
+    const answer = await typed(vm, command);
+    for (const words of expected) expect(answer, command).toContain(words);
+  }
 });
 
 test('whoever steals the kubelet’s credential there reads every Secret', async () => {

@@ -1,19 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { labEnvironment } from '../../lib/cluster/environment.ts';
 import { readLesson } from '../../lib/engine/lesson.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { execInVm, type Vm } from '../../lib/vm/vm.ts';
+import type { Vm } from '../../lib/vm/vm.ts';
 import { runEvents, stepIds, story } from './events.ts';
-import { dropVm, freshVm, hardway, sh, up } from './lib.ts';
-
-/** As a learner types it in the shell that hardway opens; what it printed, errors too. */
-const typed = async (vm: Vm, command: string): Promise<string> => {
-  const env = {
-    ...labEnvironment(),
-    PATH: `${paths.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
-  };
-  return (await execInVm(vm, ['sh', '-c', `exec 2>&1\n${command}`], { env })).stdout;
-};
+import { dropVm, freshVm, hardway, sh, typed, up } from './lib.ts';
 
 const demoObjects = (vm: Vm): Promise<string> =>
   sh(vm, 'hardway kubectl -- get deployments,replicasets,pods,services -l hardway/demo -o name');

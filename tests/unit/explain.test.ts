@@ -3,6 +3,9 @@ import { explainWord } from '../../bin/explain.ts';
 import { exampleLab } from '../../bin/lab.ts';
 import { inOrder } from '../../lib/cluster/explain/pod.ts';
 import { drawPath, servicePaths } from '../../lib/cluster/explain/service.ts';
+import { languages } from '../../lib/engine/language.ts';
+import { components } from '../../steps/index.ts';
+import { oddLab } from '../fixtures.ts';
 
 /** As kube-proxy 1.36 writes them for two Services, the second without a Pod. */
 const saved = `*filter
@@ -77,6 +80,29 @@ test('a component is explained by its lesson, its flags with their reasons, and 
   expect(text).toMatch(/--leader-elect=false\n {6}il n’y en a pas de second/);
   expect(text).toContain('kube-scheduler: CN=system:kube-scheduler, O=system:kube-scheduler; CA ca;');
 });
+
+test('below each flag and each setting stands what would be without it', async () => {
+  const apiserver = await explainWord('kube-apiserver', { lab: exampleLab }, 'en');
+  expect(apiserver).toMatch(
+    /--authorization-mode=Node,RBAC\n {6}a kubelet sees .*\n {6}without it: the default is Always/,
+  );
+  const kubelet = await explainWord('kubelet', { lab: exampleLab }, 'fr');
+  expect(kubelet).toContain('## /var/lib/hardway/config/kubelet.yaml');
+  expect(kubelet).toMatch(/ {2}authorization\.mode: Webhook\n {6}sans cela : rien/);
+  const containerd = await explainWord('containerd', { lab: oddLab }, 'en');
+  expect(containerd).toContain('containerd.runtimes.runc.options.\n    SystemdCgroup: false\n      without it: ');
+});
+
+test.each(components.flatMap((id) => languages.map((language) => [id, language] as const)))(
+  'the page of %s in %s fits a terminal of 80 columns, commands of its lesson aside',
+  async (id, language) => {
+    for (const lab of [exampleLab, oddLab]) {
+      const page = await explainWord(id, { lab }, language);
+      const prose = page.replaceAll(/^```sh\n.*?^```/gms, '');
+      expect(prose.split('\n').filter((line) => line.length > 80)).toEqual([]);
+    }
+  },
+);
 
 test('a word of the glossary is explained in the language asked for, and a wrong one names the nearest', async () => {
   expect(await explainWord('Taint', { lab: exampleLab }, 'fr')).toMatch(/^taint: une marque/);

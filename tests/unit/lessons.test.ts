@@ -2,12 +2,14 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { exampleLab } from '../../bin/lab.ts';
+import { readLosses } from '../../bin/pages.ts';
+import { fieldsOf } from '../../lib/engine/daemon.ts';
+import { pkiProfiles, supervisorNames } from '../../lib/engine/lab.ts';
 import { languages } from '../../lib/engine/language.ts';
-import { headings, parseLesson, readLesson } from '../../lib/engine/lesson.ts';
-import { readProfile } from '../../lib/pki/templates.ts';
+import { guideHeading, headings, parseLesson, readLesson } from '../../lib/engine/lesson.ts';
 import { requestsFor } from '../../steps/certificates.ts';
-import { stepIds, stepsWith } from '../../steps/index.ts';
+import { components, stepIds, stepsWith } from '../../steps/index.ts';
+import { oddLab, plainLab } from '../fixtures.ts';
 
 const folder = join(import.meta.dirname, '../../lessons');
 const yaml = async (file: string): Promise<Record<string, string>> => parse(await readFile(join(folder, file), 'utf8'));
@@ -17,13 +19,18 @@ test.each(languages)('every step has a lesson in %s, and there is no other', asy
   expect(files.toSorted()).toEqual(stepIds.map((id) => `${id}.md`).toSorted());
 });
 
+/** The steps that the guide's PKI makes different. */
+const withGuide = ['certificates', 'kubeconfigs'];
+
 describe.each(stepIds)('the lesson of %s', (id) => {
   test.each(languages)(
     'in %s has the headings of every lesson, each with text, and three questions',
     async (language) => {
       const { title, sections, questions } = await readLesson(id, language);
       expect(title).toMatch(new RegExp(`^${id} ?: `));
-      expect(sections.map(({ heading }) => heading)).toEqual(headings[language]);
+      const expected: string[] = [...headings[language]];
+      if (withGuide.includes(id)) expected.splice(-1, 0, guideHeading[language]);
+      expect(sections.map(({ heading }) => heading)).toEqual(expected);
       expect(sections.filter(({ text }) => text.length < 40)).toEqual([]);
       expect(questions).toHaveLength(3);
       for (const { question, answer } of questions) {
@@ -42,8 +49,11 @@ describe.each(stepIds)('the lesson of %s', (id) => {
   test('tells to type the same commands in both languages, each with what it shows', async () => {
     const [en, fr] = await Promise.all(languages.map((language) => readLesson(id, language)));
     expect(fr?.trials).toEqual(en?.trials);
+    expect(fr?.guideTrials).toEqual(en?.guideTrials);
     expect(en?.trials.length).toBeGreaterThan(0);
-    for (const { expected } of en?.trials ?? []) expect(expected.length).toBeGreaterThan(0);
+    expect(en?.guideTrials.length !== 0).toBe(withGuide.includes(id));
+    for (const { expected } of [...(en?.trials ?? []), ...(en?.guideTrials ?? [])])
+      expect(expected.length).toBeGreaterThan(0);
   });
 });
 
@@ -53,15 +63,34 @@ test('the glossary has the same words in both languages, none of them a step', a
   expect(Object.keys(en ?? {}).filter((word) => stepIds.includes(word))).toEqual([]);
 });
 
-test('the reason of every flag and of every certificate is said in French too', async () => {
-  const known = await yaml('fr/whys.yaml');
-  const steps = stepsWith({ cni: 'calico', with: ['ingress'] });
-  const flags = steps.flatMap(({ daemon }) => daemon?.(exampleLab).flags ?? []);
-  const requests = [
-    ...(await requestsFor(exampleLab)),
-    ...(await readProfile('guide', { node: 'n', address: '10.0.0.1', apiServiceAddress: '10.0.0.2', domain: 'd' })),
-  ];
-  expect([...flags, ...requests].map(({ why }) => why).filter((why) => !(why in known))).toEqual([]);
+/** Every lab that a flag, a setting or a certificate can depend on. */
+const labs = [plainLab, oddLab].flatMap((lab) =>
+  pkiProfiles.flatMap((pki) => supervisorNames.map((supervisor) => ({ ...lab, pki, supervisor }))),
+);
+const daemons = labs.flatMap((lab) => stepsWith(lab).flatMap(({ daemon }) => (daemon ? [daemon(lab)] : [])));
+const sorted = (names: Iterable<string>): readonly string[] => [...new Set(names)].toSorted();
+
+test('the reason of every flag and of every certificate is said in French too, and nothing else', async () => {
+  const requests = (await Promise.all(labs.map(requestsFor))).flat();
+  const said = [...daemons.flatMap(({ flags }) => flags), ...requests].map(({ why }) => why);
+  expect(sorted(Object.keys(await yaml('fr/whys.yaml')))).toEqual(sorted(said));
+});
+
+describe.each(languages)('what would be without a flag or a setting, in %s,', (language) => {
+  test.each(components)('is said of each that %s has in any lab, and of no other', async (component) => {
+    const { [component]: losses = {} } = await readLosses(language);
+    const own = daemons.filter(({ name }) => name === component);
+    const set = own.flatMap(({ flags, config }) => [...flags, ...fieldsOf(config)].map(({ name }) => name));
+    expect(sorted(Object.keys(losses))).toEqual(sorted(set));
+    for (const [name, loss] of Object.entries(losses)) {
+      expect(loss, name).toMatch(/^\S.{10,}[^.\s]$/);
+      expect(loss.length, name).toBeLessThan(160);
+    }
+  });
+
+  test('is said of components only', async () => {
+    expect(sorted(Object.keys(await readLosses(language)))).toEqual(sorted(components));
+  });
 });
 
 test('a block of commands becomes commands and what each shows', () => {

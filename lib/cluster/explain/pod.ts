@@ -1,7 +1,7 @@
-import { UserError } from '../../engine/errors.ts';
 import type { Language, Text } from '../../engine/language.ts';
 import type { Context } from '../../engine/step.ts';
 import { ApiError, apiOf } from '../api.ts';
+import { named } from './named.ts';
 
 interface Meta {
   readonly name: string;
@@ -98,12 +98,7 @@ export const explainPod = async (
   const api = await apiOf(context);
   const ofNamespace = `/api/v1/namespaces/${namespace}`;
   const pods = await api.get<{ items: Pod[] }>(`${ofNamespace}/pods`);
-  const pod = pods.items.find(({ metadata }) => metadata.name === name);
-  if (!pod)
-    throw new UserError(
-      `there is no Pod ${name} in the namespace ${namespace}`,
-      `one of: ${pods.items.map(({ metadata }) => metadata.name).join(', ') || 'none'}; -n for another namespace`,
-    );
+  const pod = named('Pod', pods.items, name, namespace);
   const eventsOf = async (kind: string, of: string): Promise<readonly Event[]> => {
     const selector = encodeURIComponent(`involvedObject.kind=${kind},involvedObject.name=${of}`);
     return (await api.get<{ items: Event[] }>(`${ofNamespace}/events?fieldSelector=${selector}`)).items;

@@ -3,6 +3,7 @@ import type { Language } from '../../engine/language.ts';
 import type { Context } from '../../engine/step.ts';
 import { run } from '../../host/run.ts';
 import { apiOf } from '../api.ts';
+import { named } from './named.ts';
 
 /** One rule as iptables-save prints it. */
 interface Rule {
@@ -125,16 +126,11 @@ export const explainService = async (
   const { items } = await api.get<{ items: { metadata: { name: string }; spec: { clusterIP?: string } }[] }>(
     `/api/v1/namespaces/${namespace}/services`,
   );
-  const service = items.find(({ metadata }) => metadata.name === name);
-  if (!service)
-    throw new UserError(
-      `there is no Service ${name} in the namespace ${namespace}`,
-      `one of: ${items.map(({ metadata }) => metadata.name).join(', ') || 'none'}; -n for another namespace`,
-    );
+  const service = named('Service', items, name, namespace);
   if (service.spec.clusterIP === 'None') return `${namespace}/${name} ${words[language].headless}`;
   const { stdout } = await run('iptables-save');
   const pods = await api.get<{ items: { metadata: { name: string }; status: { podIP?: string } }[] }>('/api/v1/pods');
-  const named = new Map(
+  const podAt = new Map(
     pods.items.flatMap(({ metadata, status }) => (status.podIP ? [[status.podIP, metadata.name]] : [])),
   );
   const paths = servicePaths(stdout, `${namespace}/${name}`);
@@ -144,5 +140,5 @@ export const explainService = async (
       'hardway check kube-proxy; the Service itself is there',
     );
   const { entry, note } = words[language];
-  return [entry, ...paths.map((path) => drawPath(path, named, language)), note].join('\n\n');
+  return [entry, ...paths.map((path) => drawPath(path, podAt, language)), note].join('\n\n');
 };

@@ -1,0 +1,16 @@
+import { UserError } from '../../engine/errors.ts';
+
+/** The object of this name among those of its namespace. Throws UserError that lists what there is. */
+export const named = <T extends { readonly metadata: { readonly name: string } }>(
+  kind: string,
+  items: readonly T[],
+  name: string,
+  namespace: string,
+): T => {
+  const found = items.find(({ metadata }) => metadata.name === name);
+  if (found) return found;
+  throw new UserError(
+    `there is no ${kind} ${name} in the namespace ${namespace}`,
+    `one of: ${items.map(({ metadata }) => metadata.name).join(', ') || 'none'}; -n for another namespace`,
+  );
+};
