@@ -3,14 +3,13 @@ import { ask } from '../lib/cluster/http.ts';
 import { ensureRunning } from '../lib/daemons/supervisor.ts';
 import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
-import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { paths } from '../lib/host/paths.ts';
 import { certFile, keyFile, kubeconfigFile } from '../lib/pki/files.ts';
 
 const kubeconfig = kubeconfigFile('kube-controller-manager');
 
-const daemon = (lab: Lab) => ({
+const daemon = () => ({
   name: 'kube-controller-manager',
   description: 'kube-controller-manager: turns what is asked for into objects',
   binary: `${paths.bin}/kube-controller-manager`,
@@ -48,7 +47,6 @@ const daemon = (lab: Lab) => ({
       'forty controllers ask for their credentials at the start; the default of 20 makes them queue for 5 s',
     ),
     flag('kube-api-burst', '400', 'as many at once'),
-    flag('service-cluster-ip-range', lab.serviceCIDR, 'the network that Services get their addresses from'),
     flag('leader-elect', 'false', 'there is no second one to elect against: it works at once after a crash'),
     flag('profiling', 'false', "its inner workings are nobody's business"),
   ],
@@ -60,7 +58,7 @@ export const kubeControllerManager: Step = {
   daemon,
 
   async apply({ lab, host }) {
-    await ensureRunning({ lab, host }, daemon(lab));
+    await ensureRunning({ lab, host }, daemon());
   },
 
   healthy: [
