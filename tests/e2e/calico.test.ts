@@ -6,6 +6,8 @@ import { calicoObjects } from '../../lib/cluster/calico.ts';
 import { architectures, type Lab } from '../../lib/engine/lab.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { execInVm, type Vm } from '../../lib/vm/vm.ts';
+import { observations, observed, runEvents, stepIds, story } from './events.ts';
+import { tryLesson } from './lessons.ts';
 import { dropVm, freshVm, hardway, sh, succeeded, until } from './lib.ts';
 
 const name = 'cal-calico';
@@ -58,9 +60,11 @@ beforeAll(async () => {
 });
 afterAll(() => dropVm(name));
 
-test('before the network the Node is NotReady, for want of it', async () => {
-  const { code, stderr } = await up('--to', 'kubelet');
-  expect(code, stderr).toBe(0);
+const untilKubelet = stepIds.slice(0, stepIds.indexOf('kubelet') + 1);
+
+test('before the network the Node is NotReady, for want of it, and the story is the same with either', async () => {
+  const { stdout } = succeeded(await up('--to', 'kubelet', '--observe', '--lang', 'fr', '--json'));
+  expect(observed(runEvents(stdout))).toEqual(observations({ cni, with: [] }, untilKubelet, 'fr'));
   const [node] = await get('nodes');
   expect(node && condition(node, 'Ready')).toMatchObject({
     status: 'False',
@@ -69,10 +73,20 @@ test('before the network the Node is NotReady, for want of it', async () => {
 });
 
 describe('Calico, whole', () => {
-  test('comes up, and with it CoreDNS and the smoke test', async (context) => {
+  test.each(stepIds.slice(untilKubelet.length))(
+    'comes up step by step: the story of %s is so, and each command of its lesson shows what the lesson says',
+    async (id) => {
+      if (lacking.length > 0) return;
+      const events = runEvents(succeeded(await hardway(vm, ['next', '--lang', 'fr', '--json'])).stdout);
+      expect(story(events).slice(-3)).toEqual([`${id} started`, `${id} healthy`, `${id} observed`]);
+      expect(observed(events)).toEqual(observations({ cni, with: [] }, [id], 'fr'));
+      await tryLesson(vm, id, 'fr');
+    },
+  );
+
+  test('is up, and with it CoreDNS and the smoke test', async (context) => {
     needsImages(context);
-    const { code, stderr } = await up();
-    expect(code, stderr).toBe(0);
+    succeeded(await up());
     const checks = await hardway(vm, ['check', 'network', '--json']);
     expect(checks.code, checks.stdout).toBe(0);
   });
