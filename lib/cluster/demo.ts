@@ -11,13 +11,13 @@ const label = 'hardway/demo';
 const deployments = '/apis/apps/v1/namespaces/default/deployments';
 const services = '/api/v1/namespaces/default/services';
 const ingresses = '/apis/networking.k8s.io/v1/namespaces/default/ingresses';
-/** Where objects of the story are, those that controllers made of them too. */
+/** Where objects of the story are, those that controllers made of them too: who names others comes before them. */
 const collections = [
+  ingresses,
+  services,
   deployments,
   '/apis/apps/v1/namespaces/default/replicasets',
   '/api/v1/namespaces/default/pods',
-  services,
-  ingresses,
 ];
 
 /**

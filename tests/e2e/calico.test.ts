@@ -73,10 +73,10 @@ test('before the network the Node is NotReady, for want of it, and the story is 
 });
 
 describe('Calico, whole', () => {
-  test.each(stepIds.slice(untilKubelet.length))(
+  test.for(stepIds.slice(untilKubelet.length))(
     'comes up step by step: the story of %s is so, and each command of its lesson shows what the lesson says',
-    async (id) => {
-      if (lacking.length > 0) return;
+    async (id, context) => {
+      needsImages(context);
       const events = runEvents(succeeded(await hardway(vm, ['next', '--lang', 'fr', '--json'])).stdout);
       expect(story(events).slice(-3)).toEqual([`${id} started`, `${id} healthy`, `${id} observed`]);
       expect(observed(events)).toEqual(observations({ cni, with: [] }, [id], 'fr'));

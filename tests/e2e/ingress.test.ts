@@ -55,6 +55,10 @@ test.each(['en', 'fr'] as const)('each command of its lesson shows what the less
   tryLesson(vm, 'ingress', language),
 );
 
+test('lacks no right: Traefik was forbidden nothing', async () => {
+  expect(await sh(vm, 'kubectl -n traefik logs deployment/traefik')).not.toMatch(/forbidden|"error"|ERR/);
+});
+
 test('the story goes on from there to the smoke test, and takes its Ingress away with the rest', async () => {
   const events = runEvents(succeeded(await up(vm, '--observe', '--lang', 'en', '--json')).stdout);
   expect(story(events).slice(before.length)).toEqual([
@@ -72,10 +76,6 @@ test('keeps its Ingress controller when it is not asked for again', async () => 
   const { code, stdout } = await up(vm, '--json');
   expect(code).toBe(0);
   expect(story(runEvents(stdout))).toContain('ingress skipped');
-});
-
-test('lacks no right: Traefik was forbidden nothing', async () => {
-  expect(await sh(vm, 'kubectl -n traefik logs deployment/traefik')).not.toMatch(/forbidden|"error"|ERR/);
 });
 
 test('the demo answers through the node, the Service and a Pod to who asks for its host', async () => {
