@@ -72,7 +72,11 @@ export const pausesPassed = (
   if (ids.every((id) => pauses.has(id))) return ''; // none was named: the run pauses where the story goes on
   const from = lastBefore(steps, state);
   const passed = ids.filter((id, index) => index < from && pauses.has(id));
-  return passed.length === 0 ? '' : `${words[language].passed(passed, ids[from] ?? '')}\n`;
+  const [first] = passed;
+  if (!first) return '';
+  // The step itself is to be taken again; and with the API server etcd too, which keeps what was written into it.
+  const before = ids.slice(0, ids.indexOf(first)).findLast((id) => id !== 'etcd');
+  return `${words[language].passed(passed, ids[from] ?? '', `hardway reset${before ? ` --to ${before}` : ''}`)}\n`;
 };
 
 /**

@@ -11,6 +11,7 @@ const label = 'hardway/demo';
 const deployments = '/apis/apps/v1/namespaces/default/deployments';
 const services = '/api/v1/namespaces/default/services';
 const ingresses = '/apis/networking.k8s.io/v1/namespaces/default/ingresses';
+const events = '/api/v1/namespaces/default/events';
 /** Where objects of the story are, those that controllers made of them too: who names others comes before them. */
 const collections = [
   ingresses,
@@ -62,7 +63,7 @@ export const writeDemo = async (context: Context): Promise<void> => {
 
 /**
  * Removes what the story made: everything with its label, Pods without a grace period, as perhaps nobody is there to
- * stop them. Waits until they are gone.
+ * stop them. Waits until they are gone. Throws at once when the API server does not answer.
  */
 export const removeDemo = async (context: Context): Promise<void> => {
   const api = await apiOf(context);
@@ -80,7 +81,18 @@ export const removeDemo = async (context: Context): Promise<void> => {
     for (const { path, name } of objects) await api.removeAt(`${path}/${name}`, { gracePeriodSeconds: 0 });
     if (objects.length > 0) throw new Error(`${objects.map(({ name }) => name).join(', ')} are still there`);
   };
+  if ((await left()).length === 0) return;
   await until('the objects of the story are gone', look, { signal: context.signal, deadline: 60_000 });
+};
+
+/** Removes what was said of the Pods of an earlier telling: the story also tells of what nobody has said yet. */
+const forgetEvents = async (context: Context): Promise<void> => {
+  const api = await apiOf(context);
+  const { items } = await api.get<{ items: (KubeObject & { readonly involvedObject: { readonly name: string } })[] }>(
+    events,
+  );
+  const ours = items.filter(({ involvedObject: { name } }) => name === 'web' || name.startsWith('web-'));
+  for (const { metadata } of ours) await api.removeAt(`${events}/${metadata.name}`);
 };
 
 /** Begins the story: its manifests are written, and nothing of an earlier telling is left in the cluster. */
@@ -92,6 +104,7 @@ export const beginDemo = async (context: Context): Promise<void> => {
       'hardway up without --observe and --pause; or delete it: kubectl delete deployment web',
     );
   await removeDemo(context);
+  await forgetEvents(context);
   await writeDemo(context);
 };
 
@@ -102,6 +115,7 @@ export const ensureDemo = async (context: Context, steps: readonly string[]): Pr
   const missing: string[] = [];
   for (const part of wanted) {
     if (await objectOf(context, part)) continue;
+    if (part === 'web') await forgetEvents(context);
     await inCluster(context, await readManifest(part, variables()));
     missing.push(demoFile(part));
   }

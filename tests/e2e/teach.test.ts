@@ -207,8 +207,17 @@ describe('a learner at a terminal of 80 by 24', () => {
 
   test('who wants to pause at a step that the lab has left behind is told how to get back to it', async () => {
     await start('LANG=fr_FR.UTF-8 hardway up --cni bridge --pause=etcd,kubelet');
-    await shows(/pas de pause après etcd, kubelet : smoke est déjà là[\s\S]*hardway reset --to etcd/);
+    await shows(
+      /pas de pause après etcd, kubelet : smoke est déjà là[\s\S]*hardway reset --to kubeconfigs, ou hardway back/,
+    );
     await shows(/The cluster is up/);
+  });
+
+  test('who went back to the API server hears the rest again as it was, though etcd remembers the first time', async () => {
+    succeeded(await hardway(vm, ['reset', '--to', 'kube-apiserver', '--yes']));
+    const told = observed(runEvents(succeeded(await up(vm, '--observe', '--lang', 'en', '--json')).stdout));
+    const rest = stepIds.slice(stepIds.indexOf('kube-apiserver'));
+    expect(told).toEqual(observations({ cni: 'bridge', with: [] }, rest, 'en'));
   });
 
   test('a language that no lesson is written in, and a pause in a pipe, are refused', async () => {
