@@ -128,10 +128,13 @@ describe('a learner at a terminal of 80 by 24', () => {
       await type('');
     }
   };
+  /** In a session of its own; the server of one that was killed takes a moment to go. */
   const start = (command: string) =>
     sh(
       vm,
-      `tmux kill-server 2>/dev/null || :; LANG=C.UTF-8 tmux -u new-session -d -s lesson -x 80 -y 24 bash --norc; ${keys(command)}`,
+      `tmux kill-server 2>/dev/null || :
+       until LANG=C.UTF-8 tmux -u new-session -d -s lesson -x 80 -y 24 bash --norc 2>/dev/null; do sleep 0.1; done
+       ${keys(command)}`,
     );
 
   test('reads the lesson, the command and the files of a step in French, from LANG', async () => {
