@@ -234,18 +234,18 @@ describe('where the images cannot be had', () => {
   });
 
   test('a mirror that answers makes Calico the default; what it refuses is shown in its words, with what to do', async () => {
-    await execInVm(vm, ['systemd-run', '--unit=mirror', node, '-e', denying]);
+    await execInVm(vm, ['systemd-run', '--unit=mirror', '--description=a registry', node, '-e', denying]);
     await until(vm, 'ss -Hltn sport = :5000 | grep -q .');
     const { code, stderr } = await hardway(vm, ['up', '--registry-mirror', 'http://127.0.0.1:5000'], {
       env: { HARDWAY_CACHE: own },
     });
-    await sh(vm, 'systemctl stop mirror');
     expect(code, stderr).toBe(1);
     expect(stderr).toContain(`the image ${images[0]} cannot be had`);
     expect(stderr).toMatch(/http:\/\/127\.0\.0\.1:5000\/v2\/calico\/\S+ 403 Forbidden/);
     expect(stderr).toContain('--cni bridge');
     expect(await sh(vm, 'cat /etc/containerd/certs.d/_default/hosts.toml')).toContain('http://127.0.0.1:5000');
-    succeeded(await hardway(vm, ['reset', '--yes']));
+    succeeded(await hardway(vm, ['reset', '--yes'])); // the mirror was here before, and is still
+    await sh(vm, 'systemctl stop mirror');
   });
 
   test('the API server takes every object of the manifest as we change it', async () => {
