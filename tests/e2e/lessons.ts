@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { labEnvironment } from '../../lib/cluster/environment.ts';
 import type { Language } from '../../lib/engine/language.ts';
-import { readLesson } from '../../lib/engine/lesson.ts';
+import { readLesson, type Trial } from '../../lib/engine/lesson.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { execInVm, type Vm } from '../../lib/vm/vm.ts';
 
@@ -23,10 +23,14 @@ const byThemselves = (words: string): RegExp => {
   return new RegExp(`${/^\w/.test(words) ? '(?<!\\w)' : ''}${literally}${/\w$/.test(words) ? '(?!\\w)' : ''}`);
 };
 
-/** Types each command of a step's lesson, as a learner of that language, and expects that it shows what the lesson says. */
-export const tryLesson = async (vm: Vm, step: string, language: Language): Promise<void> => {
-  for (const { command, expected } of (await readLesson(step, language)).trials) {
+/** Types each command, as a learner of that language, and expects that it shows what the lesson says. */
+export const tryAll = async (vm: Vm, trials: readonly Trial[], language: Language): Promise<void> => {
+  for (const { command, expected } of trials) {
     const answer = await typed(vm, command, language);
     for (const words of expected) expect(answer, command).toMatch(byThemselves(words));
   }
 };
+
+/** The commands of a step's lesson. */
+export const tryLesson = async (vm: Vm, step: string, language: Language): Promise<void> =>
+  tryAll(vm, (await readLesson(step, language)).trials, language);
