@@ -22,6 +22,8 @@ export interface Telling {
   readonly pauses: ReadonlySet<string>;
   /** Only this step is told, with its lesson and without waiting: `hardway next`. */
   readonly only?: string;
+  /** No lesson is shown: a program reads what is told. */
+  readonly bare?: boolean;
 }
 
 /** Lines that the line of the step and the menu below it take. */
@@ -56,28 +58,50 @@ export const tellingOf = ({ observe, pause, lang, json }: Asked): Telling | unde
   return { language, pauses: new Set(named) };
 };
 
+/** The last step that was there before this run: the story goes on from it. */
+const lastBefore = (steps: readonly Step[], state: State | undefined): number =>
+  steps.findLastIndex(({ id }) => id in (state?.steps ?? {}));
+
+/** Says which pauses that were asked for by name will not come, as later steps are there already; '' where all will. */
+export const pausesPassed = (
+  { pauses, language }: Telling,
+  steps: readonly Step[],
+  state: State | undefined,
+): string => {
+  const ids = steps.map(({ id }) => id);
+  if (ids.every((id) => pauses.has(id))) return ''; // none was named: the run pauses where the story goes on
+  const from = lastBefore(steps, state);
+  const passed = ids.filter((id, index) => index < from && pauses.has(id));
+  const [first] = passed;
+  if (!first) return '';
+  // The step itself is to be taken again; and with the API server etcd too, which keeps what was written into it.
+  const before = ids.slice(0, ids.indexOf(first)).findLast((id) => id !== 'etcd');
+  return `${words[language].passed(passed, ids[from] ?? '', `hardway reset${before ? ` --to ${before}` : ''}`)}\n`;
+};
+
 /**
  * What happens after each step: its part of the story, a pause. A step is told as long as no later one was there
  * before this run; then the story would be another. After the last step the objects of the story are removed.
  */
 export const tale = (telling: Telling | undefined, steps: readonly Step[], state: State | undefined, tell: Tell) => {
   const indexOf = (id: string): number => steps.findIndex((step) => step.id === id);
-  const from = steps.findLastIndex(({ id }) => id in (state?.steps ?? {}));
+  const from = lastBefore(steps, state);
   let demoIsKnown = false;
 
   /** Puts back the objects of the story that a former run left, or that somebody has deleted since. */
   const demo = async (step: Step, context: Context, { language }: Telling): Promise<void> => {
-    if (demoIsKnown || indexOf(step.id) <= indexOf('kube-apiserver')) return;
-    const back = await ensureDemo(context, indexOf(step.id) > indexOf('kube-proxy'));
+    if (demoIsKnown) return;
+    const before = steps.slice(0, indexOf(step.id)).map(({ id }) => id);
+    const back = await ensureDemo(context, before);
     if (back.length > 0) tell({ event: 'progress', step: step.id, text: words[language].putBack(back) });
   };
 
   const told = async (step: Step, context: Context, now: Telling): Promise<void> => {
-    const { language, pauses, only } = now;
+    const { language, pauses, only, bare } = now;
     const index = indexOf(step.id);
     const paused = pauses.has(step.id);
     const pager = paused ? openPager(words[language].page, context.signal) : throughout;
-    const inFull = paused || only === step.id;
+    const inFull = paused || (only === step.id && !bare);
     if (inFull)
       await pager.write(await stepPage(step, context.lab, language, { number: index + 1, total: steps.length }));
     await demo(step, context, now);

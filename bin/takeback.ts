@@ -1,4 +1,5 @@
 import { readdir, rm } from 'node:fs/promises';
+import { removeDemo } from '../lib/cluster/demo.ts';
 import type { Aftermath } from '../lib/cluster/leftovers/aftermath.ts';
 import { foreignNamespaces, removeKubernetesNamespace, removePods } from '../lib/cluster/leftovers/containerd.ts';
 import { restoreParameters, unloadModules } from '../lib/cluster/leftovers/kernel.ts';
@@ -92,7 +93,10 @@ const stopAll = async (
   await supervisor.stop(['containerd'], components, gate);
 };
 
-/** Takes the objects of undone steps out of a cluster that lives on. One that does not answer keeps them until `up`. */
+/**
+ * Takes the objects of undone steps out of a cluster that lives on, and those of the story: with fewer steps it is
+ * another one. One that does not answer keeps them until `up`.
+ */
 const withdraw = async (undone: readonly string[], lab: Lab, keep: (what: string) => void): Promise<void> => {
   const context = openView(lab);
   const all = stepsWith(lab);
@@ -102,6 +106,7 @@ const withdraw = async (undone: readonly string[], lab: Lab, keep: (what: string
       ?.withdraw?.(context)
       .catch((error: unknown) => keep(`the objects of ${id} in the cluster: ${reasonOf(error)}`));
   }
+  await removeDemo(context).catch((error: unknown) => keep(`the objects of the story: ${reasonOf(error)}`));
 };
 
 /** Forgets that steps were applied, before they are taken back: a crash in between must not leave them as healthy. */

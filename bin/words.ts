@@ -19,6 +19,7 @@ interface Words {
   readonly notSo: string;
   readonly wayBack: (way: string) => string;
   readonly stopped: string;
+  readonly passed: (steps: readonly string[], last: string, way: string) => string;
   readonly next: (step: string) => string;
   readonly end: string;
 }
@@ -51,6 +52,8 @@ export const words: Readonly<Record<Language, Words>> = {
     wayBack: (way) => `the way back: ${way}`,
     stopped:
       'stopped for today; everything stays as it is\nnext: hardway next, or hardway up --pause, goes on from here',
+    passed: (steps, last, way) =>
+      `no pause after ${steps.join(', ')}: ${last} is there already, and the story goes on from it. To hear it again: ${way}, or hardway back step by step, then hardway up --pause=${steps.join(',')}`,
     next: (step) =>
       `next: hardway next (${step}); hardway back takes this step away; hardway shell, to look for yourself`,
     end: 'That was the last step: the cluster is whole. hardway back takes a step away, hardway reset all of them.',
@@ -81,6 +84,8 @@ export const words: Readonly<Record<Language, Words>> = {
     notSo: 'Ceci n’est plus comme avant :',
     wayBack: (way) => `pour revenir : ${way}`,
     stopped: 'arrêté pour aujourd’hui ; tout reste en l’état\nla suite : hardway next, ou hardway up --pause',
+    passed: (steps, last, way) =>
+      `pas de pause après ${steps.join(', ')} : ${last} est déjà là, et l’histoire reprend à partir de là. Pour la réentendre : ${way}, ou hardway back pas à pas, puis hardway up --pause=${steps.join(',')}`,
     next: (step) =>
       `la suite : hardway next (${step}) ; hardway back retire cette étape ; hardway shell, pour regarder`,
     end: 'C’était la dernière étape : le cluster est complet. hardway back retire une étape, hardway reset toutes.',

@@ -1,8 +1,9 @@
 import { beginDemo, demoFile, writeDemo } from '../lib/cluster/demo.ts';
 import { haveImages } from '../lib/cluster/images.ts';
+import { ingressPort } from '../lib/cluster/ingress.ts';
 import { act, all, atLeast, lines, observe, says } from '../lib/cluster/observe.ts';
 import { supervisorOf } from '../lib/daemons/supervisor.ts';
-import type { Lab, PkiProfile } from '../lib/engine/lab.ts';
+import type { Cni, Lab, PkiProfile } from '../lib/engine/lab.ts';
 import type { Observation } from '../lib/engine/step.ts';
 import { kubeconfigFile } from '../lib/pki/files.ts';
 
@@ -26,6 +27,30 @@ const webPods = 'kubectl get pods -l app=web';
 const fromPod = (target: string): string =>
   `kubectl exec deploy/web -- /agnhost connect ${target} --timeout=3s && echo connected`;
 const chainOfWeb = "iptables-save -t nat | grep -- '-A KUBE-SVC-.*default/web '";
+
+/** A request for /hostname, which a Pod of web answers with its name, at Traefik's port of the Node. */
+const throughTraefik = (name: string): string =>
+  `curl -s -m 3 -H 'Host: ${name}' "http://$(kubectl get nodes -o jsonpath='{.items[0].status.addresses[0].address}'):${ingressPort}/hostname"`;
+
+/** How the machine's own routes lead to Pods. */
+const routesToPods: Readonly<Record<Cni, Observation>> = {
+  bridge: observe(
+    {
+      en: 'one route leads to all of them: they hang on a bridge of this machine',
+      fr: 'une seule route mène à eux tous : ils sont accrochés à un pont de cette machine',
+    },
+    'ip route | grep cni0',
+    lines(1, / dev cni0 /),
+  ),
+  calico: observe(
+    {
+      en: 'each has a route of its own, to its own interface on this machine: there is no bridge',
+      fr: 'chacun a sa propre route, vers sa propre interface sur cette machine : il n’y a pas de pont',
+    },
+    'ip route | grep cali',
+    atLeast(2, / dev cali\w+ scope link/),
+  ),
+};
 
 const everySecret = `kubectl --kubeconfig ${kubeconfigFile('kubelet')} auth can-i get secrets --all-namespaces`;
 
@@ -51,12 +76,13 @@ const reachOfKubelet: Readonly<Record<PkiProfile, Observation>> = {
 
 /**
  * What each step changes, and what still does not work after it: the guide as a story, told on the live cluster. The
- * Deployment and the Service `web` in it are removed when the last step has been told.
+ * objects `web` in it are removed when the last step has been told.
  */
 export const storyOf = ({
+  cni,
   pki = 'components',
   supervisor = 'systemd',
-}: Partial<Pick<Lab, 'pki' | 'supervisor'>>): Readonly<Record<string, readonly Observation[]>> => ({
+}: Pick<Lab, 'cni'> & Partial<Pick<Lab, 'pki' | 'supervisor'>>): Readonly<Record<string, readonly Observation[]>> => ({
   etcd: [
     observe(
       { en: 'etcd answers whoever shows a certificate', fr: 'etcd répond à qui montre un certificat' },
@@ -243,6 +269,7 @@ export const storyOf = ({
       },
       { before: haveImages },
     ),
+    routesToPods[cni],
     observe(
       {
         en: 'the Service leads to each of them half of the time',
@@ -277,6 +304,39 @@ export const storyOf = ({
       { en: 'CoreDNS itself is a Deployment like any other', fr: 'CoreDNS est lui-même un Deployment comme un autre' },
       'kubectl -n kube-system get deployment coredns',
       says('1/1'),
+    ),
+  ],
+
+  ingress: [
+    observe(
+      {
+        en: 'Traefik is a Pod like any other, and its Service opens a port on the Node',
+        fr: 'Traefik est un Pod comme un autre, et son Service ouvre un port sur le Node',
+      },
+      'kubectl -n traefik get pods,services',
+      all(lines(1, /^pod\/traefik-\S+ +1\/1 +Running/), says(`80:${ingressPort}/TCP`)),
+    ),
+    act(
+      { en: 'an Ingress gives the Service web a host name', fr: 'un Ingress donne un nom d’hôte au Service web' },
+      `kubectl apply -f ${demoFile('web-ingress')} && kubectl get ingress web`,
+      says('web.test'),
+      writeDemo,
+    ),
+    observe(
+      {
+        en: 'who asks the Node for that name gets an answer from a Pod of web',
+        fr: 'qui demande ce nom au Node reçoit la réponse d’un Pod de web',
+      },
+      throughTraefik('web.test'),
+      lines(1, /^web-/),
+    ),
+    observe(
+      {
+        en: 'who asks for a name that no Ingress has gets a 404',
+        fr: 'qui demande un nom qu’aucun Ingress n’a reçoit un 404',
+      },
+      throughTraefik('other.test'),
+      says('404 page not found'),
     ),
   ],
 

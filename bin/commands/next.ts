@@ -18,7 +18,8 @@ const next = async (options: Options): Promise<void> => {
       `there is no step left: all ${steps.length} are done`,
       'hardway status; hardway back takes the last one away',
     );
-  await up({ ...options, to: step.id }, { language, pauses: new Set(), only: step.id });
+  await up({ ...options, to: step.id }, { language, pauses: new Set(), only: step.id, bare: options.json ?? false });
+  if (options.json) return;
   const following = steps[at + 1]?.id;
   process.stdout.write(`\n${following ? words[language].next(following) : words[language].end}\n`);
 };
@@ -30,5 +31,6 @@ export const command = (): Command =>
     .option('--cni <network>', 'as for hardway up')
     .option('--source <source>', 'as for hardway up', 'auto')
     .option('--from <folder>', 'as for hardway up')
+    .option('--json', 'one JSON object a line, as for hardway up --observe; hardway explain has the lesson')
     .addHelpText('after', '\nExample:\n  sudo hardway next --lang fr')
     .action((options: Options) => next(options));

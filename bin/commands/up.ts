@@ -16,7 +16,7 @@ import { type Asked, choose } from '../choose.ts';
 import { interruptible } from '../interrupt.ts';
 import { guideWarning } from '../lab.ts';
 import { Stopped } from '../pause.ts';
-import { tale, tellingOf } from '../story.ts';
+import { pausesPassed, tale, tellingOf } from '../story.ts';
 import { words } from '../words.ts';
 
 export interface Options extends Asked {
@@ -67,6 +67,7 @@ export const up = async (options: Options, telling = tellingOf(options)): Promis
   const at = steps.findIndex(({ id }) => id === last);
   if (at < 0) throw new UserError(`this lab has no step ${last}`, `hardway up --with ${last}`);
   const todo = steps.slice(0, at + 1);
+  if (telling) process.stderr.write(pausesPassed(telling, steps, state));
 
   const release = dryRun ? () => {} : takeLock(paths.lock);
   const ledger = openLedger(paths.ledger);

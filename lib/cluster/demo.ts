@@ -7,27 +7,43 @@ import { ApiError, apiOf, type KubeObject } from './api.ts';
 import { manifestText, readManifest } from './manifest.ts';
 import { inCluster } from './objects.ts';
 
-/** The objects of the story, in the order in which it needs them; each is a file that a learner can apply too. */
-const parts = ['web', 'web-service'] as const;
-
-/** Where a learner finds the manifest. */
-export const demoFile = (part: (typeof parts)[number]): string => `${paths.demo}/${part}.yaml`;
-
 const label = 'hardway/demo';
+const deployments = '/apis/apps/v1/namespaces/default/deployments';
+const services = '/api/v1/namespaces/default/services';
+const ingresses = '/apis/networking.k8s.io/v1/namespaces/default/ingresses';
+const events = '/api/v1/namespaces/default/events';
+/** Where objects of the story are, those that controllers made of them too: who names others comes before them. */
 const collections = [
-  '/apis/apps/v1/namespaces/default/deployments',
+  ingresses,
+  services,
+  deployments,
   '/apis/apps/v1/namespaces/default/replicasets',
   '/api/v1/namespaces/default/pods',
-  '/api/v1/namespaces/default/services',
 ];
+
+/**
+ * The objects of the story, in the order in which it needs them, all named web: the step that brings each, and where
+ * the API has it. Each is a file that a learner can apply too.
+ */
+const parts = {
+  web: { step: 'kube-apiserver', collection: deployments },
+  'web-service': { step: 'kube-proxy', collection: services },
+  'web-ingress': { step: 'ingress', collection: ingresses },
+} as const;
+type Part = keyof typeof parts;
+const partNames = Object.keys(parts) as readonly Part[];
+
+/** Where a learner finds the manifest. */
+export const demoFile = (part: Part): string => `${paths.demo}/${part}.yaml`;
 
 const variables = () => ({ image: imageReference('agnhost') });
 
 type Labelled = KubeObject & { readonly metadata: { readonly labels?: Readonly<Record<string, string>> } };
 
-const deployment = async (context: Context): Promise<Labelled | undefined> => {
+/** The object of that part, its own or one that only has its name; undefined where there is none. */
+const objectOf = async (context: Context, part: Part): Promise<Labelled | undefined> => {
   const api = await apiOf(context);
-  return api.get<Labelled>(`${collections[0]}/web`).catch((error: unknown) => {
+  return api.get<Labelled>(`${parts[part].collection}/web`).catch((error: unknown) => {
     if (error instanceof ApiError && error.status === 404) return undefined;
     throw error;
   });
@@ -35,19 +51,19 @@ const deployment = async (context: Context): Promise<Labelled | undefined> => {
 
 /** Where the Deployment of the story is gone: that it is, and how to get it back; else undefined. */
 export const demoIsThere = async (context: Context): Promise<string | undefined> =>
-  (await deployment(context))
+  (await objectOf(context, 'web'))
     ? undefined
     : `the Deployment web is not there: somebody deleted it. The way back: kubectl apply -f ${demoFile('web')}`;
 
 /** Writes the manifests of the story where the learner finds them. */
 export const writeDemo = async (context: Context): Promise<void> => {
   await context.host.makeDir(paths.demo);
-  for (const part of parts) await context.host.writeFile(demoFile(part), await manifestText(part, variables()));
+  for (const part of partNames) await context.host.writeFile(demoFile(part), await manifestText(part, variables()));
 };
 
 /**
  * Removes what the story made: everything with its label, Pods without a grace period, as perhaps nobody is there to
- * stop them. Waits until they are gone.
+ * stop them. Waits until they are gone. Throws at once when the API server does not answer.
  */
 export const removeDemo = async (context: Context): Promise<void> => {
   const api = await apiOf(context);
@@ -65,39 +81,42 @@ export const removeDemo = async (context: Context): Promise<void> => {
     for (const { path, name } of objects) await api.removeAt(`${path}/${name}`, { gracePeriodSeconds: 0 });
     if (objects.length > 0) throw new Error(`${objects.map(({ name }) => name).join(', ')} are still there`);
   };
+  if ((await left()).length === 0) return;
   await until('the objects of the story are gone', look, { signal: context.signal, deadline: 60_000 });
+};
+
+/** Removes what was said of the Pods of an earlier telling: the story also tells of what nobody has said yet. */
+const forgetEvents = async (context: Context): Promise<void> => {
+  const api = await apiOf(context);
+  const { items } = await api.get<{ items: (KubeObject & { readonly involvedObject: { readonly name: string } })[] }>(
+    events,
+  );
+  const ours = items.filter(({ involvedObject: { name } }) => name === 'web' || name.startsWith('web-'));
+  for (const { metadata } of ours) await api.removeAt(`${events}/${metadata.name}`);
 };
 
 /** Begins the story: its manifests are written, and nothing of an earlier telling is left in the cluster. */
 export const beginDemo = async (context: Context): Promise<void> => {
-  const there = await deployment(context);
+  const there = await objectOf(context, 'web');
   if (there && !(label in (there.metadata.labels ?? {})))
     throw new UserError(
       'the story needs a Deployment web in the namespace default, and there is one that is not its own',
       'hardway up without --observe and --pause; or delete it: kubectl delete deployment web',
     );
   await removeDemo(context);
+  await forgetEvents(context);
   await writeDemo(context);
 };
 
-/** Puts back what of the story is missing; the names of what was. */
-export const ensureDemo = async (context: Context, withService: boolean): Promise<readonly string[]> => {
-  const api = await apiOf(context);
-  await writeDemo(context);
+/** Puts back what these steps have brought into the story and is missing; the files of what was. */
+export const ensureDemo = async (context: Context, steps: readonly string[]): Promise<readonly string[]> => {
+  const wanted = partNames.filter((part) => steps.includes(parts[part].step));
+  if (wanted.length > 0) await writeDemo(context);
   const missing: string[] = [];
-  for (const part of withService ? parts : (['web'] as const)) {
-    const [object] = await readManifest(part, variables());
-    if (!object) continue;
-    const path = `${object.kind === 'Service' ? collections[3] : collections[0]}/web`;
-    const there = await api.get(path).then(
-      () => true,
-      (error: unknown) => {
-        if (error instanceof ApiError && error.status === 404) return false;
-        throw error;
-      },
-    );
-    if (there) continue;
-    await inCluster(context, [object]);
+  for (const part of wanted) {
+    if (await objectOf(context, part)) continue;
+    if (part === 'web') await forgetEvents(context);
+    await inCluster(context, await readManifest(part, variables()));
     missing.push(demoFile(part));
   }
   return missing;

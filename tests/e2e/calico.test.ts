@@ -6,6 +6,8 @@ import { calicoObjects } from '../../lib/cluster/calico.ts';
 import { architectures, type Lab } from '../../lib/engine/lab.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { execInVm, type Vm } from '../../lib/vm/vm.ts';
+import { observations, observed, runEvents, stepIds, story } from './events.ts';
+import { tryLesson } from './lessons.ts';
 import { dropVm, freshVm, hardway, sh, succeeded, until } from './lib.ts';
 
 const name = 'cal-calico';
@@ -58,9 +60,11 @@ beforeAll(async () => {
 });
 afterAll(() => dropVm(name));
 
-test('before the network the Node is NotReady, for want of it', async () => {
-  const { code, stderr } = await up('--to', 'kubelet');
-  expect(code, stderr).toBe(0);
+const untilKubelet = stepIds.slice(0, stepIds.indexOf('kubelet') + 1);
+
+test('before the network the Node is NotReady, for want of it, and the story is the same with either', async () => {
+  const { stdout } = succeeded(await up('--to', 'kubelet', '--observe', '--lang', 'fr', '--json'));
+  expect(observed(runEvents(stdout))).toEqual(observations({ cni, with: [] }, untilKubelet, 'fr'));
   const [node] = await get('nodes');
   expect(node && condition(node, 'Ready')).toMatchObject({
     status: 'False',
@@ -69,10 +73,20 @@ test('before the network the Node is NotReady, for want of it', async () => {
 });
 
 describe('Calico, whole', () => {
-  test('comes up, and with it CoreDNS and the smoke test', async (context) => {
+  test.for(stepIds.slice(untilKubelet.length))(
+    'comes up step by step: the story of %s is so, and each command of its lesson shows what the lesson says',
+    async (id, context) => {
+      needsImages(context);
+      const events = runEvents(succeeded(await hardway(vm, ['next', '--lang', 'fr', '--json'])).stdout);
+      expect(story(events).slice(-3)).toEqual([`${id} started`, `${id} healthy`, `${id} observed`]);
+      expect(observed(events)).toEqual(observations({ cni, with: [] }, [id], 'fr'));
+      await tryLesson(vm, id, 'fr');
+    },
+  );
+
+  test('is up, and with it CoreDNS and the smoke test', async (context) => {
     needsImages(context);
-    const { code, stderr } = await up();
-    expect(code, stderr).toBe(0);
+    succeeded(await up());
     const checks = await hardway(vm, ['check', 'network', '--json']);
     expect(checks.code, checks.stdout).toBe(0);
   });
@@ -220,18 +234,18 @@ describe('where the images cannot be had', () => {
   });
 
   test('a mirror that answers makes Calico the default; what it refuses is shown in its words, with what to do', async () => {
-    await execInVm(vm, ['systemd-run', '--unit=mirror', node, '-e', denying]);
+    await execInVm(vm, ['systemd-run', '--unit=mirror', '--description=a registry', node, '-e', denying]);
     await until(vm, 'ss -Hltn sport = :5000 | grep -q .');
     const { code, stderr } = await hardway(vm, ['up', '--registry-mirror', 'http://127.0.0.1:5000'], {
       env: { HARDWAY_CACHE: own },
     });
-    await sh(vm, 'systemctl stop mirror');
     expect(code, stderr).toBe(1);
     expect(stderr).toContain(`the image ${images[0]} cannot be had`);
     expect(stderr).toMatch(/http:\/\/127\.0\.0\.1:5000\/v2\/calico\/\S+ 403 Forbidden/);
     expect(stderr).toContain('--cni bridge');
     expect(await sh(vm, 'cat /etc/containerd/certs.d/_default/hosts.toml')).toContain('http://127.0.0.1:5000');
-    succeeded(await hardway(vm, ['reset', '--yes']));
+    succeeded(await hardway(vm, ['reset', '--yes'])); // the mirror was here before, and is still
+    await sh(vm, 'systemctl stop mirror');
   });
 
   test('the API server takes every object of the manifest as we change it', async () => {

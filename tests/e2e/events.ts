@@ -1,4 +1,6 @@
 import type { RunEvent } from '../../lib/engine/events.ts';
+import type { Language } from '../../lib/engine/language.ts';
+import { stepsWith } from '../../steps/index.ts';
 
 export type { RunEvent };
 
@@ -12,6 +14,20 @@ export const runEvents = (stdout: string): RunEvent[] =>
 /** "etcd started", "etcd healthy", ...: the story of a run in the order it was told. */
 export const story = (events: readonly RunEvent[]): string[] =>
   events.flatMap((event) => (event.event === 'step' ? [`${event.step} ${event.state}`] : []));
+
+/** "etcd: it is empty ...": what was observed, in the order it was told. */
+export const observed = (events: readonly RunEvent[]): string[] =>
+  events.flatMap((event) => (event.event === 'observation' ? [`${event.step}: ${event.phrase}`] : []));
+
+/** All that is to be observed of such a lab after these steps, in its order. */
+export const observations = (
+  lab: Parameters<typeof stepsWith>[0],
+  steps: readonly string[],
+  language: Language,
+): string[] =>
+  stepsWith(lab)
+    .filter(({ id }) => steps.includes(id))
+    .flatMap((step) => (step.observations ?? []).map(({ phrase }) => `${step.id}: ${phrase[language]}`));
 
 /** The steps of `hardway up --cni bridge`, as people and tests rely on them. */
 export const stepIds = [

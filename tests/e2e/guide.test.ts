@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readLesson } from '../../lib/engine/lesson.ts';
 import type { Vm } from '../../lib/vm/vm.ts';
-import { dropVm, freshVm, hardway, sh, succeeded, typed, up } from './lib.ts';
+import { tryAll } from './lessons.ts';
+import { dropVm, freshVm, hardway, sh, succeeded, up } from './lib.ts';
 
 const name = 'tm-guide';
 let vm: Vm;
@@ -33,10 +34,7 @@ test('with the guide’s one certificate a whole cluster works, it is said what 
 
 test.each(['certificates', 'kubeconfigs'])('what the lesson of %s says of it is so', async (id) => {
   const { guideTrials } = await readLesson(id, 'en');
-  for (const { command, expected } of guideTrials) {
-    const answer = await typed(vm, command);
-    for (const words of expected) expect(answer, command).toContain(words);
-  }
+  await tryAll(vm, guideTrials, 'en');
 });
 
 test('whoever steals the kubelet’s credential there reads every Secret', async () => {

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Vm } from '../../lib/vm/vm.ts';
-import { runEvents, stepIds, story } from './events.ts';
-import { dropVm, freshVm, hardway, sh, up } from './lib.ts';
+import { observations, observed, runEvents, stepIds, story } from './events.ts';
+import { tryLesson } from './lessons.ts';
+import { dropVm, freshVm, hardway, sh, succeeded, up } from './lib.ts';
 
 const name = 'cal-ingress';
 const host = 'dk.domain.tld';
@@ -30,30 +31,51 @@ test('the step ingress is there only where it was asked for', async () => {
   expect(stderr).toContain('--with ingress');
 });
 
-test('Traefik is added to a cluster that has none, before the smoke test, and nothing is started again for it', async () => {
-  expect((await up(vm, '--to', 'coredns')).code).toBe(0);
-  const { code, stdout, stderr } = await up(vm, '--with', 'ingress', '--json');
-  expect(code, stderr).toBe(0);
-  expect(story(runEvents(stdout))).toEqual([
-    ...stepIds.filter((id) => id !== 'smoke').map((id) => `${id} skipped`),
+const lab = { cni: 'bridge', with: ['ingress'] } as const;
+const before = stepIds.filter((id) => id !== 'smoke');
+
+test('Traefik is added to a cluster that has none, nothing is started again for it, and its story is told', async () => {
+  succeeded(await up(vm, '--to', 'coredns'));
+  const flags = ['--with', 'ingress', '--to', 'ingress', '--observe', '--lang', 'fr', '--json'];
+  const events = runEvents(succeeded(await up(vm, ...flags)).stdout);
+  expect(story(events)).toEqual([
+    ...before.map((id) => `${id} skipped`),
+    'coredns observed',
     'ingress started',
     'ingress healthy',
-    'smoke started',
-    'smoke healthy',
+    'ingress observed',
   ]);
+  expect(observed(events)).toEqual(observations(lab, ['coredns', 'ingress'], 'fr'));
   expect(await sh(vm, 'kubectl get ingressclasses -o jsonpath={.items[*].spec.controller}')).toBe(
     'traefik.io/ingress-controller',
   );
+});
+
+test.each(['en', 'fr'] as const)('each command of its lesson shows what the lesson says, in %s', (language) =>
+  tryLesson(vm, 'ingress', language),
+);
+
+test('lacks no right: Traefik was forbidden nothing', async () => {
+  expect(await sh(vm, 'kubectl -n traefik logs deployment/traefik')).not.toMatch(/forbidden|"error"|ERR/);
+});
+
+test('the story goes on from there to the smoke test, and takes its Ingress away with the rest', async () => {
+  const events = runEvents(succeeded(await up(vm, '--observe', '--lang', 'en', '--json')).stdout);
+  expect(story(events).slice(before.length)).toEqual([
+    'ingress skipped',
+    'ingress observed',
+    'smoke started',
+    'smoke healthy',
+    'smoke observed',
+  ]);
+  expect(observed(events)).toEqual(observations(lab, ['ingress', 'smoke'], 'en'));
+  expect(await sh(vm, 'kubectl get deployments,replicasets,pods,services,ingresses -l hardway/demo -o name')).toBe('');
 });
 
 test('keeps its Ingress controller when it is not asked for again', async () => {
   const { code, stdout } = await up(vm, '--json');
   expect(code).toBe(0);
   expect(story(runEvents(stdout))).toContain('ingress skipped');
-});
-
-test('lacks no right: Traefik was forbidden nothing', async () => {
-  expect(await sh(vm, 'kubectl -n traefik logs deployment/traefik')).not.toMatch(/forbidden|"error"|ERR/);
 });
 
 test('the demo answers through the node, the Service and a Pod to who asks for its host', async () => {

@@ -1,8 +1,6 @@
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect } from 'vitest';
-import { labEnvironment } from '../../lib/cluster/environment.ts';
-import { paths } from '../../lib/host/paths.ts';
 import type { Ran } from '../../lib/host/run.ts';
 import { createVm, deleteVm, type ExecOptions, execInVm, listVms, type Vm } from '../../lib/vm/vm.ts';
 import { quoteWords } from '../../lib/vm/words.ts';
@@ -44,15 +42,6 @@ export const sh = async (vm: Vm, script: string): Promise<string> => {
   const { stdout, stderr, code } = await execInVm(vm, ['sh', '-euc', script]);
   if (code !== 0) throw new Error(`${script}: exit code ${code}\n${stderr}`);
   return stdout.trimEnd();
-};
-
-/** As a learner types it in the shell that hardway opens; what it printed, errors too. */
-export const typed = async (vm: Vm, command: string): Promise<string> => {
-  const env = {
-    ...labEnvironment(),
-    PATH: `${paths.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
-  };
-  return (await execInVm(vm, ['sh', '-c', `exec 2>&1\n${command}`], { env })).stdout;
 };
 
 /** Ways to end a run in the middle. */

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Vm } from '../../lib/vm/vm.ts';
+import { observations, observed, runEvents, stepIds } from './events.ts';
 import { dropVm, freshVm, hardway, sh, succeeded, until, up } from './lib.ts';
 
 const name = 'tm-tmux';
@@ -12,9 +13,12 @@ beforeAll(async () => {
 });
 afterAll(() => dropVm(name));
 
-test('each component gets a tmux session under the guide’s name, and the story is told there too', async () => {
-  const ran = await up(vm, '--supervisor', 'tmux', '--observe');
-  expect(ran.code, ran.stdout + ran.stderr).toBe(0);
+test('each component gets a tmux session under the guide’s name, and the whole story is told there, in English', async () => {
+  const flags = ['--cni', 'bridge', '--supervisor', 'tmux', '--observe', '--json'];
+  const { stdout } = succeeded(await hardway(vm, ['up', ...flags], { env: { LANG: 'C' } }));
+  const told = observed(runEvents(stdout));
+  expect(told).toEqual(observations({ cni: 'bridge', with: [], supervisor: 'tmux' }, stepIds, 'en'));
+  expect(told.length).toBeGreaterThan(stepIds.length);
   expect((await sh(vm, `${ours} list-sessions -F '#{session_name}'`)).split('\n').sort()).toEqual([
     'apiserver',
     'containerd',
