@@ -74,8 +74,7 @@ export const pausesPassed = (
   const passed = ids.filter((id, index) => index < from && pauses.has(id));
   const [first] = passed;
   if (!first) return '';
-  // The step itself is to be taken again; and with the API server etcd too, which keeps what was written into it.
-  const before = ids.slice(0, ids.indexOf(first)).findLast((id) => id !== 'etcd');
+  const before = ids[ids.indexOf(first) - 1];
   return `${words[language].passed(passed, ids[from] ?? '', `hardway reset${before ? ` --to ${before}` : ''}`)}\n`;
 };
 

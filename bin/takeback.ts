@@ -1,5 +1,6 @@
 import { readdir, rm } from 'node:fs/promises';
 import { removeDemo } from '../lib/cluster/demo.ts';
+import { removeObjects } from '../lib/cluster/etcd.ts';
 import type { Aftermath } from '../lib/cluster/leftovers/aftermath.ts';
 import { foreignNamespaces, removeKubernetesNamespace, removePods } from '../lib/cluster/leftovers/containerd.ts';
 import { restoreParameters, unloadModules } from '../lib/cluster/leftovers/kernel.ts';
@@ -43,6 +44,12 @@ export const takeBack = async (task: Task): Promise<void> => {
   const pause = undone.includes('network') && stays.has('kubelet');
   const supervisor = supervisorIn(found.entries);
   await stopAll(task, { shared, pause });
+  if (
+    stays.has('etcd') &&
+    undone.includes('kube-apiserver') &&
+    found.entries.some(({ step }) => step === 'kube-apiserver')
+  )
+    await removeObjects(gate);
 
   const aftermath: Aftermath = { gate, undone, before: found.before, shared };
   await removeLeftovers(aftermath);

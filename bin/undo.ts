@@ -30,7 +30,7 @@ const mustAgree = async (undone: readonly string[], { to, purge }: UndoOptions, 
   const lost = [
     to === undefined ? 'the cluster on this machine' : `the steps ${undone.join(', ')}`,
     ...(undone.includes('kubelet') ? [`${await countIn('/var/lib/kubelet/pods')} Pods and their volumes`] : []),
-    ...(undone.includes('etcd') ? ["etcd's data: every object of the cluster"] : []),
+    ...(undone.includes('kube-apiserver') ? ["etcd's data: every object of the cluster"] : []),
     ...(undone.includes('certificates') ? ['its certificates and keys'] : []),
     ...(purge ? [`the downloads and builds in ${paths.cache}`] : []),
   ];

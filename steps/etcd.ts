@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
-import { ask, type Credentials } from '../lib/cluster/http.ts';
+import { askEtcd, base64, etcdCredentials, etcdUrl } from '../lib/cluster/etcd.ts';
+import { ask } from '../lib/cluster/http.ts';
 import { ensureRunning } from '../lib/daemons/supervisor.ts';
 import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
@@ -8,14 +9,7 @@ import type { Step } from '../lib/engine/step.ts';
 import { paths } from '../lib/host/paths.ts';
 import { certFile, keyFile } from '../lib/pki/files.ts';
 
-const client = 'https://127.0.0.1:2379';
 const peer = 'https://127.0.0.1:2380';
-const credentials: Credentials = {
-  ca: certFile('etcd-ca'),
-  cert: certFile('etcd-client'),
-  key: keyFile('etcd-client'),
-};
-
 const daemon = (lab: Lab) => ({
   name: 'etcd',
   description: 'etcd: the store of everything that Kubernetes knows',
@@ -25,8 +19,8 @@ const daemon = (lab: Lab) => ({
   flags: [
     flag('name', lab.node.name, 'its name among the members, of which there is one'),
     flag('data-dir', paths.etcd, 'where the data lives; losing it is losing the cluster'),
-    flag('listen-client-urls', client, 'only programs on this machine may reach it, and only over TLS'),
-    flag('advertise-client-urls', client, 'the address that it tells to clients'),
+    flag('listen-client-urls', etcdUrl, 'only programs on this machine may reach it, and only over TLS'),
+    flag('advertise-client-urls', etcdUrl, 'the address that it tells to clients'),
     flag('listen-peer-urls', peer, 'where other members would knock; on loopback nobody can'),
     flag('initial-advertise-peer-urls', peer, 'the address that it tells to other members'),
     flag('initial-cluster', `${lab.node.name}=${peer}`, 'the members at the start: itself'),
@@ -46,8 +40,6 @@ const daemon = (lab: Lab) => ({
   ],
 });
 
-const base64 = (text: string): string => Buffer.from(text).toString('base64');
-
 export const etcd: Step = {
   id: 'etcd',
   title: 'etcd',
@@ -59,17 +51,15 @@ export const etcd: Step = {
   },
 
   healthy: [
-    check(`answers ${client}/readyz to a client with a certificate`, async () => {
-      await ask(`${client}/readyz`, { credentials });
+    check(`answers ${etcdUrl}/readyz to a client with a certificate`, async () => {
+      await ask(`${etcdUrl}/readyz`, { credentials: etcdCredentials });
     }),
     check('gives back what was put into it', async () => {
       const key = base64(`/hardway/check/${randomUUID()}`); // two looks at the same time must not meet
       const value = base64(String(Date.now()));
-      const post = (path: string, body: object) =>
-        ask(`${client}/v3/kv/${path}`, { credentials, body: JSON.stringify(body) });
-      await post('put', { key, value });
-      const { kvs } = JSON.parse(await post('range', { key })) as { kvs?: { value: string }[] };
-      await post('deleterange', { key });
+      await askEtcd('put', { key, value });
+      const { kvs } = await askEtcd<{ kvs?: { value: string }[] }>('range', { key });
+      await askEtcd('deleterange', { key });
       if (kvs?.[0]?.value !== value) throw new Error(`put ${value}, got ${kvs?.[0]?.value ?? 'nothing'}`);
     }),
   ],

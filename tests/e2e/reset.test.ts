@@ -150,6 +150,13 @@ describe('on a running lab', () => {
     succeeded(await up(vm));
   });
 
+  test('reset --to etcd empties it: the next API server has another key for Secrets', async () => {
+    await sh(vm, 'kubectl create secret generic mine --from-literal=word=x');
+    expect(succeeded(await reset('--to', 'etcd', '--yes')).stdout).toMatch(/objects removed from etcd +\d+ objects/);
+    succeeded(await up(vm));
+    expect(await sh(vm, 'kubectl get secret mine 2>&1 || :')).toContain('not found');
+  });
+
   test('another network is refused until the lab is reset to its certificates', async () => {
     await sh(vm, 'echo "serviceCIDR: 10.99.0.0/24" >/etc/hardway.yaml');
     const refused = await up(vm);

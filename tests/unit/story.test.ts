@@ -22,10 +22,6 @@ test('a pause that the lab has left behind is said in one line, with how to get 
   expect(said('etcd', 'preflight')).toContain('hardway reset, or hardway back');
 });
 
-test('to hear of the API server again etcd has to be empty again', () => {
-  expect(said('smoke', 'kube-apiserver')).toContain('hardway reset --to kubeconfigs,');
-});
-
 test('nothing is said of pauses that will come, and none is missed where none was named', () => {
   expect(said(undefined, 'kubelet')).toBe('');
   expect(said('kubelet', 'kubelet', 'network')).toBe('');
