@@ -143,6 +143,12 @@ describe('on a running lab', () => {
     succeeded(await up(vm));
   });
 
+  test('reset --to kube-proxy leaves it its chains', async () => {
+    succeeded(await reset('--to', 'kube-proxy', '--yes'));
+    succeeded(await hardway(vm, ['check']));
+    succeeded(await up(vm));
+  });
+
   test('back takes one step after the other, and up goes on from there', async () => {
     succeeded(await reset('--to', 'kube-scheduler', '--yes'));
     expect(await hardway(vm, ['back', '--yes'])).toMatchObject({ code: 0, stdout: /back at kube-controller-manager/ });

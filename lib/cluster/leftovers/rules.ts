@@ -28,12 +28,18 @@ export const removalOf = (chains: readonly Chain[], isOurs: (chain: Chain) => bo
   });
 };
 
+/** The step with whose daemon a chain goes; undefined for one that is not ours. */
+const ownerOf = (chain: string): string | undefined => {
+  if (kubeletChains.includes(chain)) return 'kubelet';
+  if (chain.startsWith('KUBE-')) return 'kube-proxy';
+  return /^(cali|CNI)-/.test(chain) ? 'network' : undefined;
+};
+
 const removeRulesOf = async (program: IptablesProgram, { gate, before, undone }: Aftermath): Promise<void> => {
   const isOurs = ({ table, name, policy }: Chain): boolean =>
     policy === '-' &&
-    /^(KUBE-|cali-|CNI-)/.test(name) &&
-    !wasThere(before, 'iptables chain', `${program} -t ${table} ${name}`) &&
-    (undone.includes('kubelet') || !kubeletChains.includes(name));
+    undone.includes(ownerOf(name) ?? '') &&
+    !wasThere(before, 'iptables chain', `${program} -t ${table} ${name}`);
   const lines = removalOf(await chainsOf(program), isOurs);
   if (lines.length === 0) return;
   const count = lines.filter((line) => /^-[DX] /.test(line)).length;
