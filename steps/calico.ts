@@ -51,10 +51,10 @@ const definitionsAreServed = async (context: Context): Promise<void> => {
 
 const isReady = async (context: Context): Promise<void> => {
   const { status } = await (await apiOf(context)).get<{
-    status: { numberReady?: number; desiredNumberScheduled?: number };
+    status: { numberReady?: number; desiredNumberScheduled?: number; updatedNumberScheduled?: number };
   }>('/apis/apps/v1/namespaces/kube-system/daemonsets/calico-node');
-  if (!status.numberReady)
-    throw new Error(`${status.numberReady ?? 0} of ${status.desiredNumberScheduled ?? 0} calico-node are ready`);
+  const { numberReady = 0, desiredNumberScheduled: desired = 0, updatedNumberScheduled: updated = 0 } = status;
+  if (numberReady === 0 || updated < desired) throw new Error(`${numberReady} of ${desired} calico-node are ready`);
 };
 
 /** Calico's objects for this lab: its definitions, and what rests on them. */

@@ -1,6 +1,30 @@
+import { readFile } from 'node:fs/promises';
 import { reasonOf, Unhealthy } from '../engine/errors.ts';
 import type { Context } from '../engine/step.ts';
+import { sha256 } from '../host/files.ts';
+import { certFile } from '../pki/files.ts';
 import { apiOf, type KubeObject } from './api.ts';
+
+interface Workload extends KubeObject {
+  readonly spec: { readonly template: { readonly metadata: { readonly annotations?: object } } };
+}
+
+/**
+ * A program in a Pod reads the CA of the cluster when it starts and believes no other: with its checksum in the template
+ * of its Pods, a new CA brings new Pods.
+ */
+export const bound = (object: KubeObject, ca: string): KubeObject => {
+  if (object.kind !== 'Deployment' && object.kind !== 'DaemonSet') return object;
+  const { spec } = object as Workload;
+  const { metadata } = spec.template;
+  const annotations = { ...metadata.annotations, 'hardway/ca': sha256(ca).slice(0, 16) };
+  return { ...object, spec: { ...spec, template: { ...spec.template, metadata: { ...metadata, annotations } } } };
+};
+
+const boundToCa = async (objects: readonly KubeObject[]): Promise<readonly KubeObject[]> => {
+  const ca = await readFile(certFile('ca'), 'utf8');
+  return objects.map((object) => bound(object, ca));
+};
 
 /**
  * Brings objects into the cluster by server-side apply, in their order. No entry in the ledger: they live in etcd
@@ -9,7 +33,7 @@ import { apiOf, type KubeObject } from './api.ts';
 export const inCluster = async (context: Context, objects: readonly KubeObject[]): Promise<void> => {
   if (context.host.dryRun) return;
   const api = await apiOf(context);
-  for (const object of objects) {
+  for (const object of await boundToCa(objects)) {
     await api.apply(object).catch((error: unknown) => {
       throw new Error(refusal(object, error));
     });
@@ -27,7 +51,7 @@ export const allInCluster = async (context: Context, objects: readonly KubeObjec
   if (context.host.dryRun) return;
   const api = await apiOf(context);
   const outcomes = await Promise.all(
-    objects.map((object) =>
+    (await boundToCa(objects)).map((object) =>
       api.apply(object).then(
         () => [],
         (error: unknown) => [refusal(object, error)],
@@ -46,8 +70,14 @@ export const outOfCluster = async (context: Context, objects: readonly KubeObjec
 };
 
 interface Deployment {
+  readonly metadata: { readonly generation: number };
   readonly spec: { readonly replicas: number };
-  readonly status: { readonly availableReplicas?: number; readonly conditions?: readonly Condition[] };
+  readonly status: {
+    readonly observedGeneration?: number;
+    readonly replicas?: number;
+    readonly updatedReplicas?: number;
+    readonly availableReplicas?: number;
+  };
 }
 
 interface Condition {
@@ -78,12 +108,15 @@ const whyNotReady = ({ metadata, status }: Pod): string | undefined => {
   return condition && `Pod ${metadata.name}: ${condition.message || condition.reason || status.phase}`;
 };
 
-/** Throws unless every replica of the Deployment is available; says why its Pods are not. */
+/** Throws unless every replica of the Deployment is available, and none is left of an older one; says why its Pods are not. */
 export const deploymentIsAvailable = async (context: Context, namespace: string, name: string): Promise<void> => {
   const api = await apiOf(context);
-  const { spec, status } = await api.get<Deployment>(`/apis/apps/v1/namespaces/${namespace}/deployments/${name}`);
-  const available = status.availableReplicas ?? 0;
-  if (available >= spec.replicas) return;
+  const { metadata, spec, status } = await api.get<Deployment>(
+    `/apis/apps/v1/namespaces/${namespace}/deployments/${name}`,
+  );
+  if ((status.observedGeneration ?? 0) < metadata.generation) throw new Error(`${name} has not been looked at yet`);
+  const { replicas = 0, updatedReplicas = 0, availableReplicas: available = 0 } = status;
+  if (available >= spec.replicas && updatedReplicas >= spec.replicas && replicas === updatedReplicas) return;
   const { items } = await api.get<{ items: Pod[] }>(`/api/v1/namespaces/${namespace}/pods`);
   const why = items.map(whyNotReady).find((one) => one !== undefined);
   throw new Error(`${available} of ${spec.replicas} Pods of ${name} available${why ? `; ${why}` : ''}`);

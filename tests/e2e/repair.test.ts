@@ -53,3 +53,9 @@ describe.each(components)('%s', (component) => {
     succeeded(await hardway(vm, ['check']));
   });
 });
+
+test('a CA that is lost is made anew, and Pods that believed in the old one with it', async () => {
+  await sh(vm, 'rm /var/lib/hardway/certs/ca.pem /var/lib/hardway/certs/ca-key.pem');
+  succeeded(await up(vm)); // its smoke test has CoreDNS find a Service that the API server has just made
+  succeeded(await hardway(vm, ['check']));
+});

@@ -127,29 +127,11 @@ describe('after a reboot', () => {
   });
 });
 
-describe('when the clock is wrong', () => {
-  const year = 365 * 24 * 3600;
-  const shiftClock = async (seconds: number): Promise<void> => {
-    const now = Number(await asPerson(vm, 'date +%s'));
-    await asPerson(vm, `sudo systemctl stop systemd-timesyncd || :; sudo date -s @${now + seconds}`);
-  };
-  const certificatesFail = async (): Promise<string> => {
-    const { code, stdout } = await sudoHardway(vm, ['check', 'certificates']);
-    expect(code, stdout).toBe(1);
-    return stdout;
-  };
-
-  test('a year ahead: certificates have expired, check says what the clock says, and up makes new ones', async () => {
-    await shiftClock(year + 24 * 3600);
-    expect(await certificatesFail()).toMatch(/it expired on \S+, and the clock of this machine says \S+/);
-    succeeded(await sudoHardway(vm, ['up', '--json']));
-    await expect.poll(ailing, { timeout: 300_000, interval: 3000 }).toEqual([]);
-  });
-
-  test('set right again: they are not valid yet, check says so, and up makes new ones', async () => {
-    await shiftClock(-year - 24 * 3600);
-    expect(await certificatesFail()).toMatch(/it is valid only from \S+, and the clock of this machine says \S+/);
-    succeeded(await sudoHardway(vm, ['up', '--json']));
-    await expect.poll(ailing, { timeout: 300_000, interval: 3000 }).toEqual([]);
-  });
+test('a year later the certificates have expired: check says so and what the clock says, and up makes new ones', async () => {
+  await asPerson(vm, "sudo systemctl stop systemd-timesyncd || :; sudo date -s '+366 days'");
+  const { code, stdout } = await sudoHardway(vm, ['check', 'certificates']);
+  expect(code, stdout).toBe(1);
+  expect(stdout).toMatch(/it expired on \S+, and the clock of this machine says \S+/);
+  succeeded(await sudoHardway(vm, ['up', '--json']));
+  await expect.poll(ailing, { timeout: 300_000, interval: 3000 }).toEqual([]);
 });
