@@ -95,22 +95,16 @@ const visiting =
  * it: enabling makes links in /etc/systemd/system, and those are among the files.
  */
 const units = async (): Promise<Section> => {
+  // As JSON: a description may have lines of its own.
   const { stdout } = await tryRun('systemctl', [
     'list-units',
     '--all',
-    '--no-legend',
-    '--no-pager',
-    '--plain',
+    '--output=json',
     '--type=service,socket,timer,path',
     '--state=active,failed',
   ]);
-  return section(
-    stdout
-      .split('\n')
-      .map((line) => line.trim().split(/\s+/))
-      .filter(([name = '']) => name !== '' && !visiting.test(name))
-      .map(([name = '', , state = '']) => [name, state]),
-  );
+  const listed = (stdout.trim() === '' ? [] : JSON.parse(stdout)) as readonly { unit: string; active: string }[];
+  return section(listed.filter(({ unit }) => !visiting.test(unit)).map(({ unit, active }) => [unit, active]));
 };
 
 const users = async (): Promise<Section> => {
