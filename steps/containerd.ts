@@ -41,7 +41,11 @@ export const configuration = ({ machine }: Lab) => ({
     'io.containerd.cri.v1.images': {
       pinned_images: { sandbox: imageReference('pause') },
       registry: { config_path: registries },
+      // An image counts as there once its files are on the disk: after a power cut they would be empty.
+      image_pull_with_sync_fs: true,
     },
+    // The same where it is imported.
+    'io.containerd.service.v1.diff-service': { sync_fs: true },
     'io.containerd.cri.v1.runtime': {
       // Without CAP_SYS_RESOURCE runc cannot lower oom_score_adj; everywhere else it should.
       ...(machine.mayRaiseOomScore ? {} : { restrict_oom_score_adj: true }),
