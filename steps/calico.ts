@@ -88,7 +88,6 @@ export const calico: Step = {
   },
 
   healthy: [
-    check('calico-node is ready', isReady),
     check('the Node is Ready', nodeIsReady),
     check('calico-node has said that the network is there', async (context) => {
       const condition = await nodeCondition(context, 'NetworkUnavailable');
@@ -106,7 +105,9 @@ export const calico: Step = {
       if (ipipMode !== 'Never' || vxlanMode !== 'Never')
         throw new Error(`it tunnels: IPIP ${ipipMode}, VXLAN ${vxlanMode}`);
     }),
-    // They clean up after Pods and Nodes that are gone; no Pod waits for them.
+    // Once calico-node has said so, Pods get their network; that the kubelet has asked it as well is for later. The
+    // controllers clean up after Pods and Nodes that are gone: no Pod waits for them.
+    lateCheck('calico-node is ready', isReady),
     lateCheck('calico-kube-controllers is Available', (context) =>
       deploymentIsAvailable(context, 'kube-system', 'calico-kube-controllers'),
     ),
