@@ -96,6 +96,7 @@ const daemon = (lab: Lab) => ({
     flag('proxy-client-cert-file', certFile('front-proxy-client'), 'what it shows itself to an extension API server'),
     flag('proxy-client-key-file', keyFile('front-proxy-client'), 'the private key of that certificate'),
     flag('encryption-provider-config', encryption, 'Secrets are encrypted before they reach etcd'),
+    flag('event-ttl', '168h', 'what happened is remembered for a week: who learns takes pauses'),
     flag('audit-policy-file', auditPolicy, 'what is written down of each request'),
     flag('audit-log-path', `${paths.logs}/audit.log`, 'where it is written'),
     flag('audit-log-maxage', '30', 'days that it is kept'),

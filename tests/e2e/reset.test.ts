@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { imageReference } from '../../lib/binaries/versions.ts';
+import { paths } from '../../lib/host/paths.ts';
 import { execInVm, type Vm } from '../../lib/vm/vm.ts';
 import { dropVm, freshVm, hardway, sh, succeeded, until, up } from './lib.ts';
 
@@ -157,10 +158,11 @@ describe('on a running lab', () => {
   });
 
   test('reset --to etcd empties it: the next API server has another key for Secrets', async () => {
-    await sh(vm, 'kubectl create secret generic mine --from-literal=word=x');
+    const kubectl = (args: string) => sh(vm, `kubectl --kubeconfig ${paths.kubeconfigs}/admin.conf ${args}`);
+    await kubectl('create secret generic mine --from-literal=word=x');
     expect(succeeded(await reset('--to', 'etcd', '--yes')).stdout).toMatch(/objects removed from etcd +\d+ objects/);
     succeeded(await up(vm));
-    expect(await sh(vm, 'kubectl get secret mine 2>&1 || :')).toContain('not found');
+    expect(await kubectl('get secret mine 2>&1 || :')).toContain('not found');
   });
 
   test('another network is refused until the lab is reset to its certificates', async () => {
