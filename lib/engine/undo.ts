@@ -1,8 +1,7 @@
 import { copyFileSync, lstatSync, readlinkSync, symlinkSync } from 'node:fs';
 import { chmod, chown, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
 import type { Undo } from '../host/change.ts';
-import { readIfThere, sha256, statIfThere } from '../host/files.ts';
+import { readIfThere, removeTemporaries, sha256, statIfThere } from '../host/files.ts';
 import { quoted } from '../host/host.ts';
 import { paths } from '../host/paths.ts';
 import { holdersOf, mountTable } from '../host/picture/system.ts';
@@ -58,15 +57,6 @@ export const removeTree = async (path: string): Promise<void> => {
   const busy = mounted.at(-1);
   if (busy) throw new Error(`${busy.point} is mounted in it${await holdersOf(busy.point)}`);
   await rm(path, { recursive: true, force: true });
-};
-
-/** A crash in the middle of a write leaves its temporary file. */
-const removeTemporaries = async (path: string): Promise<void> => {
-  const start = `${basename(path)}.hardway-`;
-  const names = await readdir(dirname(path)).catch(() => []);
-  for (const name of names) {
-    if (name.startsWith(start) && /^\d+$/.test(name.slice(start.length))) await rm(`${dirname(path)}/${name}`);
-  }
 };
 
 /** Copies a file or a link with its mode and owner. */

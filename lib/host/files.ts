@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
-import { lstat, open, readFile, rename, rm } from 'node:fs/promises';
+import { lstat, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 
 export const sha256 = (content: string | Buffer): string => createHash('sha256').update(content).digest('hex');
 
@@ -26,6 +27,20 @@ export const statIfThere = async (path: string) => {
   }
 };
 
+/** Where this process prepares what is to be at `path`. */
+export const temporaryOf = (path: string): string => `${path}.hardway-${process.pid}`;
+
+/** A process that is killed in the middle of a write leaves its temporary file; removes those of `path` whose process is gone. */
+export const removeTemporaries = async (path: string): Promise<void> => {
+  const start = `${basename(path)}.hardway-`;
+  const names = await readdir(dirname(path)).catch(() => []);
+  for (const name of names.filter((one) => one.startsWith(start))) {
+    const pid = name.slice(start.length);
+    if (/^\d+$/.test(pid) && !(await statIfThere(`/proc/${pid}`)))
+      await rm(`${dirname(path)}/${name}`, { force: true });
+  }
+};
+
 /**
  * Writes a whole file or none of it, also when the power is cut right after: a temporary file beside it, on the disk
  * before the rename. Without that, a file that is seconds old may come back empty.
@@ -35,7 +50,8 @@ export const writeAtomically = async (
   content: string | Buffer,
   { mode, owner }: { mode: number; owner?: { uid: number; gid: number } },
 ): Promise<void> => {
-  const temporary = `${path}.hardway-${process.pid}`;
+  const temporary = temporaryOf(path);
+  await removeTemporaries(path);
   try {
     const file = await open(temporary, 'w', mode);
     try {

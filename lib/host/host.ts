@@ -1,7 +1,7 @@
 import { chmod, chown, cp, link, mkdir, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { Change, Undo } from './change.ts';
-import { readIfThere, sha256, statIfThere, writeAtomically } from './files.ts';
+import { readIfThere, removeTemporaries, sha256, statIfThere, temporaryOf, writeAtomically } from './files.ts';
 import { paths } from './paths.ts';
 import { CommandFailed } from './run.ts';
 
@@ -135,7 +135,8 @@ const hostOf = ({ dryRun, ours, planned }: Memory, { record, tell }: Witness): H
       const stat = await statIfThere(path);
       if (stat?.isSymbolicLink() && (await readlink(path)) === target) return false;
       return put(path, `link ${path} to ${target}`, async () => {
-        const temporary = `${path}.hardway-${process.pid}`;
+        const temporary = temporaryOf(path);
+        await removeTemporaries(path);
         await rm(temporary, { force: true });
         await symlink(target, temporary);
         await rename(temporary, path);
@@ -147,7 +148,8 @@ const hostOf = ({ dryRun, ours, planned }: Memory, { record, tell }: Witness): H
       if (there && source && there.ino === source.ino && there.dev === source.dev) return false;
       if (there?.isSymbolicLink() && (await readlink(path)) === from) return false;
       return put(path, `place ${path}`, async () => {
-        const temporary = `${path}.hardway-${process.pid}`;
+        const temporary = temporaryOf(path);
+        await removeTemporaries(path);
         await rm(temporary, { force: true });
         await link(from, temporary).catch(() => symlink(from, temporary));
         await rename(temporary, path);

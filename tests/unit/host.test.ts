@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { chmod, link, lstat, mkdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, link, lstat, mkdir, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Change } from '../../lib/host/change.ts';
@@ -250,4 +250,10 @@ test.each([
   [['$x', '*'], "'$x' '*'"],
 ])('%j is typed as %s', (argv, typed) => {
   expect(quoted(argv)).toBe(typed);
+});
+
+test('what a process that was killed had prepared goes with the next write', async () => {
+  await writeFile(`${at('file')}.hardway-99999999`, 'half'); // no process has such a number
+  await open().writeFile(at('file'), 'whole');
+  expect(await readdir(scratch.path)).toEqual(['file']);
 });
