@@ -5,6 +5,7 @@ import { linesOf, type Seen } from '../lib/engine/seen.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { guideWarning } from './lab.ts';
 import { type HandStep, mustBePublic, preamble } from './transcript.ts';
+import { resetTo } from './words.ts';
 
 interface Words {
   readonly title: string;
@@ -47,9 +48,7 @@ const sights = ({ id, observations = [] }: Step, before: string | undefined, see
     const lines = linesOf(seen, id, observation);
     mustBePublic(lines ?? []);
     const { nothing, unseen } = words[language];
-    const output = lines?.length
-      ? ['````text', ...lines, '````']
-      : [lines ? nothing : unseen(`hardway reset${before ? ` --to ${before}` : ''}`)];
+    const output = lines?.length ? ['````text', ...lines, '````'] : [lines ? nothing : unseen(resetTo(before))];
     return `- ${observation.phrase[language]}\n\n${indented('```sh', observation.command, '```', '', ...output)}\n`;
   });
 

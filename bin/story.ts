@@ -13,7 +13,7 @@ import { stepIds } from '../steps/index.ts';
 import { stepPage } from './pages.ts';
 import { pauseAt } from './pause.ts';
 import { openPager, type Pager } from './terminal.ts';
-import { words } from './words.ts';
+import { resetTo, words } from './words.ts';
 
 /** How the steps are told while they are taken. */
 export interface Telling {
@@ -74,8 +74,7 @@ export const pausesPassed = (
   const passed = ids.filter((id, index) => index < from && pauses.has(id));
   const [first] = passed;
   if (!first) return '';
-  const before = ids[ids.indexOf(first) - 1];
-  return `${words[language].passed(passed, ids[from] ?? '', `hardway reset${before ? ` --to ${before}` : ''}`)}\n`;
+  return `${words[language].passed(passed, ids[from] ?? '', resetTo(ids[ids.indexOf(first) - 1]))}\n`;
 };
 
 /**

@@ -1,4 +1,3 @@
-import { readdir, rm } from 'node:fs/promises';
 import { removeDemo } from '../lib/cluster/demo.ts';
 import { removeObjects } from '../lib/cluster/etcd.ts';
 import type { Aftermath } from '../lib/cluster/leftovers/aftermath.ts';
@@ -14,7 +13,7 @@ import { openView } from '../lib/engine/runner.ts';
 import { forgetSeen } from '../lib/engine/seen.ts';
 import { type State, writeState } from '../lib/engine/state.ts';
 import { type Gate, isInside, undoEntries } from '../lib/engine/undo.ts';
-import { statIfThere } from '../lib/host/files.ts';
+import { removeAbandoned } from '../lib/host/files.ts';
 import { paths } from '../lib/host/paths.ts';
 import { components, stepsWith } from '../steps/index.ts';
 import { kubelet } from '../steps/kubelet.ts';
@@ -66,7 +65,7 @@ export const takeBack = async (task: Task): Promise<void> => {
     await restoreParameters(aftermath);
     if (gate.dryRun) return;
     await unloadModules(found.before);
-    await removeStaleLocks();
+    await removeAbandoned(`${paths.lock}.`); // of runs that were killed just while they took the lock
   } else if (!gate.dryRun && gate.failures.length === 0) await keepEntries(paths.ledger, [...stays]);
 };
 
@@ -122,11 +121,3 @@ const forget = (state: State, stays: ReadonlySet<string>): Promise<void> =>
     ...state,
     steps: Object.fromEntries(Object.entries(state.steps).filter(([id]) => stays.has(id))),
   });
-
-/** Locks of runs that were killed just while they took one. */
-const removeStaleLocks = async (): Promise<void> => {
-  for (const name of await readdir('/run')) {
-    const pid = /^hardway\.lock\.(\d+)$/.exec(name)?.[1];
-    if (pid && !(await statIfThere(`/proc/${pid}`))) await rm(`/run/${name}`, { force: true });
-  }
-};

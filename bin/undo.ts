@@ -13,6 +13,7 @@ import { interruptible } from './interrupt.ts';
 import type { Remains } from './remains.ts';
 import { takeBack } from './takeback.ts';
 import { openShow } from './undo-show.ts';
+import { resetTo } from './words.ts';
 
 export interface UndoOptions {
   /** The last step that stays; absent when everything goes. */
@@ -71,7 +72,7 @@ const undoUntil = async (signal: AbortSignal, found: Remains, options: UndoOptio
   const { to, dryRun = false } = options;
   const stays = new Set(to === undefined ? [] : stepIds.slice(0, stepIds.indexOf(to) + 1));
   const undone = stepIds.filter((id) => !stays.has(id)).reverse();
-  const again = `hardway reset${to === undefined ? '' : ` --to ${to}`} --yes`;
+  const again = `${resetTo(to)} --yes`;
   if (!dryRun && !options.yes) await mustAgree(undone, options, again);
 
   const release = dryRun ? () => {} : takeLock(paths.lock);

@@ -91,3 +91,7 @@ export const words: Readonly<Record<Language, Words>> = {
     end: 'C’était la dernière étape : le cluster est complet. hardway back retire une étape, hardway reset toutes.',
   },
 };
+
+/** What a person types to take back what came after a step, or everything. */
+export const resetTo = (step: string | undefined): string =>
+  `hardway reset${step === undefined ? '' : ` --to ${step}`}`;

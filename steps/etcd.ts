@@ -10,6 +10,7 @@ import { paths } from '../lib/host/paths.ts';
 import { certFile, keyFile } from '../lib/pki/files.ts';
 
 const peer = 'https://127.0.0.1:2380';
+
 const daemon = (lab: Lab) => ({
   name: 'etcd',
   description: 'etcd: the store of everything that Kubernetes knows',

@@ -48,19 +48,21 @@ const lacking = async (where: Where): Promise<readonly string[]> => {
   return [...(manifest ? [] : [manifestPath(where)]), ...images];
 };
 
+/** Loaded only where somebody is asked. */
+const doesAnswer = async (address: string): Promise<boolean> =>
+  (await import('./download.ts')).answers(address, undefined);
+
 /**
  * Whether Calico can be expected to come: from here, from a mirror that answers, or because this source reaches
  * registries. Under `auto` a cache that Go filled says that no release site was reached.
  */
 export const calicoIsWithinReach = async (where: Where): Promise<boolean> => {
   if ((await lacking(where)).length === 0) return true;
-  const { answers } = await import('./download.ts');
-  if (where.mirror && (await isThere(manifestPath(where))) && (await answers(`${where.mirror}/v2/`, undefined)))
-    return true;
+  if (where.mirror && (await isThere(manifestPath(where))) && (await doesAnswer(`${where.mirror}/v2/`))) return true;
   const { kind } = where.source;
   if (kind !== 'auto') return kind === 'release';
   if (await isCachedFromGo(where)) return false;
-  return answers(versions().calico.manifest, undefined);
+  return doesAnswer(versions().calico.manifest);
 };
 
 /** Throws a UserError that says what is missing, before anything is changed, where Calico cannot be expected to come. */

@@ -22,6 +22,13 @@ export class ApiError extends Error {
   }
 }
 
+/** What was asked for, or undefined where the API server has no such thing. */
+export const ifThere = <T>(asked: Promise<T>): Promise<T | undefined> =>
+  asked.catch((error: unknown) => {
+    if (error instanceof ApiError && error.status === 404) return undefined;
+    throw error;
+  });
+
 export interface Api {
   /** The body as text. Throws ApiError. */
   readonly text: (path: string) => Promise<string>;
@@ -91,9 +98,7 @@ const openApi = async (): Promise<Api> => {
   };
 
   const removeAt: Api['removeAt'] = async (path, options = {}) => {
-    await ask('DELETE', path, { apiVersion: 'v1', kind: 'DeleteOptions', ...options }).catch((error: unknown) => {
-      if (!(error instanceof ApiError && error.status === 404)) throw error;
-    });
+    await ifThere(ask('DELETE', path, { apiVersion: 'v1', kind: 'DeleteOptions', ...options }));
   };
 
   return {

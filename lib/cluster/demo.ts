@@ -3,7 +3,7 @@ import { until } from '../engine/check.ts';
 import { UserError } from '../engine/errors.ts';
 import type { Context } from '../engine/step.ts';
 import { paths } from '../host/paths.ts';
-import { ApiError, apiOf, type KubeObject } from './api.ts';
+import { apiOf, ifThere, type KubeObject } from './api.ts';
 import { manifestText, readManifest } from './manifest.ts';
 import { inCluster } from './objects.ts';
 
@@ -43,10 +43,7 @@ type Labelled = KubeObject & { readonly metadata: { readonly labels?: Readonly<R
 /** The object of that part, its own or one that only has its name; undefined where there is none. */
 const objectOf = async (context: Context, part: Part): Promise<Labelled | undefined> => {
   const api = await apiOf(context);
-  return api.get<Labelled>(`${parts[part].collection}/web`).catch((error: unknown) => {
-    if (error instanceof ApiError && error.status === 404) return undefined;
-    throw error;
-  });
+  return ifThere(api.get<Labelled>(`${parts[part].collection}/web`));
 };
 
 /** Where the Deployment of the story is gone: that it is, and how to get it back; else undefined. */

@@ -16,8 +16,7 @@ export const check = <Subject>(phrase: string, look: (subject: Subject) => Promi
 
 /** A check that the steps which follow need not wait for. */
 export const lateCheck = <Subject>(phrase: string, look: (subject: Subject) => Promise<void>): Check<Subject> => ({
-  phrase,
-  look,
+  ...check(phrase, look),
   late: true,
 });
 

@@ -30,16 +30,18 @@ export const statIfThere = async (path: string) => {
 /** Where this process prepares what is to be at `path`. */
 export const temporaryOf = (path: string): string => `${path}.hardway-${process.pid}`;
 
-/** A process that is killed in the middle of a write leaves its temporary file; removes those of `path` whose process is gone. */
-export const removeTemporaries = async (path: string): Promise<void> => {
-  const start = `${basename(path)}.hardway-`;
-  const names = await readdir(dirname(path)).catch(() => []);
+/** Removes the files that are named `prefix` and the pid of a process that is gone: it was killed before it could. */
+export const removeAbandoned = async (prefix: string): Promise<void> => {
+  const start = basename(prefix);
+  const names = await readdir(dirname(prefix)).catch(() => []);
   for (const name of names.filter((one) => one.startsWith(start))) {
     const pid = name.slice(start.length);
-    if (/^\d+$/.test(pid) && !(await statIfThere(`/proc/${pid}`)))
-      await rm(`${dirname(path)}/${name}`, { force: true });
+    if (/^\d+$/.test(pid) && !(await statIfThere(`/proc/${pid}`))) await rm(`${prefix}${pid}`, { force: true });
   }
 };
+
+/** Removes what killed processes had prepared for `path`. */
+export const removeTemporaries = (path: string): Promise<void> => removeAbandoned(`${path}.hardway-`);
 
 /**
  * Writes a whole file or none of it, also when the power is cut right after: a temporary file beside it, on the disk

@@ -105,6 +105,15 @@ const hostOf = ({ dryRun, ours, planned }: Memory, { record, tell }: Witness): H
     return true;
   };
 
+  /** Makes something beside `path` and puts it there in one go. */
+  const swapIn = async (path: string, make: (temporary: string) => Promise<void>): Promise<void> => {
+    const temporary = temporaryOf(path);
+    await removeTemporaries(path);
+    await rm(temporary, { force: true });
+    await make(temporary);
+    await rename(temporary, path);
+  };
+
   return {
     dryRun,
     change,
@@ -134,26 +143,16 @@ const hostOf = ({ dryRun, ours, planned }: Memory, { record, tell }: Witness): H
     async symlink(path, target) {
       const stat = await statIfThere(path);
       if (stat?.isSymbolicLink() && (await readlink(path)) === target) return false;
-      return put(path, `link ${path} to ${target}`, async () => {
-        const temporary = temporaryOf(path);
-        await removeTemporaries(path);
-        await rm(temporary, { force: true });
-        await symlink(target, temporary);
-        await rename(temporary, path);
-      });
+      return put(path, `link ${path} to ${target}`, () => swapIn(path, (temporary) => symlink(target, temporary)));
     },
 
     async place(path, from) {
       const [there, source] = await Promise.all([statIfThere(path), statIfThere(from)]);
       if (there && source && there.ino === source.ino && there.dev === source.dev) return false;
       if (there?.isSymbolicLink() && (await readlink(path)) === from) return false;
-      return put(path, `place ${path}`, async () => {
-        const temporary = temporaryOf(path);
-        await removeTemporaries(path);
-        await rm(temporary, { force: true });
-        await link(from, temporary).catch(() => symlink(from, temporary));
-        await rename(temporary, path);
-      });
+      return put(path, `place ${path}`, () =>
+        swapIn(path, (temporary) => link(from, temporary).catch(() => symlink(from, temporary))),
+      );
     },
 
     async sh(argv, undo) {

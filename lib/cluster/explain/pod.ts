@@ -1,6 +1,6 @@
 import type { Language, Text } from '../../engine/language.ts';
 import type { Context } from '../../engine/step.ts';
-import { ApiError, apiOf } from '../api.ts';
+import { apiOf, ifThere } from '../api.ts';
 import { named } from './named.ts';
 
 interface Meta {
@@ -114,10 +114,7 @@ export const explainPod = async (
   for (let owner = pod.metadata.ownerReferences?.[0]; owner && plural[owner.kind]; ) {
     const { kind, name: of } = owner;
     const path = `/apis/apps/v1/namespaces/${namespace}/${plural[kind]}/${of}`;
-    const found = await api.get<{ metadata: Meta }>(path).catch((error: unknown) => {
-      if (error instanceof ApiError && error.status === 404) return undefined;
-      throw error;
-    });
+    const found = await ifThere(api.get<{ metadata: Meta }>(path));
     if (!found) break;
     const events = (await eventsOf(kind, of)).filter(({ message }) => kind !== 'ReplicaSet' || message.includes(name));
     deeds.push(stored(kind, found.metadata), ...deedsOf(events));
