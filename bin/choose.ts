@@ -16,8 +16,8 @@ import { oneOf } from '../lib/engine/nearest.ts';
 import { mirrorOf, readSettings, type Settings } from '../lib/engine/settings.ts';
 import { readState, type State } from '../lib/engine/state.ts';
 import { type Context, sources } from '../lib/engine/step.ts';
+import { survey } from '../lib/host/facts.ts';
 import { paths } from '../lib/host/paths.ts';
-import { survey } from '../lib/host/survey.ts';
 import { type Finding, findings } from '../steps/preflight.ts';
 
 /** What was asked for of a lab; what was not is as it was, or as usual. */

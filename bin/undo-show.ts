@@ -1,5 +1,5 @@
 import type { UndoEvent } from '../lib/engine/undo.ts';
-import { type Difference, inWords } from '../lib/host/picture.ts';
+import { type Difference, inWords } from '../lib/host/snapshot.ts';
 
 type Told = UndoEvent | ({ readonly event: 'difference' } & Difference);
 

@@ -7,7 +7,7 @@ import { takeLock } from '../lib/engine/lock.ts';
 import { openGate, removeTree } from '../lib/engine/undo.ts';
 import { readIfThere } from '../lib/host/files.ts';
 import { paths } from '../lib/host/paths.ts';
-import { type Difference, differences, type Picture, takePicture } from '../lib/host/picture.ts';
+import { type Difference, differences, type Picture, takePicture } from '../lib/host/snapshot.ts';
 import { stepIds } from '../steps/index.ts';
 import { interruptible } from './interrupt.ts';
 import type { Remains } from './remains.ts';

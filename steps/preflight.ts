@@ -4,12 +4,12 @@ import { check } from '../lib/engine/check.ts';
 import { architectures } from '../lib/engine/lab.ts';
 import { overlap, type Settings } from '../lib/engine/settings.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
+import { hostCommands, nodeNow, type Survey } from '../lib/host/facts.ts';
 import { readIfThere, statIfThere } from '../lib/host/files.ts';
 import { paths } from '../lib/host/paths.ts';
 import { person } from '../lib/host/person.ts';
-import { storePicture, takePicture } from '../lib/host/picture.ts';
 import { tryRun } from '../lib/host/run.ts';
-import { hostCommands, nodeNow, type Survey } from '../lib/host/survey.ts';
+import { storePicture, takePicture } from '../lib/host/snapshot.ts';
 
 /** Why hardway will not touch this machine, and what would change that. */
 export interface Finding {
@@ -172,7 +172,7 @@ const sysctls: ReadonlyMap<string, string> = new Map([
 const sysctlPath = (key: string): string => `/proc/sys/${key.replaceAll('.', '/')}`;
 
 const installPackages = async ({ host, progress }: Context): Promise<void> => {
-  const { survey } = await import('../lib/host/survey.ts');
+  const { survey } = await import('../lib/host/facts.ts');
   const { missing } = await survey();
   const packages = [...new Set(missing.flatMap((command) => hostCommands[command] ?? []))];
   if (packages.length === 0) return;

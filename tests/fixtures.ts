@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Lab, labOf } from '../lib/engine/lab.ts';
 import type { Settings } from '../lib/engine/settings.ts';
-import type { Survey } from '../lib/host/survey.ts';
+import type { Survey } from '../lib/host/facts.ts';
 
 /** A machine with nothing against it. */
 export const goodSurvey: Survey = {

@@ -1,4 +1,4 @@
-import type { Survey } from '../host/survey.ts';
+import type { Survey } from '../host/facts.ts';
 import { addressIn, type Settings } from './settings.ts';
 
 export const cnis = ['calico', 'bridge'] as const;

@@ -4,8 +4,8 @@ import type { Undo } from '../host/change.ts';
 import { readIfThere, removeTemporaries, sha256, statIfThere } from '../host/files.ts';
 import { quoted } from '../host/host.ts';
 import { paths } from '../host/paths.ts';
-import { holdersOf, mountTable } from '../host/picture/system.ts';
 import { run } from '../host/run.ts';
+import { holdersOf, mountTable } from '../host/snapshot/system.ts';
 import { reasonOf } from './errors.ts';
 import type { LedgerEntry } from './ledger.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Settings } from '../../lib/engine/settings.ts';
+import type { Listener, Survey } from '../../lib/host/facts.ts';
 import { paths } from '../../lib/host/paths.ts';
-import type { Listener, Survey } from '../../lib/host/survey.ts';
 import { findings } from '../../steps/preflight.ts';
 import { defaultSettings, goodSurvey } from '../fixtures.ts';
 

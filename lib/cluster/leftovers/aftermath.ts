@@ -1,5 +1,5 @@
 import type { Gate } from '../../engine/undo.ts';
-import type { Picture } from '../../host/picture.ts';
+import type { Picture } from '../../host/snapshot.ts';
 
 /** What the removal of leftovers goes by. */
 export interface Aftermath {

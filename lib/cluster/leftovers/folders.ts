@@ -1,9 +1,9 @@
 import { chmod, readdir, rmdir } from 'node:fs/promises';
 import { removeTree } from '../../engine/undo.ts';
 import { statIfThere } from '../../host/files.ts';
-import { mountTable } from '../../host/picture/system.ts';
-import type { Picture } from '../../host/picture.ts';
 import { run } from '../../host/run.ts';
+import { mountTable } from '../../host/snapshot/system.ts';
+import type { Picture } from '../../host/snapshot.ts';
 import { type Aftermath, wasThere } from './aftermath.ts';
 
 /** Folders and files that the daemons make by themselves, by the step with which they go. */

@@ -1,8 +1,8 @@
 import { writeFile } from 'node:fs/promises';
 import { readIfThere } from '../../host/files.ts';
-import { parameterFile } from '../../host/picture/kernel.ts';
-import type { Picture } from '../../host/picture.ts';
 import { tryRun } from '../../host/run.ts';
+import { parameterFile } from '../../host/snapshot/kernel.ts';
+import type { Picture } from '../../host/snapshot.ts';
 import type { Aftermath } from './aftermath.ts';
 
 /** Sets kernel parameters back that the daemons changed; forwarding first, as it changes others with it. */

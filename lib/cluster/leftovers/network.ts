@@ -1,6 +1,6 @@
 import { readdir, rm } from 'node:fs/promises';
-import { holdersOf, mountTable } from '../../host/picture/system.ts';
 import { run, tryRun } from '../../host/run.ts';
+import { holdersOf, mountTable } from '../../host/snapshot/system.ts';
 import { type Aftermath, wasThere } from './aftermath.ts';
 
 /** Where mounts of Pods and of their runtime are, and the step that brings them; what ends in / is a folder of them. */

@@ -1,7 +1,7 @@
 import { readFileSync, rmdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cgroupsNamed, cgroupTree, processesIn } from '../../daemons/cgroups.ts';
 import { tmuxUnit } from '../../daemons/tmux.ts';
+import { cgroupsNamed, cgroupTree, processesIn } from '../../host/cgroups.ts';
 import { tryRun } from '../../host/run.ts';
 import type { Aftermath } from './aftermath.ts';
 

@@ -1,5 +1,5 @@
-import { type Chain, chainsOf, type IptablesProgram, iptablesPrograms, nft } from '../../host/picture/firewall.ts';
 import { run, tryRun } from '../../host/run.ts';
+import { type Chain, chainsOf, type IptablesProgram, iptablesPrograms, nft } from '../../host/snapshot/firewall.ts';
 import { type Aftermath, wasThere } from './aftermath.ts';
 
 const kubeletChains = ['KUBE-KUBELET-CANARY', 'KUBE-FIREWALL', 'KUBE-IPTABLES-HINT'];

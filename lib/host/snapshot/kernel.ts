@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { readIfThere, statIfThere } from '../files.ts';
-import { type Section, section } from './words.ts';
+import { type Section, section } from './section.ts';
 
 /**
  * Kernel parameters that hardway or one of the daemons touches: kubelet sets vm.* and kernel.* (pkg/kubelet/cm,

@@ -1,10 +1,10 @@
 import { readIfThere, writeAtomically } from './files.ts';
-import { files } from './picture/files.ts';
-import { firewall } from './picture/firewall.ts';
-import { kernel } from './picture/kernel.ts';
-import { network } from './picture/network.ts';
-import { system } from './picture/system.ts';
-import type { Section } from './picture/words.ts';
+import { files } from './snapshot/files.ts';
+import { firewall } from './snapshot/firewall.ts';
+import { kernel } from './snapshot/kernel.ts';
+import { network } from './snapshot/network.ts';
+import type { Section } from './snapshot/section.ts';
+import { system } from './snapshot/system.ts';
 
 /**
  * The state of a machine in words: by kind of thing (link, mount, file, ...) what each one is called and what it is.

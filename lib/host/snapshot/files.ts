@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { type Dirent, lstatSync, readdirSync, readFileSync, readlinkSync, type Stats } from 'node:fs';
 import { paths } from '../paths.ts';
-import { type Section, section } from './words.ts';
+import { type Section, section } from './section.ts';
 
 /** Where programs put what outlives them. The homes of people are looked into as well, though not as deep. */
 const roots = ['/etc', '/opt', '/usr/local', '/var/lib', '/var/log', '/run'];

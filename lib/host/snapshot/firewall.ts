@@ -1,5 +1,5 @@
 import { tryRun } from '../run.ts';
-import { type Section, section } from './words.ts';
+import { type Section, section } from './section.ts';
 
 /** The four programs that speak to the kernel's iptables; a machine has two, or all of them. */
 export const iptablesPrograms = ['iptables-nft', 'ip6tables-nft', 'iptables-legacy', 'ip6tables-legacy'] as const;

@@ -1,7 +1,7 @@
 import { readdirSync, readlinkSync } from 'node:fs';
 import { readIfThere } from '../files.ts';
 import { tryRun } from '../run.ts';
-import { type Section, section } from './words.ts';
+import { type Section, section } from './section.ts';
 
 /** Mount points that sessions and single runs of services bring and take away. */
 const passing = /^\/run\/(user|credentials)\/|^\/proc\/sys\/fs\/binfmt_misc$|^\/var\/lib\/hardway-vms\//;

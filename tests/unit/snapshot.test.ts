@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { removalOf } from '../../lib/cluster/leftovers/rules.ts';
-import { parseChains } from '../../lib/host/picture/firewall.ts';
-import { differences, inWords, type Picture, readPicture, storePicture } from '../../lib/host/picture.ts';
+import { parseChains } from '../../lib/host/snapshot/firewall.ts';
+import { differences, inWords, type Picture, readPicture, storePicture } from '../../lib/host/snapshot.ts';
 
 const pictureOf = (link: Record<string, string>): Picture => ({ version: 1, homes: ['/root'], sections: { link } });
 

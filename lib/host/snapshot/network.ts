@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { readIfThere } from '../files.ts';
 import { tryRun } from '../run.ts';
-import { type Section, section } from './words.ts';
+import { type Section, section } from './section.ts';
 
 interface Address {
   readonly family: string;
