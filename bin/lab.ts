@@ -1,7 +1,7 @@
 import { UserError } from '../lib/engine/errors.ts';
 import type { Lab } from '../lib/engine/lab.ts';
-import type { Language, Text } from '../lib/engine/language.ts';
 import { readState, type State } from '../lib/engine/state.ts';
+import type { Language, Text } from '../lib/engine/text.ts';
 import { paths } from '../lib/host/paths.ts';
 
 /** The lab of this machine, for a command that needs one. Throws UserError where there is none, or one is not root. */

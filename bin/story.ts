@@ -1,13 +1,13 @@
 import { ensureDemo, removeDemo } from '../lib/cluster/demo.ts';
 import { reasonOf, UserError } from '../lib/engine/errors.ts';
 import type { Tell } from '../lib/engine/events.ts';
-import { type Language, languageOf } from '../lib/engine/language.ts';
 import { oneOf } from '../lib/engine/nearest.ts';
 import { observeStep } from '../lib/engine/observation.ts';
+import { keepSeen } from '../lib/engine/observations.ts';
 import { observationLines } from '../lib/engine/output.ts';
-import { keepSeen } from '../lib/engine/seen.ts';
 import type { State } from '../lib/engine/state.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
+import { type Language, languageOf } from '../lib/engine/text.ts';
 import { paths } from '../lib/host/paths.ts';
 import { stepIds } from '../steps/index.ts';
 import { stepPage } from './pages.ts';

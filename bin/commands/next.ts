@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { UserError } from '../../lib/engine/errors.ts';
-import { languageOf, languages } from '../../lib/engine/language.ts';
 import { readState } from '../../lib/engine/state.ts';
+import { languageOf, languages } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { stepsWith } from '../../steps/index.ts';
 import { words } from '../words.ts';

@@ -3,9 +3,9 @@ import { Command } from 'commander';
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { lookOnce } from '../../lib/engine/check.ts';
 import { Unhealthy } from '../../lib/engine/errors.ts';
-import { languageOf } from '../../lib/engine/language.ts';
 import { openView } from '../../lib/engine/runner.ts';
 import type { State } from '../../lib/engine/state.ts';
+import { languageOf } from '../../lib/engine/text.ts';
 import { stepsWith } from '../../steps/index.ts';
 import { guideWarning, theLab } from '../lab.ts';
 

@@ -1,8 +1,8 @@
 import { Command } from 'commander';
 import type { Lab } from '../../lib/engine/lab.ts';
-import { languageOf, languages } from '../../lib/engine/language.ts';
 import { oneOf } from '../../lib/engine/nearest.ts';
-import { readSeen } from '../../lib/engine/seen.ts';
+import { readSeen } from '../../lib/engine/observations.ts';
+import { languageOf, languages } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { handOut } from '../handout.ts';
 import { guideWarning, theLab } from '../lab.ts';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../engine/check.ts';
-import type { Text } from '../engine/language.ts';
 import type { Context, Observation } from '../engine/step.ts';
+import type { Text } from '../engine/text.ts';
 import { tryRun } from '../host/run.ts';
 import { demoIsThere } from './demo.ts';
 import { labEnvironment } from './environment.ts';

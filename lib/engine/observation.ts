@@ -1,7 +1,7 @@
 import { reasonOf, Unhealthy } from './errors.ts';
 import type { RunEvent } from './events.ts';
-import type { Language } from './language.ts';
 import type { Context, Observation, Step } from './step.ts';
+import type { Language } from './text.ts';
 
 interface Telling {
   readonly language: Language;

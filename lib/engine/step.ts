@@ -2,7 +2,7 @@ import type { Host } from '../host/host.ts';
 import type { Check } from './check.ts';
 import type { Daemon } from './daemon.ts';
 import type { Lab } from './lab.ts';
-import type { Text } from './language.ts';
+import type { Text } from './text.ts';
 
 /** Where binaries and images come from. */
 export const sources = ['auto', 'release', 'go', 'dir'] as const;

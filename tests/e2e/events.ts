@@ -1,5 +1,5 @@
 import type { RunEvent } from '../../lib/engine/events.ts';
-import type { Language } from '../../lib/engine/language.ts';
+import type { Language } from '../../lib/engine/text.ts';
 import { stepsWith } from '../../steps/index.ts';
 
 export type { RunEvent };

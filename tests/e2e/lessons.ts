@@ -1,7 +1,7 @@
 import { expect } from 'vitest';
 import { labEnvironment } from '../../lib/cluster/environment.ts';
-import type { Language } from '../../lib/engine/language.ts';
 import { readLesson, type Trial } from '../../lib/engine/lesson.ts';
+import type { Language } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { execInVm, type Vm } from '../../lib/vm/vm.ts';
 

@@ -3,7 +3,7 @@ import { explainWord } from '../../bin/explain.ts';
 import { exampleLab } from '../../bin/lab.ts';
 import { inOrder } from '../../lib/cluster/explain/pod.ts';
 import { drawPath, servicePaths } from '../../lib/cluster/explain/service.ts';
-import { languages } from '../../lib/engine/language.ts';
+import { languages } from '../../lib/engine/text.ts';
 import { components } from '../../steps/index.ts';
 import { oddLab } from '../fixtures.ts';
 

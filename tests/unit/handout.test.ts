@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { handOut } from '../../bin/handout.ts';
-import type { Language } from '../../lib/engine/language.ts';
-import { keepSeen, readSeen } from '../../lib/engine/seen.ts';
+import { keepSeen, readSeen } from '../../lib/engine/observations.ts';
 import type { Observation, Step } from '../../lib/engine/step.ts';
+import type { Language } from '../../lib/engine/text.ts';
 import { plainLab, scratchFolder } from '../fixtures.ts';
 
 let scratch: Awaited<ReturnType<typeof scratchFolder>>;

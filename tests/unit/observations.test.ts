@@ -3,10 +3,10 @@ import { all, atLeast, lines, says } from '../../lib/cluster/observe.ts';
 import { reasonOf } from '../../lib/engine/errors.ts';
 import type { RunEvent } from '../../lib/engine/events.ts';
 import { cnis, extras } from '../../lib/engine/lab.ts';
-import { type Language, languageOf } from '../../lib/engine/language.ts';
 import { observeStep } from '../../lib/engine/observation.ts';
 import { openView } from '../../lib/engine/runner.ts';
 import type { Step } from '../../lib/engine/step.ts';
+import { type Language, languageOf } from '../../lib/engine/text.ts';
 import { stepsWith } from '../../steps/index.ts';
 import { oddLab, plainLab } from '../fixtures.ts';
 

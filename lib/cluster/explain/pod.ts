@@ -1,5 +1,5 @@
-import type { Language, Text } from '../../engine/language.ts';
 import type { Context } from '../../engine/step.ts';
+import type { Language, Text } from '../../engine/text.ts';
 import { apiOf, ifThere } from '../api.ts';
 import { named } from './named.ts';
 

@@ -1,4 +1,4 @@
-import type { Language, Text } from '../../engine/language.ts';
+import type { Language, Text } from '../../engine/text.ts';
 import { kubeconfigFile } from '../../pki/files.ts';
 import { typed } from '../observe.ts';
 

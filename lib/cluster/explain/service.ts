@@ -1,6 +1,6 @@
 import { UserError } from '../../engine/errors.ts';
-import type { Language } from '../../engine/language.ts';
 import type { Context } from '../../engine/step.ts';
+import type { Language } from '../../engine/text.ts';
 import { run } from '../../host/run.ts';
 import { apiOf } from '../api.ts';
 import { named } from './named.ts';

@@ -1,6 +1,6 @@
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { forgetSeen, keepSeen, linesOf, readSeen } from '../../lib/engine/seen.ts';
+import { forgetSeen, keepSeen, linesOf, readSeen } from '../../lib/engine/observations.ts';
 import type { Observation } from '../../lib/engine/step.ts';
 import { scratchFolder } from '../fixtures.ts';
 
