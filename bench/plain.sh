@@ -55,7 +55,7 @@ plugins=$(dirname "$(command -v host-local)")
 node=$(hostname)
 address=$(ip -4 -o addr show dev "$(ip -4 route show default | sed -n 's/.* dev \([^ ]*\).*/\1/p')" | awk '{ split($4, a, "/"); print a[1] }')
 echo 1 >/proc/sys/net/ipv4/ip_forward
-# What this machine needs told and others do not (lib/host/survey.ts).
+# What this machine needs told and others do not (lib/host/facts.ts).
 if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
   cgroup_driver=systemd systemd_cgroups=true
 else

@@ -4,7 +4,6 @@ import type { Tell } from '../lib/engine/events.ts';
 import { oneOf } from '../lib/engine/nearest.ts';
 import { observeStep } from '../lib/engine/observation.ts';
 import { keepSeen } from '../lib/engine/observations.ts';
-import { observationLines } from '../lib/engine/output.ts';
 import type { State } from '../lib/engine/state.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { type Language, languageOf } from '../lib/engine/text.ts';
@@ -13,6 +12,7 @@ import { stepIds } from '../steps/index.ts';
 import { stepPage } from './pages.ts';
 import { pauseAt } from './pause.ts';
 import { openPager, type Pager } from './terminal.ts';
+import { observationLines } from './up/show.ts';
 import { resetTo, words } from './words.ts';
 
 /** How the steps are told while they are taken. */

@@ -5,18 +5,18 @@ import { cnis, extras, type Lab, pkiProfiles, supervisorNames } from '../../lib/
 import { openLedger, ownedPaths } from '../../lib/engine/ledger.ts';
 import { takeLock } from '../../lib/engine/lock.ts';
 import { oneOf } from '../../lib/engine/nearest.ts';
-import { asJson, asLines, asList, printJson } from '../../lib/engine/output.ts';
 import { openRun } from '../../lib/engine/runner.ts';
 import type { State } from '../../lib/engine/state.ts';
 import { sources } from '../../lib/engine/step.ts';
 import { languageOf, languages } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { stepIds, stepsWith } from '../../steps/index.ts';
-import { type Asked, choose } from '../choose.ts';
 import { interruptible } from '../interrupt.ts';
 import { guideWarning } from '../lab.ts';
 import { Stopped } from '../pause.ts';
 import { pausesPassed, tale, tellingOf } from '../story.ts';
+import { type Asked, choose } from '../up/plan.ts';
+import { asJson, asLines, asList, printJson } from '../up/show.ts';
 import { words } from '../words.ts';
 
 export interface Options extends Asked {

@@ -1,6 +1,6 @@
 import { rm } from 'node:fs/promises';
+import { shownOutput } from '../../bin/up/show.ts';
 import { writeAtomically } from '../host/files.ts';
-import { shownOutput } from './output.ts';
 import type { Observation } from './step.ts';
 import { readVersioned } from './versioned.ts';
 

@@ -48,7 +48,7 @@ const differencesAfter = (seconds: number): Promise<string> =>
   sh(
     vm,
     `${node} --input-type=module -e "
-      import { differences, inWords, takePicture } from '/opt/hardway/lib/host/picture.ts';
+      import { differences, inWords, takePicture } from '/opt/hardway/lib/host/snapshot.ts';
       const before = await takePicture(['/root']);
       await new Promise((resolve) => setTimeout(resolve, ${seconds * 1000}));
       console.log(differences(before, await takePicture(['/root'])).map(inWords).join('\\n'));

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { asJson, asLines, type Show } from '../../bin/up/show.ts';
 import type { RunEvent } from '../../lib/engine/events.ts';
-import { asJson, asLines, type Show } from '../../lib/engine/output.ts';
 import type { Step } from '../../lib/engine/step.ts';
 
 const step = (id: string): Step => ({ id, title: id, apply: async () => {}, healthy: [] });

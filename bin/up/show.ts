@@ -1,6 +1,6 @@
 import type { ListrTaskWrapper } from 'listr2';
-import type { RunEvent, Tell } from './events.ts';
-import type { Step } from './step.ts';
+import type { RunEvent, Tell } from '../../lib/engine/events.ts';
+import type { Step } from '../../lib/engine/step.ts';
 
 /** Prepares the run of one step after the other, given somebody to tell. */
 export type Start = (tell: Tell) => (step: Step) => Promise<void>;

@@ -1,6 +1,6 @@
-import { supervisorNameIn } from '../lib/daemons/supervisor.ts';
-import { hasTmux } from '../lib/daemons/tmux.ts';
-import { UserError } from '../lib/engine/errors.ts';
+import { supervisorNameIn } from '../../lib/daemons/supervisor.ts';
+import { hasTmux } from '../../lib/daemons/tmux.ts';
+import { UserError } from '../../lib/engine/errors.ts';
 import {
   architectures,
   type Cni,
@@ -10,15 +10,15 @@ import {
   labOf,
   pkiProfiles,
   supervisorNames,
-} from '../lib/engine/lab.ts';
-import { type LedgerEntry, readLedger } from '../lib/engine/ledger.ts';
-import { oneOf } from '../lib/engine/nearest.ts';
-import { mirrorOf, readSettings, type Settings } from '../lib/engine/settings.ts';
-import { readState, type State } from '../lib/engine/state.ts';
-import { type Context, sources } from '../lib/engine/step.ts';
-import { survey } from '../lib/host/facts.ts';
-import { paths } from '../lib/host/paths.ts';
-import { type Finding, findings } from '../steps/preflight.ts';
+} from '../../lib/engine/lab.ts';
+import { type LedgerEntry, readLedger } from '../../lib/engine/ledger.ts';
+import { oneOf } from '../../lib/engine/nearest.ts';
+import { mirrorOf, readSettings, type Settings } from '../../lib/engine/settings.ts';
+import { readState, type State } from '../../lib/engine/state.ts';
+import { type Context, sources } from '../../lib/engine/step.ts';
+import { survey } from '../../lib/host/facts.ts';
+import { paths } from '../../lib/host/paths.ts';
+import { type Finding, findings } from '../../steps/preflight.ts';
 
 /** What was asked for of a lab; what was not is as it was, or as usual. */
 export interface Asked {
@@ -81,7 +81,7 @@ interface Supply {
 const usualCni = async ({ source, mirror, nodeArch }: Supply): Promise<Cni> => {
   const arch = architectures[nodeArch];
   if (!arch) return 'bridge';
-  const { calicoIsWithinReach } = await import('../lib/binaries/calico.ts');
+  const { calicoIsWithinReach } = await import('../../lib/binaries/calico.ts');
   return (await calicoIsWithinReach({ cache: paths.cache, arch, source, mirror })) ? 'calico' : 'bridge';
 };
 
@@ -91,7 +91,7 @@ const askedCni = async (cni: string | undefined, { source, mirror, nodeArch }: S
   const network = oneOf('network', cnis, cni);
   const arch = architectures[nodeArch];
   if (network === 'calico' && arch) {
-    const { requireCalico } = await import('../lib/binaries/calico.ts');
+    const { requireCalico } = await import('../../lib/binaries/calico.ts');
     await requireCalico({ cache: paths.cache, arch, source, mirror });
   }
   return network;
