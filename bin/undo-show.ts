@@ -1,4 +1,4 @@
-import type { UndoEvent } from '../lib/engine/undo.ts';
+import type { UndoEvent } from '../lib/engine/gate.ts';
 import { type Difference, inWords } from '../lib/host/snapshot.ts';
 
 type Told = UndoEvent | ({ readonly event: 'difference' } & Difference);

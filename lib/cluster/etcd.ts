@@ -1,4 +1,4 @@
-import type { Gate } from '../engine/undo.ts';
+import type { Gate } from '../engine/gate.ts';
 import { certFile, keyFile } from '../pki/files.ts';
 import { ask, type Credentials } from './http.ts';
 

@@ -1,4 +1,4 @@
-import type { Gate } from '../engine/undo.ts';
+import type { Gate } from '../engine/gate.ts';
 import { run, tryRun } from '../host/run.ts';
 import { unitStatuses } from './systemd.ts';
 

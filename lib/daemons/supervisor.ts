@@ -1,9 +1,9 @@
 import type { Daemon } from '../engine/daemon.ts';
+import type { Gate } from '../engine/gate.ts';
 import type { Lab, SupervisorName } from '../engine/lab.ts';
 import type { LedgerEntry } from '../engine/ledger.ts';
 import type { Context } from '../engine/step.ts';
 import type { Text } from '../engine/text.ts';
-import type { Gate } from '../engine/undo.ts';
 import type { Host } from '../host/host.ts';
 import { run } from '../host/run.ts';
 import { forgetComponents, stopComponents } from './stop.ts';

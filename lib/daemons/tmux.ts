@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { commandLine, type Daemon } from '../engine/daemon.ts';
 import { reasonOf, UserError } from '../engine/errors.ts';
-import type { Gate } from '../engine/undo.ts';
+import type { Gate } from '../engine/gate.ts';
 import { readIfThere, statIfThere } from '../host/files.ts';
 import { type Host, quoted } from '../host/host.ts';
 import { paths } from '../host/paths.ts';

@@ -1,4 +1,4 @@
-import type { Gate } from '../../engine/undo.ts';
+import type { Gate } from '../../engine/gate.ts';
 import type { Picture } from '../../host/snapshot.ts';
 
 /** What the removal of leftovers goes by. */

@@ -1,4 +1,4 @@
-import type { Gate } from '../../engine/undo.ts';
+import type { Gate } from '../../engine/gate.ts';
 import { statIfThere } from '../../host/files.ts';
 import { paths } from '../../host/paths.ts';
 import { tryRun } from '../../host/run.ts';

@@ -1,5 +1,5 @@
 import { chmod, readdir, rmdir } from 'node:fs/promises';
-import { removeTree } from '../../engine/undo.ts';
+import { removeTree } from '../../engine/gate.ts';
 import { statIfThere } from '../../host/files.ts';
 import { run } from '../../host/run.ts';
 import { mountTable } from '../../host/snapshot/system.ts';
