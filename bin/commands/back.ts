@@ -1,6 +1,6 @@
 import { Command } from 'commander';
-import { remains, stepsThere } from '../remains.ts';
-import { type UndoOptions, undo } from '../undo.ts';
+import { remains, stepsThere } from '../reset/lab-on-disk.ts';
+import { type UndoOptions, undo } from '../reset/reset.ts';
 
 const back = async (options: UndoOptions): Promise<void> => {
   const found = await remains();

@@ -1,8 +1,8 @@
 import { Command } from 'commander';
 import { oneOf } from '../../lib/engine/nearest.ts';
 import { stepIds } from '../../steps/index.ts';
-import { remains } from '../remains.ts';
-import { purgeCache, type UndoOptions, undo } from '../undo.ts';
+import { remains } from '../reset/lab-on-disk.ts';
+import { purgeCache, type UndoOptions, undo } from '../reset/reset.ts';
 
 const reset = async (options: UndoOptions): Promise<void> => {
   const to = options.to === undefined ? undefined : oneOf('step', stepIds, options.to);

@@ -2,7 +2,7 @@ import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { removalOf } from '../../lib/cluster/leftovers/rules.ts';
+import { removalOf } from '../../bin/reset/clean/firewall.ts';
 import { parseChains } from '../../lib/host/snapshot/firewall.ts';
 import { differences, inWords, type Picture, readPicture, storePicture } from '../../lib/host/snapshot.ts';
 

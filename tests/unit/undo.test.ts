@@ -2,9 +2,9 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
+import { undoEntries } from '../../bin/reset/undo.ts';
 import { openGate, type UndoEvent } from '../../lib/engine/gate.ts';
 import { keepEntries, type LedgerEntry, openLedger, readLedger } from '../../lib/engine/ledger.ts';
-import { undoEntries } from '../../lib/engine/undo.ts';
 import type { Undo } from '../../lib/host/change.ts';
 import { sha256, statIfThere } from '../../lib/host/files.ts';
 

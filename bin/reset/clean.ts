@@ -1,8 +1,8 @@
-import type { Aftermath } from './leftovers/aftermath.ts';
-import { removeKubectlCaches, removeMade, removeNetnsFolder } from './leftovers/folders.ts';
-import { removeLinks, removeNamespaces, removeRoutes, unmount } from './leftovers/network.ts';
-import { endPods, endShims, removeCgroups } from './leftovers/processes.ts';
-import { removeCalicoTables, removeEmptyTables, removeIpsets, removeRules } from './leftovers/rules.ts';
+import { removeKubectlCaches, removeMade, removeNetnsFolder } from './clean/files.ts';
+import { removeCalicoTables, removeEmptyTables, removeIpsets, removeRules } from './clean/firewall.ts';
+import { removeLinks, removeNamespaces, removeRoutes, unmount } from './clean/network.ts';
+import { endPods, endShims, removeCgroups } from './clean/processes.ts';
+import type { Aftermath } from './clean/scope.ts';
 
 type Removal = (aftermath: Aftermath) => Promise<void>;
 

@@ -1,9 +1,9 @@
 import { writeFile } from 'node:fs/promises';
-import { readIfThere } from '../../host/files.ts';
-import { tryRun } from '../../host/run.ts';
-import { parameterFile } from '../../host/snapshot/kernel.ts';
-import type { Picture } from '../../host/snapshot.ts';
-import type { Aftermath } from './aftermath.ts';
+import { readIfThere } from '../../../lib/host/files.ts';
+import { tryRun } from '../../../lib/host/run.ts';
+import { parameterFile } from '../../../lib/host/snapshot/kernel.ts';
+import type { Picture } from '../../../lib/host/snapshot.ts';
+import type { Aftermath } from './scope.ts';
 
 /** Sets kernel parameters back that the daemons changed; forwarding first, as it changes others with it. */
 export const restoreParameters = async ({ gate, before }: Aftermath): Promise<void> => {

@@ -1,10 +1,10 @@
-import { UserError } from '../lib/engine/errors.ts';
-import { type LedgerEntry, readLedger } from '../lib/engine/ledger.ts';
-import { readState, type State } from '../lib/engine/state.ts';
-import { statIfThere } from '../lib/host/files.ts';
-import { paths } from '../lib/host/paths.ts';
-import { type Picture, readPicture } from '../lib/host/snapshot.ts';
-import { stepIds } from '../steps/index.ts';
+import { UserError } from '../../lib/engine/errors.ts';
+import { type LedgerEntry, readLedger } from '../../lib/engine/ledger.ts';
+import { readState, type State } from '../../lib/engine/state.ts';
+import { statIfThere } from '../../lib/host/files.ts';
+import { paths } from '../../lib/host/paths.ts';
+import { type Picture, readPicture } from '../../lib/host/snapshot.ts';
+import { stepIds } from '../../steps/index.ts';
 
 /** What is known of this machine's lab, as far as it can still be read. */
 export interface Remains {

@@ -1,5 +1,5 @@
-import type { Gate } from '../../engine/gate.ts';
-import type { Picture } from '../../host/snapshot.ts';
+import type { Gate } from '../../../lib/engine/gate.ts';
+import type { Picture } from '../../../lib/host/snapshot.ts';
 
 /** What the removal of leftovers goes by. */
 export interface Aftermath {

@@ -1,6 +1,12 @@
-import { run, tryRun } from '../../host/run.ts';
-import { type Chain, chainsOf, type IptablesProgram, iptablesPrograms, nft } from '../../host/snapshot/firewall.ts';
-import { type Aftermath, wasThere } from './aftermath.ts';
+import { run, tryRun } from '../../../lib/host/run.ts';
+import {
+  type Chain,
+  chainsOf,
+  type IptablesProgram,
+  iptablesPrograms,
+  nft,
+} from '../../../lib/host/snapshot/firewall.ts';
+import { type Aftermath, wasThere } from './scope.ts';
 
 const kubeletChains = ['KUBE-KUBELET-CANARY', 'KUBE-FIREWALL', 'KUBE-IPTABLES-HINT'];
 

@@ -1,10 +1,10 @@
 import { chmod, readdir, rmdir } from 'node:fs/promises';
-import { removeTree } from '../../engine/gate.ts';
-import { statIfThere } from '../../host/files.ts';
-import { run } from '../../host/run.ts';
-import { mountTable } from '../../host/snapshot/system.ts';
-import type { Picture } from '../../host/snapshot.ts';
-import { type Aftermath, wasThere } from './aftermath.ts';
+import { removeTree } from '../../../lib/engine/gate.ts';
+import { statIfThere } from '../../../lib/host/files.ts';
+import { run } from '../../../lib/host/run.ts';
+import { mountTable } from '../../../lib/host/snapshot/system.ts';
+import type { Picture } from '../../../lib/host/snapshot.ts';
+import { type Aftermath, wasThere } from './scope.ts';
 
 /** Folders and files that the daemons make by themselves, by the step with which they go. */
 const made = {

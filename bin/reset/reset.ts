@@ -1,19 +1,19 @@
 import { readdir } from 'node:fs/promises';
 import { createInterface } from 'node:readline/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { unloadModules } from '../lib/cluster/leftovers/kernel.ts';
-import { Unhealthy, UserError } from '../lib/engine/errors.ts';
-import { openGate, removeTree } from '../lib/engine/gate.ts';
-import { takeLock } from '../lib/engine/lock.ts';
-import { readIfThere } from '../lib/host/files.ts';
-import { paths } from '../lib/host/paths.ts';
-import { type Difference, differences, type Picture, takePicture } from '../lib/host/snapshot.ts';
-import { stepIds } from '../steps/index.ts';
-import { interruptible } from './interrupt.ts';
-import type { Remains } from './remains.ts';
-import { takeBack } from './takeback.ts';
-import { openShow } from './undo-show.ts';
-import { resetTo } from './words.ts';
+import { Unhealthy, UserError } from '../../lib/engine/errors.ts';
+import { openGate, removeTree } from '../../lib/engine/gate.ts';
+import { takeLock } from '../../lib/engine/lock.ts';
+import { readIfThere } from '../../lib/host/files.ts';
+import { paths } from '../../lib/host/paths.ts';
+import { type Difference, differences, type Picture, takePicture } from '../../lib/host/snapshot.ts';
+import { stepIds } from '../../steps/index.ts';
+import { interruptible } from '../interrupt.ts';
+import { resetTo } from '../words.ts';
+import { unloadModules } from './clean/kernel.ts';
+import type { Remains } from './lab-on-disk.ts';
+import { openShow } from './show.ts';
+import { takeBack } from './take-back.ts';
 
 export interface UndoOptions {
   /** The last step that stays; absent when everything goes. */

@@ -1,9 +1,9 @@
 import { readFileSync, rmdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { tmuxUnit } from '../../daemons/tmux.ts';
-import { cgroupsNamed, cgroupTree, processesIn } from '../../host/cgroups.ts';
-import { tryRun } from '../../host/run.ts';
-import type { Aftermath } from './aftermath.ts';
+import { tmuxUnit } from '../../../lib/daemons/tmux.ts';
+import { cgroupsNamed, cgroupTree, processesIn } from '../../../lib/host/cgroups.ts';
+import { tryRun } from '../../../lib/host/run.ts';
+import type { Aftermath } from './scope.ts';
 
 const commandLineOf = (pid: number): readonly string[] => {
   try {

@@ -1,24 +1,24 @@
-import { removeDemo } from '../lib/cluster/demo.ts';
-import { removeObjects } from '../lib/cluster/etcd.ts';
-import type { Aftermath } from '../lib/cluster/leftovers/aftermath.ts';
-import { foreignNamespaces, removeKubernetesNamespace, removePods } from '../lib/cluster/leftovers/containerd.ts';
-import { restoreParameters, unloadModules } from '../lib/cluster/leftovers/kernel.ts';
-import { removeLeftovers } from '../lib/cluster/leftovers.ts';
-import { isSupervision, type Supervisor, supervisorIn } from '../lib/daemons/supervisor.ts';
-import { until } from '../lib/engine/check.ts';
-import { reasonOf } from '../lib/engine/errors.ts';
-import type { Gate } from '../lib/engine/gate.ts';
-import type { Lab } from '../lib/engine/lab.ts';
-import { keepEntries } from '../lib/engine/ledger.ts';
-import { forgetSeen } from '../lib/engine/observations.ts';
-import { openView } from '../lib/engine/runner.ts';
-import { type State, writeState } from '../lib/engine/state.ts';
-import { isInside, undoEntries } from '../lib/engine/undo.ts';
-import { removeAbandoned } from '../lib/host/files.ts';
-import { paths } from '../lib/host/paths.ts';
-import { components, stepsWith } from '../steps/index.ts';
-import { kubelet } from '../steps/kubelet.ts';
-import type { Remains } from './remains.ts';
+import { removeDemo } from '../../lib/cluster/demo.ts';
+import { removeObjects } from '../../lib/cluster/etcd.ts';
+import { isSupervision, type Supervisor, supervisorIn } from '../../lib/daemons/supervisor.ts';
+import { until } from '../../lib/engine/check.ts';
+import { reasonOf } from '../../lib/engine/errors.ts';
+import type { Gate } from '../../lib/engine/gate.ts';
+import type { Lab } from '../../lib/engine/lab.ts';
+import { keepEntries } from '../../lib/engine/ledger.ts';
+import { forgetSeen } from '../../lib/engine/observations.ts';
+import { openView } from '../../lib/engine/runner.ts';
+import { type State, writeState } from '../../lib/engine/state.ts';
+import { removeAbandoned } from '../../lib/host/files.ts';
+import { paths } from '../../lib/host/paths.ts';
+import { components, stepsWith } from '../../steps/index.ts';
+import { kubelet } from '../../steps/kubelet.ts';
+import { foreignNamespaces, removeKubernetesNamespace, removePods } from './clean/containerd.ts';
+import { restoreParameters, unloadModules } from './clean/kernel.ts';
+import type { Aftermath } from './clean/scope.ts';
+import { removeLeftovers } from './clean.ts';
+import type { Remains } from './lab-on-disk.ts';
+import { isInside, undoEntries } from './undo.ts';
 
 /** What is to be undone, and how. */
 interface Task {

@@ -1,12 +1,12 @@
 import { copyFileSync, lstatSync, readlinkSync, symlinkSync } from 'node:fs';
 import { chmod, chown, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises';
-import type { Undo } from '../host/change.ts';
-import { readIfThere, removeTemporaries, sha256, statIfThere } from '../host/files.ts';
-import { quoted } from '../host/host.ts';
-import { paths } from '../host/paths.ts';
-import { run } from '../host/run.ts';
-import { type Gate, removeTree } from './gate.ts';
-import type { LedgerEntry } from './ledger.ts';
+import { type Gate, removeTree } from '../../lib/engine/gate.ts';
+import type { LedgerEntry } from '../../lib/engine/ledger.ts';
+import type { Undo } from '../../lib/host/change.ts';
+import { readIfThere, removeTemporaries, sha256, statIfThere } from '../../lib/host/files.ts';
+import { quoted } from '../../lib/host/host.ts';
+import { paths } from '../../lib/host/paths.ts';
+import { run } from '../../lib/host/run.ts';
 
 /** Folders where people keep files of their own: one that we made is removed only when it is empty. */
 const isPeoples = (path: string): boolean => /^\/(etc|home|root|usr)\//.test(path);

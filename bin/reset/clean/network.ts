@@ -1,7 +1,7 @@
 import { readdir, rm } from 'node:fs/promises';
-import { run, tryRun } from '../../host/run.ts';
-import { holdersOf, mountTable } from '../../host/snapshot/system.ts';
-import { type Aftermath, wasThere } from './aftermath.ts';
+import { run, tryRun } from '../../../lib/host/run.ts';
+import { holdersOf, mountTable } from '../../../lib/host/snapshot/system.ts';
+import { type Aftermath, wasThere } from './scope.ts';
 
 /** Where mounts of Pods and of their runtime are, and the step that brings them; what ends in / is a folder of them. */
 const mountPlaces: readonly (readonly [step: string, place: string])[] = [

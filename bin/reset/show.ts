@@ -1,5 +1,5 @@
-import type { UndoEvent } from '../lib/engine/gate.ts';
-import { type Difference, inWords } from '../lib/host/snapshot.ts';
+import type { UndoEvent } from '../../lib/engine/gate.ts';
+import { type Difference, inWords } from '../../lib/host/snapshot.ts';
 
 type Told = UndoEvent | ({ readonly event: 'difference' } & Difference);
 

@@ -1,7 +1,7 @@
-import type { Gate } from '../../engine/gate.ts';
-import { statIfThere } from '../../host/files.ts';
-import { paths } from '../../host/paths.ts';
-import { tryRun } from '../../host/run.ts';
+import type { Gate } from '../../../lib/engine/gate.ts';
+import { statIfThere } from '../../../lib/host/files.ts';
+import { paths } from '../../../lib/host/paths.ts';
+import { tryRun } from '../../../lib/host/run.ts';
 
 const ctr = (...args: readonly string[]) =>
   tryRun(`${paths.bin}/ctr`, ['--address', '/run/containerd/containerd.sock', '--timeout', '5s', ...args], {
