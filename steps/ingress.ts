@@ -1,10 +1,10 @@
 import { imageReference } from '../lib/binaries/versions.ts';
 import { haveImages } from '../lib/cluster/images.ts';
-import { throughIngress } from '../lib/cluster/ingress.ts';
 import { readManifest } from '../lib/cluster/manifest.ts';
 import { deploymentIsAvailable, inCluster, outOfCluster } from '../lib/cluster/objects.ts';
 import { check } from '../lib/engine/check.ts';
 import type { Step } from '../lib/engine/step.ts';
+import { throughIngress } from './ingress-answer.ts';
 
 const objects = () => readManifest('traefik', { image: imageReference('traefik') });
 

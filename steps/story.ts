@@ -1,11 +1,11 @@
-import { beginDemo, demoFile, writeDemo } from '../lib/cluster/demo.ts';
 import { haveImages } from '../lib/cluster/images.ts';
-import { ingressPort } from '../lib/cluster/ingress.ts';
-import { act, all, atLeast, lines, observe, says } from '../lib/cluster/observe.ts';
 import { supervisorOf } from '../lib/daemons/supervisor.ts';
 import type { Cni, Lab, PkiProfile } from '../lib/engine/lab.ts';
 import type { Observation } from '../lib/engine/step.ts';
 import { kubeconfigFile } from '../lib/pki/files.ts';
+import { beginDemo, demoFile, writeDemo } from './demo.ts';
+import { ingressPort } from './ingress-answer.ts';
+import { act, all, atLeast, lines, observe, says } from './observe.ts';
 
 /** Throws unless nothing at all was printed. */
 const printsNothing = (output: string): void => {

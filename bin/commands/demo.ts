@@ -3,13 +3,13 @@ import { imageReference } from '../../lib/binaries/versions.ts';
 import { ApiError, apiOf } from '../../lib/cluster/api.ts';
 import { ask } from '../../lib/cluster/http.ts';
 import { crictl, hasImage } from '../../lib/cluster/images.ts';
-import { ingressPort, throughIngress } from '../../lib/cluster/ingress.ts';
 import { readManifest } from '../../lib/cluster/manifest.ts';
 import { deploymentIsAvailable } from '../../lib/cluster/objects.ts';
 import { until } from '../../lib/engine/check.ts';
 import { reasonOf, Unhealthy, UserError } from '../../lib/engine/errors.ts';
 import { openView } from '../../lib/engine/runner.ts';
 import type { Context } from '../../lib/engine/step.ts';
+import { ingressPort, throughIngress } from '../../steps/ingress-answer.ts';
 import { interruptible } from '../interrupt.ts';
 import { theLab } from '../lab.ts';
 

@@ -3,8 +3,8 @@ import { openView } from '../../lib/engine/runner.ts';
 import { readState } from '../../lib/engine/state.ts';
 import { languageOf, languages } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { explainLive, explainWord, type Subject, subjects } from '../explain.ts';
 import { exampleLab, theLab } from '../lab.ts';
+import { explainLive, explainWord, type Subject, subjects } from '../teach/explain.ts';
 
 interface Options {
   readonly lang?: string;

@@ -4,7 +4,7 @@ import { readState } from '../../lib/engine/state.ts';
 import { languageOf, languages } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { stepsWith } from '../../steps/index.ts';
-import { words } from '../words.ts';
+import { words } from '../teach/words.ts';
 import { type Options, up } from './up.ts';
 
 const next = async (options: Options): Promise<void> => {

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { theLab } from '../lab.ts';
-import { openShell } from '../terminal.ts';
+import { openShell } from '../teach/terminal.ts';
 
 const open = async (): Promise<void> => {
   await theLab();

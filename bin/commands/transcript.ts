@@ -4,9 +4,9 @@ import { oneOf } from '../../lib/engine/nearest.ts';
 import { readSeen } from '../../lib/engine/observations.ts';
 import { languageOf, languages } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { handOut } from '../handout.ts';
 import { guideWarning, theLab } from '../lab.ts';
-import { type HandStep, preamble, stepsByHand } from '../transcript.ts';
+import { handOut } from '../teach/handout.ts';
+import { type HandStep, preamble, stepsByHand } from '../teach/script.ts';
 
 const formats = ['sh', 'md'] as const;
 

@@ -13,11 +13,11 @@ import { paths } from '../../lib/host/paths.ts';
 import { stepIds, stepsWith } from '../../steps/index.ts';
 import { interruptible } from '../interrupt.ts';
 import { guideWarning } from '../lab.ts';
-import { Stopped } from '../pause.ts';
-import { pausesPassed, tale, tellingOf } from '../story.ts';
+import { Stopped } from '../teach/pause.ts';
+import { pausesPassed, tale, tellingOf } from '../teach/session.ts';
+import { words } from '../teach/words.ts';
 import { type Asked, choose } from '../up/plan.ts';
 import { asJson, asLines, asList, printJson } from '../up/show.ts';
-import { words } from '../words.ts';
 
 export interface Options extends Asked {
   readonly to?: string;

@@ -1,4 +1,3 @@
-import { removeDemo } from '../../lib/cluster/demo.ts';
 import { removeObjects } from '../../lib/cluster/etcd.ts';
 import { isSupervision, type Supervisor, supervisorIn } from '../../lib/daemons/supervisor.ts';
 import { until } from '../../lib/engine/check.ts';
@@ -11,6 +10,7 @@ import { openView } from '../../lib/engine/runner.ts';
 import { type State, writeState } from '../../lib/engine/state.ts';
 import { removeAbandoned } from '../../lib/host/files.ts';
 import { paths } from '../../lib/host/paths.ts';
+import { removeDemo } from '../../steps/demo.ts';
 import { components, stepsWith } from '../../steps/index.ts';
 import { kubelet } from '../../steps/kubelet.ts';
 import { foreignNamespaces, removeKubernetesNamespace, removePods } from './clean/containerd.ts';

@@ -2,7 +2,7 @@ import { execFile } from 'node:child_process';
 import { chmod, mkdir, readdir, readFile, readlink, rm, stat, writeFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { preamble } from '../../bin/transcript.ts';
+import { preamble } from '../../bin/teach/script.ts';
 import { sha256 } from '../../lib/host/files.ts';
 import { plainLab, scratchFolder } from '../fixtures.ts';
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { readLesson } from '../../lib/engine/lesson.ts';
+import { readLesson } from '../../bin/teach/lesson.ts';
 import type { Vm } from '../../lib/vm/vm.ts';
 import { tryAll } from './lessons.ts';
 import { dropVm, freshVm, hardway, sh, succeeded, up } from './lib.ts';

@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
+import { readLesson, type Trial } from '../../bin/teach/lesson.ts';
 import { labEnvironment } from '../../lib/cluster/environment.ts';
-import { readLesson, type Trial } from '../../lib/engine/lesson.ts';
 import type { Language } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { execInVm, type Vm } from '../../lib/vm/vm.ts';

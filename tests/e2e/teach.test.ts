@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { readLesson } from '../../lib/engine/lesson.ts';
+import { readLesson } from '../../bin/teach/lesson.ts';
 import { paths } from '../../lib/host/paths.ts';
 import type { Vm } from '../../lib/vm/vm.ts';
 import { observations, observed, runEvents, stepIds, story } from './events.ts';

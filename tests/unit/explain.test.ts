@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { explainWord } from '../../bin/explain.ts';
 import { exampleLab } from '../../bin/lab.ts';
-import { inOrder } from '../../lib/cluster/explain/pod.ts';
-import { drawPath, servicePaths } from '../../lib/cluster/explain/service.ts';
+import { inOrder } from '../../bin/teach/explain/pod.ts';
+import { drawPath, servicePaths } from '../../bin/teach/explain/service.ts';
+import { explainWord } from '../../bin/teach/explain.ts';
 import { languages } from '../../lib/engine/text.ts';
 import { components } from '../../steps/index.ts';
 import { oddLab } from '../fixtures.ts';

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { handOut } from '../../bin/handout.ts';
+import { handOut } from '../../bin/teach/handout.ts';
 import { keepSeen, readSeen } from '../../lib/engine/observations.ts';
 import type { Observation, Step } from '../../lib/engine/step.ts';
 import type { Language } from '../../lib/engine/text.ts';

@@ -1,13 +1,13 @@
 import { describe, expect, test } from 'vitest';
-import { all, atLeast, lines, says } from '../../lib/cluster/observe.ts';
+import { observeStep } from '../../bin/teach/observe.ts';
 import { reasonOf } from '../../lib/engine/errors.ts';
 import type { RunEvent } from '../../lib/engine/events.ts';
 import { cnis, extras } from '../../lib/engine/lab.ts';
-import { observeStep } from '../../lib/engine/observation.ts';
 import { openView } from '../../lib/engine/runner.ts';
 import type { Step } from '../../lib/engine/step.ts';
 import { type Language, languageOf } from '../../lib/engine/text.ts';
 import { stepsWith } from '../../steps/index.ts';
+import { all, atLeast, lines, says } from '../../steps/observe.ts';
 import { oddLab, plainLab } from '../fixtures.ts';
 
 const context = openView(plainLab);

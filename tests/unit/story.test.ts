@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { pausesPassed } from '../../bin/story.ts';
+import { pausesPassed } from '../../bin/teach/session.ts';
 import { stepIds, stepsWith } from '../../steps/index.ts';
 import { plainLab } from '../fixtures.ts';
 

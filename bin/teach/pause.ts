@@ -1,11 +1,11 @@
-import { demoIsThere } from '../lib/cluster/demo.ts';
-import { supervisorOf } from '../lib/daemons/supervisor.ts';
-import { lookOnce } from '../lib/engine/check.ts';
-import { reasonOf } from '../lib/engine/errors.ts';
-import { readLesson } from '../lib/engine/lesson.ts';
-import type { Context, Step } from '../lib/engine/step.ts';
-import type { Language } from '../lib/engine/text.ts';
+import { supervisorOf } from '../../lib/daemons/supervisor.ts';
+import { lookOnce } from '../../lib/engine/check.ts';
+import { reasonOf } from '../../lib/engine/errors.ts';
+import type { Context, Step } from '../../lib/engine/step.ts';
+import type { Language } from '../../lib/engine/text.ts';
+import { demoIsThere } from '../../steps/demo.ts';
 import { explainWord } from './explain.ts';
+import { readLesson } from './lesson.ts';
 import { answersPage, lessonPage } from './pages.ts';
 import { ask, openShell, page } from './terminal.ts';
 import { words } from './words.ts';

@@ -1,11 +1,11 @@
-import { imageReference } from '../binaries/versions.ts';
-import { until } from '../engine/check.ts';
-import { UserError } from '../engine/errors.ts';
-import type { Context } from '../engine/step.ts';
-import { paths } from '../host/paths.ts';
-import { apiOf, ifThere, type KubeObject } from './api.ts';
-import { manifestText, readManifest } from './manifest.ts';
-import { inCluster } from './objects.ts';
+import { imageReference } from '../lib/binaries/versions.ts';
+import { apiOf, ifThere, type KubeObject } from '../lib/cluster/api.ts';
+import { manifestText, readManifest } from '../lib/cluster/manifest.ts';
+import { inCluster } from '../lib/cluster/objects.ts';
+import { until } from '../lib/engine/check.ts';
+import { UserError } from '../lib/engine/errors.ts';
+import type { Context } from '../lib/engine/step.ts';
+import { paths } from '../lib/host/paths.ts';
 
 const label = 'hardway/demo';
 const deployments = '/apis/apps/v1/namespaces/default/deployments';

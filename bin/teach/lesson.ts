@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Language, Text } from './text.ts';
+import type { Language, Text } from '../../lib/engine/text.ts';
 
 /** The parts of every lesson, in their order; a lesson's file has these headings, and perhaps that of the guide. */
 export const headings = {

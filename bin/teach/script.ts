@@ -1,22 +1,22 @@
 import { relative } from 'node:path';
 import { stringify } from 'yaml';
-import { archivePath, binaryPath } from '../lib/binaries/cache.ts';
-import { binaryNames, cniPlugins, imageReferences } from '../lib/binaries/needed.ts';
-import { plan } from '../lib/binaries/release.ts';
-import { productOf, versions } from '../lib/binaries/versions.ts';
-import type { Lab } from '../lib/engine/lab.ts';
-import { type LedgerEntry, readLedger } from '../lib/engine/ledger.ts';
-import { openView } from '../lib/engine/runner.ts';
-import type { State } from '../lib/engine/state.ts';
-import type { Step } from '../lib/engine/step.ts';
-import { type ByHand, commandsOf, heredoc } from '../lib/engine/transcript.ts';
-import { readIfThere } from '../lib/host/files.ts';
-import { paths } from '../lib/host/paths.ts';
-import { certFile, keyFile, kubeconfigFile } from '../lib/pki/files.ts';
-import { opensslCommands } from '../lib/pki/openssl.ts';
-import { requestsFor } from '../steps/certificates.ts';
-import { stepsWith } from '../steps/index.ts';
-import { identities } from '../steps/kubeconfigs.ts';
+import { archivePath, binaryPath } from '../../lib/binaries/cache.ts';
+import { binaryNames, cniPlugins, imageReferences } from '../../lib/binaries/needed.ts';
+import { plan } from '../../lib/binaries/release.ts';
+import { productOf, versions } from '../../lib/binaries/versions.ts';
+import type { Lab } from '../../lib/engine/lab.ts';
+import { type LedgerEntry, readLedger } from '../../lib/engine/ledger.ts';
+import { openView } from '../../lib/engine/runner.ts';
+import type { State } from '../../lib/engine/state.ts';
+import type { Step } from '../../lib/engine/step.ts';
+import { type ByHand, commandsOf, heredoc } from '../../lib/engine/transcript.ts';
+import { readIfThere } from '../../lib/host/files.ts';
+import { paths } from '../../lib/host/paths.ts';
+import { certFile, keyFile, kubeconfigFile } from '../../lib/pki/files.ts';
+import { opensslCommands } from '../../lib/pki/openssl.ts';
+import { requestsFor } from '../../steps/certificates.ts';
+import { stepsWith } from '../../steps/index.ts';
+import { identities } from '../../steps/kubeconfigs.ts';
 
 /** A step with the commands that take it by hand. */
 export interface HandStep {

@@ -1,24 +1,24 @@
 import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
-import { certificateLine, explainCertificate } from '../lib/cluster/explain/certificate.ts';
-import { explainPod } from '../lib/cluster/explain/pod.ts';
-import { explainRequest } from '../lib/cluster/explain/request.ts';
-import { explainService } from '../lib/cluster/explain/service.ts';
-import type { Daemon } from '../lib/engine/daemon.ts';
-import { UserError } from '../lib/engine/errors.ts';
-import type { Lab } from '../lib/engine/lab.ts';
-import { readLesson } from '../lib/engine/lesson.ts';
-import { oneOf } from '../lib/engine/nearest.ts';
-import type { Context } from '../lib/engine/step.ts';
-import type { Language } from '../lib/engine/text.ts';
-import type { CertificateRequest } from '../lib/pki/templates.ts';
-import { everyName, requestsFor } from '../steps/certificates.ts';
-import { stepIds, stepsWith } from '../steps/index.ts';
+import type { Daemon } from '../../lib/engine/daemon.ts';
+import { UserError } from '../../lib/engine/errors.ts';
+import type { Lab } from '../../lib/engine/lab.ts';
+import { oneOf } from '../../lib/engine/nearest.ts';
+import type { Context } from '../../lib/engine/step.ts';
+import type { Language } from '../../lib/engine/text.ts';
+import type { CertificateRequest } from '../../lib/pki/templates.ts';
+import { everyName, requestsFor } from '../../steps/certificates.ts';
+import { stepIds, stepsWith } from '../../steps/index.ts';
+import { certificateLine, explainCertificate } from './explain/certificate.ts';
+import { explainPod } from './explain/pod.ts';
+import { explainRequest } from './explain/request.ts';
+import { explainService } from './explain/service.ts';
+import { readLesson } from './lesson.ts';
 import { commandPage, configPage, lessonPage, readLosses, translator, wrapped } from './pages.ts';
 import { words } from './words.ts';
 
 const glossary = async (language: Language): Promise<Readonly<Record<string, string>>> =>
-  parse(await readFile(`${import.meta.dirname}/../lessons/${language}/words.yaml`, 'utf8'));
+  parse(await readFile(`${import.meta.dirname}/../../../lessons/${language}/words.yaml`, 'utf8'));
 
 /** The certificates that a daemon holds: those that its flags, its files or its kubeconfig name. */
 const certificatesOf = (daemon: Daemon, requests: readonly CertificateRequest[]): readonly CertificateRequest[] => {

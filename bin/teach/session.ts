@@ -1,18 +1,18 @@
-import { ensureDemo, removeDemo } from '../lib/cluster/demo.ts';
-import { reasonOf, UserError } from '../lib/engine/errors.ts';
-import type { Tell } from '../lib/engine/events.ts';
-import { oneOf } from '../lib/engine/nearest.ts';
-import { observeStep } from '../lib/engine/observation.ts';
-import { keepSeen } from '../lib/engine/observations.ts';
-import type { State } from '../lib/engine/state.ts';
-import type { Context, Step } from '../lib/engine/step.ts';
-import { type Language, languageOf } from '../lib/engine/text.ts';
-import { paths } from '../lib/host/paths.ts';
-import { stepIds } from '../steps/index.ts';
+import { reasonOf, UserError } from '../../lib/engine/errors.ts';
+import type { Tell } from '../../lib/engine/events.ts';
+import { oneOf } from '../../lib/engine/nearest.ts';
+import { keepSeen } from '../../lib/engine/observations.ts';
+import type { State } from '../../lib/engine/state.ts';
+import type { Context, Step } from '../../lib/engine/step.ts';
+import { type Language, languageOf } from '../../lib/engine/text.ts';
+import { paths } from '../../lib/host/paths.ts';
+import { ensureDemo, removeDemo } from '../../steps/demo.ts';
+import { stepIds } from '../../steps/index.ts';
+import { observationLines } from '../up/show.ts';
+import { observeStep } from './observe.ts';
 import { stepPage } from './pages.ts';
 import { pauseAt } from './pause.ts';
 import { openPager, type Pager } from './terminal.ts';
-import { observationLines } from './up/show.ts';
 import { resetTo, words } from './words.ts';
 
 /** How the steps are told while they are taken. */

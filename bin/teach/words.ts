@@ -1,4 +1,4 @@
-import type { Language } from '../lib/engine/text.ts';
+import type { Language } from '../../lib/engine/text.ts';
 
 /** What the teaching commands say around lessons, phrases and outputs. */
 interface Words {

@@ -1,7 +1,7 @@
-import { reasonOf, Unhealthy } from './errors.ts';
-import type { RunEvent } from './events.ts';
-import type { Context, Observation, Step } from './step.ts';
-import type { Language } from './text.ts';
+import { reasonOf, Unhealthy } from '../../lib/engine/errors.ts';
+import type { RunEvent } from '../../lib/engine/events.ts';
+import type { Context, Observation, Step } from '../../lib/engine/step.ts';
+import type { Language } from '../../lib/engine/text.ts';
 
 interface Telling {
   readonly language: Language;

@@ -1,4 +1,4 @@
-import { UserError } from '../../engine/errors.ts';
+import { UserError } from '../../../lib/engine/errors.ts';
 
 /** The object of this name among those of its namespace. Throws UserError that lists what there is. */
 export const named = <T extends { readonly metadata: { readonly name: string } }>(

@@ -1,13 +1,13 @@
 import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
-import { type Daemon, type Field, type Flag, fieldsOf } from '../lib/engine/daemon.ts';
-import type { Lab } from '../lib/engine/lab.ts';
-import { readLedger } from '../lib/engine/ledger.ts';
-import { type Lesson, readLesson } from '../lib/engine/lesson.ts';
-import type { Step } from '../lib/engine/step.ts';
-import type { Language } from '../lib/engine/text.ts';
-import { readIfThere } from '../lib/host/files.ts';
-import { paths } from '../lib/host/paths.ts';
+import { type Daemon, type Field, type Flag, fieldsOf } from '../../lib/engine/daemon.ts';
+import type { Lab } from '../../lib/engine/lab.ts';
+import { readLedger } from '../../lib/engine/ledger.ts';
+import type { Step } from '../../lib/engine/step.ts';
+import type { Language } from '../../lib/engine/text.ts';
+import { readIfThere } from '../../lib/host/files.ts';
+import { paths } from '../../lib/host/paths.ts';
+import { type Lesson, readLesson } from './lesson.ts';
 import { words } from './words.ts';
 
 /** Columns of the smallest terminal that a lesson is read on. */
@@ -32,11 +32,11 @@ type Losses = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
 /** What each component would be without each of them, as the lessons say it. */
 export const readLosses = async (language: Language): Promise<Losses> =>
-  parse(await readFile(`${import.meta.dirname}/../lessons/${language}/flags.yaml`, 'utf8'));
+  parse(await readFile(`${import.meta.dirname}/../../../lessons/${language}/flags.yaml`, 'utf8'));
 
 /** Says one of the one-line reasons that steps and certificate templates carry in another language. */
 export const translator = async (language: Language): Promise<(why: string) => string> => {
-  const text = await readIfThere(`${import.meta.dirname}/../lessons/${language}/whys.yaml`);
+  const text = await readIfThere(`${import.meta.dirname}/../../../lessons/${language}/whys.yaml`);
   const known = (text === undefined ? {} : parse(text)) as Readonly<Record<string, string>>;
   return (why) => known[why] ?? why;
 };

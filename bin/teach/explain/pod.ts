@@ -1,6 +1,6 @@
-import type { Context } from '../../engine/step.ts';
-import type { Language, Text } from '../../engine/text.ts';
-import { apiOf, ifThere } from '../api.ts';
+import { apiOf, ifThere } from '../../../lib/cluster/api.ts';
+import type { Context } from '../../../lib/engine/step.ts';
+import type { Language, Text } from '../../../lib/engine/text.ts';
 import { named } from './named.ts';
 
 interface Meta {

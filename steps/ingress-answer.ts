@@ -1,6 +1,6 @@
 import { request } from 'node:http';
-import type { Lab } from '../engine/lab.ts';
-import { type Answer, answerTo } from './http.ts';
+import { type Answer, answerTo } from '../lib/cluster/http.ts';
+import type { Lab } from '../lib/engine/lab.ts';
 
 /** The node's port that leads to Traefik's HTTP; manifests/traefik.yaml fixes it. */
 export const ingressPort = 30080;

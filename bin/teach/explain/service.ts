@@ -1,8 +1,8 @@
-import { UserError } from '../../engine/errors.ts';
-import type { Context } from '../../engine/step.ts';
-import type { Language } from '../../engine/text.ts';
-import { run } from '../../host/run.ts';
-import { apiOf } from '../api.ts';
+import { apiOf } from '../../../lib/cluster/api.ts';
+import { UserError } from '../../../lib/engine/errors.ts';
+import type { Context } from '../../../lib/engine/step.ts';
+import type { Language } from '../../../lib/engine/text.ts';
+import { run } from '../../../lib/host/run.ts';
 import { named } from './named.ts';
 
 /** One rule as iptables-save prints it. */

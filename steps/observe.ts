@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { until } from '../engine/check.ts';
-import type { Context, Observation } from '../engine/step.ts';
-import type { Text } from '../engine/text.ts';
-import { tryRun } from '../host/run.ts';
+import { labEnvironment } from '../lib/cluster/environment.ts';
+import { until } from '../lib/engine/check.ts';
+import type { Context, Observation } from '../lib/engine/step.ts';
+import type { Text } from '../lib/engine/text.ts';
+import { tryRun } from '../lib/host/run.ts';
 import { demoIsThere } from './demo.ts';
-import { labEnvironment } from './environment.ts';
 
 /** Throws unless the output tells the story. */
 type Judge = (output: string, context: Context) => void;

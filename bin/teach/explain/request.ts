@@ -1,6 +1,6 @@
-import type { Language, Text } from '../../engine/text.ts';
-import { kubeconfigFile } from '../../pki/files.ts';
-import { typed } from '../observe.ts';
+import type { Language, Text } from '../../../lib/engine/text.ts';
+import { kubeconfigFile } from '../../../lib/pki/files.ts';
+import { typed } from '../../../steps/observe.ts';
 
 interface Stage {
   readonly title: string;
