@@ -2,8 +2,7 @@ import { check } from '../lib/engine/check.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { readIfThere } from '../lib/host/files.ts';
-import { paths } from '../lib/host/paths.ts';
-import { certFile, keyFile } from '../lib/pki/files.ts';
+import { certFile, keyFile, paths } from '../lib/host/paths.ts';
 import { issue, type Pem, problemsOf } from '../lib/pki/issue.ts';
 import { type CertificateRequest, readProfile } from '../lib/pki/templates.ts';
 

@@ -6,8 +6,7 @@ import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
-import { paths } from '../lib/host/paths.ts';
-import { certFile, keyFile } from '../lib/pki/files.ts';
+import { certFile, keyFile, paths } from '../lib/host/paths.ts';
 
 const peer = 'https://127.0.0.1:2380';
 

@@ -7,8 +7,7 @@ import { flag } from '../lib/engine/daemon.ts';
 import type { Lab, PkiProfile } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { readIfThere } from '../lib/host/files.ts';
-import { paths } from '../lib/host/paths.ts';
-import { certFile, keyFile } from '../lib/pki/files.ts';
+import { certFile, keyFile, paths } from '../lib/host/paths.ts';
 
 const auditPolicy = `${paths.config}/audit-policy.yaml`;
 const encryption = `${paths.config}/encryption.yaml`;

@@ -4,8 +4,7 @@ import { ensureRunning } from '../lib/daemons/supervisor.ts';
 import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Step } from '../lib/engine/step.ts';
-import { paths } from '../lib/host/paths.ts';
-import { certFile, keyFile, kubeconfigFile } from '../lib/pki/files.ts';
+import { certFile, keyFile, kubeconfigFile, paths } from '../lib/host/paths.ts';
 
 const kubeconfig = kubeconfigFile('kube-controller-manager');
 

@@ -5,9 +5,8 @@ import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
-import { paths } from '../lib/host/paths.ts';
+import { kubeconfigFile, paths } from '../lib/host/paths.ts';
 import { run } from '../lib/host/run.ts';
-import { kubeconfigFile } from '../lib/pki/files.ts';
 
 const configFile = `${paths.config}/kube-proxy.yaml`;
 

@@ -3,9 +3,8 @@ import { check } from '../lib/engine/check.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { readIfThere } from '../lib/host/files.ts';
 import type { Host } from '../lib/host/host.ts';
-import { paths } from '../lib/host/paths.ts';
+import { certFile, keyFile, kubeconfigFile, paths } from '../lib/host/paths.ts';
 import { person } from '../lib/host/person.ts';
-import { certFile, keyFile, kubeconfigFile } from '../lib/pki/files.ts';
 import { kubeconfig } from '../lib/pki/kubeconfig.ts';
 
 /** Who gets a kubeconfig; each is also the name of a certificate, whose subject is who they are to the API server. */

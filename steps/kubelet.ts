@@ -7,8 +7,7 @@ import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
-import { paths } from '../lib/host/paths.ts';
-import { certFile, keyFile, kubeconfigFile } from '../lib/pki/files.ts';
+import { certFile, keyFile, kubeconfigFile, paths } from '../lib/host/paths.ts';
 
 const configFile = `${paths.config}/kubelet.yaml`;
 const resolvConf = `${paths.config}/resolv.conf`;

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { labEnvironment } from '../lib/cluster/environment.ts';
 import { until } from '../lib/engine/check.ts';
 import type { Context, Observation } from '../lib/engine/step.ts';
 import type { Text } from '../lib/engine/text.ts';
+import { labEnvironment } from '../lib/host/paths.ts';
 import { tryRun } from '../lib/host/run.ts';
 import { demoIsThere } from './demo.ts';
 

@@ -8,9 +8,8 @@ import { deploymentIsAvailable, inCluster, nodeIsReady, outOfCluster } from '../
 import { type Check, check, until, waitFor } from '../lib/engine/check.ts';
 import { Unhealthy } from '../lib/engine/errors.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
-import { paths } from '../lib/host/paths.ts';
+import { kubeconfigFile, paths } from '../lib/host/paths.ts';
 import { run } from '../lib/host/run.ts';
-import { kubeconfigFile } from '../lib/pki/files.ts';
 
 const namespace = 'hardway-smoke';
 /** Seconds that a proof may take: what it rests on has been found healthy. */

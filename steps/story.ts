@@ -2,9 +2,9 @@ import { haveImages } from '../lib/cluster/images.ts';
 import { supervisorOf } from '../lib/daemons/supervisor.ts';
 import type { Cni, Lab, PkiProfile } from '../lib/engine/lab.ts';
 import type { Observation } from '../lib/engine/step.ts';
-import { kubeconfigFile } from '../lib/pki/files.ts';
+import { kubeconfigFile } from '../lib/host/paths.ts';
 import { beginDemo, demoFile, writeDemo } from './demo.ts';
-import { ingressPort } from './ingress-answer.ts';
+import { ingressPort } from './ingress.ts';
 import { act, all, atLeast, lines, observe, says } from './observe.ts';
 
 /** Throws unless nothing at all was printed. */

@@ -3,7 +3,7 @@ import { supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { attachCommand, sessionOf } from '../../lib/daemons/tmux.ts';
 import { Unhealthy, UserError } from '../../lib/engine/errors.ts';
 import { oneOf } from '../../lib/engine/nearest.ts';
-import { attach } from '../../lib/host/attach.ts';
+import { attach } from '../../lib/host/run.ts';
 import { components } from '../../steps/index.ts';
 import { theLab } from '../lab.ts';
 

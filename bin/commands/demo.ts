@@ -9,7 +9,7 @@ import { until } from '../../lib/engine/check.ts';
 import { reasonOf, Unhealthy, UserError } from '../../lib/engine/errors.ts';
 import { openView } from '../../lib/engine/runner.ts';
 import type { Context } from '../../lib/engine/step.ts';
-import { ingressPort, throughIngress } from '../../steps/ingress-answer.ts';
+import { ingressPort, throughIngress } from '../../steps/ingress.ts';
 import { interruptible } from '../interrupt.ts';
 import { theLab } from '../lab.ts';
 

@@ -1,9 +1,10 @@
 import { Command } from 'commander';
+import { exampleLab } from '../../lib/engine/lab.ts';
 import { openView } from '../../lib/engine/runner.ts';
 import { readState } from '../../lib/engine/state.ts';
 import { languageOf, languages } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { exampleLab, theLab } from '../lab.ts';
+import { theLab } from '../lab.ts';
 import { explainLive, explainWord, type Subject, subjects } from '../teach/explain.ts';
 
 interface Options {

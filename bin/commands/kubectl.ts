@@ -1,7 +1,6 @@
 import { Command } from 'commander';
-import { attach } from '../../lib/host/attach.ts';
-import { paths } from '../../lib/host/paths.ts';
-import { kubeconfigFile } from '../../lib/pki/files.ts';
+import { kubeconfigFile, paths } from '../../lib/host/paths.ts';
+import { attach } from '../../lib/host/run.ts';
 import { theLab } from '../lab.ts';
 
 const run = async (args: readonly string[]): Promise<void> => {

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { oneOf } from '../../lib/engine/nearest.ts';
-import { attach } from '../../lib/host/attach.ts';
+import { attach } from '../../lib/host/run.ts';
 import { components } from '../../steps/index.ts';
 import { theLab } from '../lab.ts';
 

@@ -5,7 +5,7 @@ import { languageOf, languages } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { stepsWith } from '../../steps/index.ts';
 import { words } from '../teach/words.ts';
-import { type Options, up } from './up.ts';
+import { type Options, up } from '../up/up.ts';
 
 const next = async (options: Options): Promise<void> => {
   const language = languageOf(options.lang);

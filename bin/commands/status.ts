@@ -3,11 +3,12 @@ import { Command } from 'commander';
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { lookOnce } from '../../lib/engine/check.ts';
 import { Unhealthy } from '../../lib/engine/errors.ts';
+import { guideWarning } from '../../lib/engine/lab.ts';
 import { openView } from '../../lib/engine/runner.ts';
 import type { State } from '../../lib/engine/state.ts';
 import { languageOf } from '../../lib/engine/text.ts';
 import { stepsWith } from '../../steps/index.ts';
-import { guideWarning, theLab } from '../lab.ts';
+import { theLab } from '../lab.ts';
 
 interface Row {
   readonly step: string;

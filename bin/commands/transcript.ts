@@ -1,10 +1,11 @@
 import { Command } from 'commander';
 import type { Lab } from '../../lib/engine/lab.ts';
+import { guideWarning } from '../../lib/engine/lab.ts';
 import { oneOf } from '../../lib/engine/nearest.ts';
 import { readSeen } from '../../lib/engine/observations.ts';
 import { languageOf, languages } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { guideWarning, theLab } from '../lab.ts';
+import { theLab } from '../lab.ts';
 import { handOut } from '../teach/handout.ts';
 import { type HandStep, preamble, stepsByHand } from '../teach/script.ts';
 

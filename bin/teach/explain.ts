@@ -18,7 +18,7 @@ import { commandPage, configPage, lessonPage, readLosses, translator, wrapped } 
 import { words } from './words.ts';
 
 const glossary = async (language: Language): Promise<Readonly<Record<string, string>>> =>
-  parse(await readFile(`${import.meta.dirname}/../../../lessons/${language}/words.yaml`, 'utf8'));
+  parse(await readFile(`${import.meta.dirname}/../../lessons/${language}/words.yaml`, 'utf8'));
 
 /** The certificates that a daemon holds: those that its flags, its files or its kubeconfig name. */
 const certificatesOf = (daemon: Daemon, requests: readonly CertificateRequest[]): readonly CertificateRequest[] => {

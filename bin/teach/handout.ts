@@ -1,8 +1,8 @@
 import type { Lab } from '../../lib/engine/lab.ts';
+import { guideWarning } from '../../lib/engine/lab.ts';
 import { linesOf, type Seen } from '../../lib/engine/observations.ts';
 import type { Step } from '../../lib/engine/step.ts';
 import type { Language } from '../../lib/engine/text.ts';
-import { guideWarning } from '../lab.ts';
 import { readLesson } from './lesson.ts';
 import { type HandStep, mustBePublic, preamble } from './script.ts';
 import { resetTo } from './words.ts';

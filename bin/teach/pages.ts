@@ -32,11 +32,11 @@ type Losses = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
 /** What each component would be without each of them, as the lessons say it. */
 export const readLosses = async (language: Language): Promise<Losses> =>
-  parse(await readFile(`${import.meta.dirname}/../../../lessons/${language}/flags.yaml`, 'utf8'));
+  parse(await readFile(`${import.meta.dirname}/../../lessons/${language}/flags.yaml`, 'utf8'));
 
 /** Says one of the one-line reasons that steps and certificate templates carry in another language. */
 export const translator = async (language: Language): Promise<(why: string) => string> => {
-  const text = await readIfThere(`${import.meta.dirname}/../../../lessons/${language}/whys.yaml`);
+  const text = await readIfThere(`${import.meta.dirname}/../../lessons/${language}/whys.yaml`);
   const known = (text === undefined ? {} : parse(text)) as Readonly<Record<string, string>>;
   return (why) => known[why] ?? why;
 };

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createInterface } from 'node:readline/promises';
-import { labEnvironment } from '../../lib/cluster/environment.ts';
-import { attach } from '../../lib/host/attach.ts';
+import { labEnvironment } from '../../lib/host/paths.ts';
+import { attach } from '../../lib/host/run.ts';
 
 /**
  * Asks for a line. The terminal itself edits it and nothing is drawn twice, so it works in tmux, over a slow line and

@@ -18,7 +18,7 @@ import { readState, type State } from '../../lib/engine/state.ts';
 import { type Context, sources } from '../../lib/engine/step.ts';
 import { survey } from '../../lib/host/facts.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { type Finding, findings } from '../../steps/preflight.ts';
+import { type Finding, findings } from './fitness.ts';
 
 /** What was asked for of a lab; what was not is as it was, or as usual. */
 export interface Asked {

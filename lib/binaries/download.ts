@@ -3,7 +3,7 @@ import { rm, stat } from 'node:fs/promises';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { UserError } from '../engine/errors.ts';
-import { isTrustworthy } from '../engine/trustworthy.ts';
+import { isTrustworthy } from '../engine/settings.ts';
 import { sha256Of } from './cache.ts';
 import { withDiskSpace } from './disk.ts';
 import type { Report } from './progress.ts';

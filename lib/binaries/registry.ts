@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
-import { isTrustworthy } from '../engine/trustworthy.ts';
+import { isTrustworthy } from '../engine/settings.ts';
 import { sha256Of } from './cache.ts';
 import { imageCure } from './cure.ts';
 import { withDiskSpace } from './disk.ts';

@@ -1,5 +1,5 @@
 import type { Gate } from '../engine/gate.ts';
-import { certFile, keyFile } from '../pki/files.ts';
+import { certFile, keyFile } from '../host/paths.ts';
 import { ask, type Credentials } from './http.ts';
 
 /** Where etcd waits for clients. */

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { reasonOf, Unhealthy } from '../engine/errors.ts';
 import type { Context } from '../engine/step.ts';
 import { sha256 } from '../host/files.ts';
-import { certFile } from '../pki/files.ts';
+import { certFile } from '../host/paths.ts';
 import { apiOf, type KubeObject } from './api.ts';
 
 interface Workload extends KubeObject {

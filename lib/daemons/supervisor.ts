@@ -6,8 +6,16 @@ import type { Context } from '../engine/step.ts';
 import type { Text } from '../engine/text.ts';
 import type { Host } from '../host/host.ts';
 import { run } from '../host/run.ts';
-import { forgetComponents, stopComponents } from './stop.ts';
-import { ensureUnit, lastLog, logCommand, typedInSystemd, type UnitStatus, unitStatuses } from './systemd.ts';
+import {
+  ensureUnit,
+  forgetComponents,
+  lastLog,
+  logCommand,
+  stopComponents,
+  typedInSystemd,
+  type UnitStatus,
+  unitStatuses,
+} from './systemd.ts';
 import {
   closeWindows,
   ensureWindow,

@@ -1,5 +1,6 @@
 import type { Survey } from '../host/facts.ts';
 import { addressIn, type Settings } from './settings.ts';
+import type { Language, Text } from './text.ts';
 
 export const cnis = ['calico', 'bridge'] as const;
 export type Cni = (typeof cnis)[number];
@@ -76,4 +77,28 @@ export const labOf = (
       ufw: found.ufw,
     },
   };
+};
+
+const guidePkiWarning: Text = {
+  en: "PKI guide: one certificate, of system:masters, for every component. It is here to show why that is bad: whoever reads one component's key owns the cluster",
+  fr: 'PKI guide : un seul certificat, de system:masters, pour tous les composants. Il est là pour montrer pourquoi c’est une mauvaise idée : qui lit la clé d’un composant possède le cluster',
+};
+
+/** What is said of the guide's PKI wherever a lab has it: it is for looking at, not for leaving it on. */
+export const guideWarning = ({ pki }: Lab, language: Language): string | undefined =>
+  pki === 'guide' ? guidePkiWarning[language] : undefined;
+
+/** A lab for explaining on a machine that has none, or to somebody who is not root. */
+export const exampleLab: Lab = {
+  node: { name: 'kubernetes', address: '10.240.0.10', interface: 'eth0' },
+  podCIDR: '10.200.0.0/16',
+  serviceCIDR: '10.32.0.0/24',
+  apiServiceAddress: '10.32.0.1',
+  dnsAddress: '10.32.0.10',
+  domain: 'cluster.local',
+  cni: 'bridge',
+  pki: 'components',
+  supervisor: 'systemd',
+  with: [],
+  machine: { arch: 'amd64', cgroup: 'v2', mayRaiseOomScore: true, ownConntrack: true, swap: false, ufw: false },
 };

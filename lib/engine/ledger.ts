@@ -1,7 +1,7 @@
 import { closeSync, fdatasyncSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { Change } from '../host/change.ts';
 import { readIfThere, writeAtomically } from '../host/files.ts';
+import type { Change } from '../host/host.ts';
 
 /** One line of the ledger: a change, when it was about to happen, and for which step. */
 export interface LedgerEntry extends Change {

@@ -1,8 +1,8 @@
 import { rm } from 'node:fs/promises';
 import { shownOutput } from '../../bin/up/show.ts';
 import { writeAtomically } from '../host/files.ts';
+import { readVersioned } from './state.ts';
 import type { Observation } from './step.ts';
-import { readVersioned } from './versioned.ts';
 
 /** What an observation printed when it was last so. */
 interface Sight {

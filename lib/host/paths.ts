@@ -30,3 +30,21 @@ export const paths = {
   /** Throw-away VMs, one folder a name. */
   vms: '/var/lib/hardway-vms',
 } as const;
+
+/** Where a certificate is kept, named as the guide names it. */
+export const certFile = (name: string): string => `${paths.certs}/${name}.pem`;
+/** Where a private key is kept. */
+export const keyFile = (name: string): string => `${paths.certs}/${name}-key.pem`;
+/** Where the kubeconfig of an identity is kept. */
+export const kubeconfigFile = (name: string): string => `${paths.kubeconfigs}/${name}.conf`;
+
+/** What a shell needs so that kubectl, etcdctl, crictl and ctr know this cluster (crictl reads /etc/crictl.yaml). */
+export const labEnvironment = (): Readonly<Record<string, string>> => ({
+  KUBECONFIG: kubeconfigFile('admin'),
+  PATH: `${paths.bin}:${process.env['PATH'] ?? ''}`,
+  ETCDCTL_ENDPOINTS: 'https://127.0.0.1:2379',
+  ETCDCTL_CACERT: certFile('etcd-ca'),
+  ETCDCTL_CERT: certFile('etcd-client'),
+  ETCDCTL_KEY: keyFile('etcd-client'),
+  CONTAINERD_NAMESPACE: 'k8s.io',
+});

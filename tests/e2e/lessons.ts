@@ -1,8 +1,7 @@
 import { expect } from 'vitest';
 import { readLesson, type Trial } from '../../bin/teach/lesson.ts';
-import { labEnvironment } from '../../lib/cluster/environment.ts';
 import type { Language } from '../../lib/engine/text.ts';
-import { paths } from '../../lib/host/paths.ts';
+import { labEnvironment, paths } from '../../lib/host/paths.ts';
 import { execInVm, type Vm } from '../../lib/vm/vm.ts';
 
 const locales: Readonly<Record<Language, string>> = { en: 'C', fr: 'fr_FR.UTF-8' };

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { exampleLab } from '../../bin/lab.ts';
 import { inOrder } from '../../bin/teach/explain/pod.ts';
 import { drawPath, servicePaths } from '../../bin/teach/explain/service.ts';
 import { explainWord } from '../../bin/teach/explain.ts';
+import { exampleLab } from '../../lib/engine/lab.ts';
 import { languages } from '../../lib/engine/text.ts';
 import { components } from '../../steps/index.ts';
 import { oddLab } from '../fixtures.ts';

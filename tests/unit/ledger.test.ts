@@ -1,7 +1,7 @@
 import { appendFile, readFile, stat } from 'node:fs/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { openLedger, ownedPaths, readLedger } from '../../lib/engine/ledger.ts';
-import type { Change } from '../../lib/host/change.ts';
+import type { Change } from '../../lib/host/host.ts';
 import { scratchFolder } from '../fixtures.ts';
 
 let scratch: Awaited<ReturnType<typeof scratchFolder>>;

@@ -1,8 +1,8 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { commandsOf } from '../../bin/teach/script.ts';
 import type { LedgerEntry } from '../../lib/engine/ledger.ts';
-import { commandsOf } from '../../lib/engine/transcript.ts';
-import type { Undo } from '../../lib/host/change.ts';
+import type { Undo } from '../../lib/host/host.ts';
 import { opensslCommands } from '../../lib/pki/openssl.ts';
 import { requestsFor } from '../../steps/certificates.ts';
 import { oddLab, plainLab, scratchFolder } from '../fixtures.ts';

@@ -5,8 +5,8 @@ import { beforeEach, expect, test } from 'vitest';
 import { undoEntries } from '../../bin/reset/undo.ts';
 import { openGate, type UndoEvent } from '../../lib/engine/gate.ts';
 import { keepEntries, type LedgerEntry, openLedger, readLedger } from '../../lib/engine/ledger.ts';
-import type { Undo } from '../../lib/host/change.ts';
 import { sha256, statIfThere } from '../../lib/host/files.ts';
+import type { Undo } from '../../lib/host/host.ts';
 
 let folder = '';
 let told: UndoEvent[] = [];

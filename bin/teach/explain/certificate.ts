@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
-import { certFile, keyFile } from '../../../lib/pki/files.ts';
+import { certFile, keyFile } from '../../../lib/host/paths.ts';
 import type { CertificateRequest } from '../../../lib/pki/templates.ts';
 
 /** A certificate in one line: who it is, to whom it may be shown as what, who vouches for it. */

@@ -1,5 +1,5 @@
 import type { Language, Text } from '../../../lib/engine/text.ts';
-import { kubeconfigFile } from '../../../lib/pki/files.ts';
+import { kubeconfigFile } from '../../../lib/host/paths.ts';
 import { typed } from '../../../steps/observe.ts';
 
 interface Stage {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
+import { findings } from '../../bin/up/fitness.ts';
 import type { Settings } from '../../lib/engine/settings.ts';
 import type { Listener, Survey } from '../../lib/host/facts.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { findings } from '../../steps/preflight.ts';
 import { defaultSettings, goodSurvey } from '../fixtures.ts';
 
 const judge = (found: Partial<Survey>, settings: Partial<Settings> = {}, ours = false) =>
