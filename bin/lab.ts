@@ -3,7 +3,7 @@ import { readState, type State } from '../lib/engine/state.ts';
 import { paths } from '../lib/host/paths.ts';
 
 /** The lab of this machine, for a command that needs one. Throws UserError where there is none, or one is not root. */
-export const theLab = async (): Promise<State> => {
+export const requireLab = async (): Promise<State> => {
   if (process.getuid?.() !== 0) throw new UserError(`${paths.root} belongs to root`, 'the same command with sudo');
   const state = await readState(paths.state);
   if (!state) throw new UserError('there is no lab on this machine', 'hardway up, or hardway vm up for one in a VM');

@@ -24,13 +24,13 @@ export const binaries: Step = {
     await host.makeDir(paths.bin);
     await host.makeDir('/opt/cni/bin');
     for (const [name, file] of files) {
-      await host.place(place(name), file);
+      await host.linkFile(place(name), file);
       // Not a link into the lab's folder: only root may look into that, and kubectl is for everybody.
-      if (tools.includes(name)) await host.place(`${paths.links}/${name}`, file);
+      if (tools.includes(name)) await host.linkFile(`${paths.links}/${name}`, file);
     }
   },
 
-  healthy: [
+  checks: [
     check('every program is in its place', async () => {
       for (const name of [...binaryNames, ...cniPlugins]) await access(place(name), constants.X_OK);
     }),

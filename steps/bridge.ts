@@ -34,5 +34,5 @@ export const bridge: Step = {
     );
   },
 
-  healthy: [check('the Node is Ready', nodeIsReady)],
+  checks: [check('the Node is Ready', nodeIsReady)],
 };

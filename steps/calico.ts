@@ -2,9 +2,9 @@ import { calicoManifest } from '../lib/binaries/calico.ts';
 import { progressText } from '../lib/binaries/needed.ts';
 import { apiOf } from '../lib/cluster/api.ts';
 import { calicoObjects } from '../lib/cluster/calico.ts';
-import { haveCalicoImages } from '../lib/cluster/images.ts';
-import { allInCluster, deploymentIsAvailable, nodeCondition, nodeIsReady } from '../lib/cluster/objects.ts';
-import { check, lateCheck, until } from '../lib/engine/check.ts';
+import { ensureCalicoImages } from '../lib/cluster/images.ts';
+import { applyObjectsAtOnce, deploymentIsAvailable, nodeCondition, nodeIsReady } from '../lib/cluster/objects.ts';
+import { check, deferredCheck, until } from '../lib/engine/check.ts';
 import { overlap } from '../lib/engine/settings.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { readIfThere } from '../lib/host/files.ts';
@@ -75,11 +75,11 @@ export const calico: Step = {
     const { host, signal } = context;
     const { definitions, others } = await objects(context);
     if (host.dryRun) return;
-    await allInCluster(context, definitions);
+    await applyObjectsAtOnce(context, definitions);
     await until("Calico's kinds are served", () => definitionsAreServed(context), { signal, deadline: 60_000 });
-    await haveCalicoImages(context);
+    await ensureCalicoImages(context);
     await holdPodsBack(context);
-    await allInCluster(context, others);
+    await applyObjectsAtOnce(context, others);
   },
 
   async objects(context) {
@@ -87,7 +87,7 @@ export const calico: Step = {
     return [...definitions, ...others];
   },
 
-  healthy: [
+  checks: [
     check('the Node is Ready', nodeIsReady),
     check('calico-node has said that the network is there', async (context) => {
       const condition = await nodeCondition(context, 'NetworkUnavailable');
@@ -107,8 +107,8 @@ export const calico: Step = {
     }),
     // Once calico-node has said so, Pods get their network; that the kubelet has asked it as well is for later. The
     // controllers clean up after Pods and Nodes that are gone: no Pod waits for them.
-    lateCheck('calico-node is ready', isReady),
-    lateCheck('calico-kube-controllers is Available', (context) =>
+    deferredCheck('calico-node is ready', isReady),
+    deferredCheck('calico-kube-controllers is Available', (context) =>
       deploymentIsAvailable(context, 'kube-system', 'calico-kube-controllers'),
     ),
     check('a Pod has an address of the pool', async (context) => {

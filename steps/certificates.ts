@@ -18,7 +18,7 @@ const variables = ({ node, apiServiceAddress, domain }: Lab): Record<string, str
 export const requestsFor = (lab: Lab): Promise<readonly CertificateRequest[]> => readProfile(lab.pki, variables(lab));
 
 /** The same, read once a run. */
-const requestsOf = ({ lab, once }: Context): Promise<readonly CertificateRequest[]> =>
+const requestsOf = ({ lab, memo: once }: Context): Promise<readonly CertificateRequest[]> =>
   once('certificate requests', () => requestsFor(lab));
 
 /** What is on the disk for these requests. */
@@ -61,7 +61,7 @@ export const certificates: Step = {
     }
   },
 
-  healthy: [
+  checks: [
     check('each certificate fits its purpose, its names, its CA and its key', async (context) => {
       const requests = await requestsOf(context);
       const pems = await readPems(everyName(requests));

@@ -1,6 +1,6 @@
 import { stringify } from 'smol-toml';
 import { imageReference } from '../lib/binaries/versions.ts';
-import { beginImages, crictl, hasImage, haveSandboxImage, wordsOf } from '../lib/cluster/images.ts';
+import { crictl, ensureSandboxImage, hasImage, startPulls, wordsOf } from '../lib/cluster/images.ts';
 import { ensureRunning } from '../lib/daemons/supervisor.ts';
 import { check, until } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
@@ -18,7 +18,7 @@ const daemon = (lab: Lab) => ({
   description: 'containerd: runs containers for the kubelet',
   binary: `${paths.bin}/containerd`,
   after: ['network.target', 'local-fs.target'],
-  reads: [configFile],
+  restartOn: [configFile],
   flags: [flag('config', configFile, 'its settings')],
   config: configuration(lab),
   service: [
@@ -48,7 +48,7 @@ export const configuration = ({ machine }: Lab) => ({
     'io.containerd.service.v1.diff-service': { sync_fs: true },
     'io.containerd.cri.v1.runtime': {
       // Without CAP_SYS_RESOURCE runc cannot lower oom_score_adj; everywhere else it should.
-      ...(machine.mayRaiseOomScore ? {} : { restrict_oom_score_adj: true }),
+      ...(machine.canLowerOomScoreAdj ? {} : { restrict_oom_score_adj: true }),
       cni: { bin_dirs: ['/opt/cni/bin'], conf_dir: '/etc/cni/net.d' },
       containerd: {
         default_runtime_name: 'runc',
@@ -75,7 +75,7 @@ const answers = async (): Promise<void> => {
 export const containerd: Step = {
   id: 'containerd',
   title: 'containerd',
-  needs: 'binaries', // images are imported while the control plane starts
+  startAfter: 'binaries', // images are imported while the control plane starts
   daemon,
 
   async apply(context) {
@@ -93,10 +93,10 @@ export const containerd: Step = {
     await ensureRunning(context, daemon(lab));
     if (host.dryRun) return;
     await until('containerd answers', answers, { signal: context.signal, deadline: 60_000 });
-    await haveSandboxImage(context);
+    await ensureSandboxImage(context);
     // Begun here, waited for where the first Pods need them: importing overlaps with kubelet and kube-proxy.
-    beginImages(context);
+    startPulls(context);
   },
 
-  healthy: [check('answers the CRI', answers), check('has the sandbox image', () => hasImage(imageReference('pause')))],
+  checks: [check('answers the CRI', answers), check('has the sandbox image', () => hasImage(imageReference('pause')))],
 };

@@ -1,8 +1,8 @@
 import { Resolver } from 'node:dns/promises';
 import { imageReference } from '../lib/binaries/versions.ts';
-import { haveImages } from '../lib/cluster/images.ts';
+import { ensureImages } from '../lib/cluster/images.ts';
 import { readManifest } from '../lib/cluster/manifest.ts';
-import { deploymentIsAvailable, inCluster, outOfCluster } from '../lib/cluster/objects.ts';
+import { applyObjects, deleteObjects, deploymentIsAvailable } from '../lib/cluster/objects.ts';
 import { check } from '../lib/engine/check.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
@@ -22,17 +22,17 @@ export const coredns: Step = {
 
   async apply(context) {
     // The image first: a kubelet that has to look for it elsewhere tries again only after seconds.
-    if (!context.host.dryRun) await haveImages(context);
-    await inCluster(context, await objects(context.lab));
+    if (!context.host.dryRun) await ensureImages(context);
+    await applyObjects(context, await objects(context.lab));
   },
 
   objects: ({ lab }) => objects(lab),
 
-  async withdraw(context) {
-    await outOfCluster(context, await objects(context.lab));
+  async deleteObjects(context) {
+    await deleteObjects(context, await objects(context.lab));
   },
 
-  healthy: [
+  checks: [
     check('CoreDNS is Available', (context) => deploymentIsAvailable(context, 'kube-system', 'coredns')),
     check('a name is answered through the address of its Service', async ({ lab }) => {
       // A lost query is sent again soon, and a slow machine has two seconds in all.

@@ -1,7 +1,7 @@
 import { imageReference } from '../lib/binaries/versions.ts';
 import { apiOf, ifThere, type KubeObject } from '../lib/cluster/api.ts';
 import { manifestText, readManifest } from '../lib/cluster/manifest.ts';
-import { inCluster } from '../lib/cluster/objects.ts';
+import { applyObjects } from '../lib/cluster/objects.ts';
 import { until } from '../lib/engine/check.ts';
 import { UserError } from '../lib/engine/errors.ts';
 import type { Context } from '../lib/engine/step.ts';
@@ -83,7 +83,7 @@ export const removeDemo = async (context: Context): Promise<void> => {
 };
 
 /** Removes what was said of the Pods of an earlier telling: the story also tells of what nobody has said yet. */
-const forgetEvents = async (context: Context): Promise<void> => {
+const deleteEvents = async (context: Context): Promise<void> => {
   const api = await apiOf(context);
   const { items } = await api.get<{ items: (KubeObject & { readonly involvedObject: { readonly name: string } })[] }>(
     events,
@@ -101,7 +101,7 @@ export const beginDemo = async (context: Context): Promise<void> => {
       'hardway up without --observe and --pause; or delete it: kubectl delete deployment web',
     );
   await removeDemo(context);
-  await forgetEvents(context);
+  await deleteEvents(context);
   await writeDemo(context);
 };
 
@@ -112,8 +112,8 @@ export const ensureDemo = async (context: Context, steps: readonly string[]): Pr
   const missing: string[] = [];
   for (const part of wanted) {
     if (await objectOf(context, part)) continue;
-    if (part === 'web') await forgetEvents(context);
-    await inCluster(context, await readManifest(part, variables()));
+    if (part === 'web') await deleteEvents(context);
+    await applyObjects(context, await readManifest(part, variables()));
     missing.push(demoFile(part));
   }
   return missing;

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { askEtcd, base64, etcdCredentials, etcdUrl } from '../lib/cluster/etcd.ts';
-import { ask } from '../lib/cluster/http.ts';
+import { requestText } from '../lib/cluster/http.ts';
 import { ensureRunning } from '../lib/daemons/supervisor.ts';
 import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
@@ -15,7 +15,7 @@ const daemon = (lab: Lab) => ({
   description: 'etcd: the store of everything that Kubernetes knows',
   binary: `${paths.bin}/etcd`,
   after: ['network.target'],
-  reads: [certFile('etcd-ca'), certFile('etcd-server'), keyFile('etcd-server')],
+  restartOn: [certFile('etcd-ca'), certFile('etcd-server'), keyFile('etcd-server')],
   flags: [
     flag('name', lab.node.name, 'its name among the members, of which there is one'),
     flag('data-dir', paths.etcd, 'where the data lives; losing it is losing the cluster'),
@@ -50,9 +50,9 @@ export const etcd: Step = {
     await ensureRunning({ lab, host }, daemon(lab));
   },
 
-  healthy: [
+  checks: [
     check(`answers ${etcdUrl}/readyz to a client with a certificate`, async () => {
-      await ask(`${etcdUrl}/readyz`, { credentials: etcdCredentials });
+      await requestText(`${etcdUrl}/readyz`, { credentials: etcdCredentials });
     }),
     check('gives back what was put into it', async () => {
       const key = base64(`/hardway/check/${randomUUID()}`); // two looks at the same time must not meet

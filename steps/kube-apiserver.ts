@@ -30,7 +30,7 @@ const daemon = (lab: Lab) => ({
   // Without etcd it never ends by itself; it has no state of its own to lose.
   service: ['TimeoutStopSec=5'],
   after: ['network.target', 'etcd'],
-  reads: [
+  restartOn: [
     certFile('ca'),
     certFile('apiserver'),
     certFile('apiserver-etcd-client'),
@@ -151,7 +151,7 @@ export const kubeApiserver: Step = {
     await ensureRunning({ lab, host }, daemon(lab));
   },
 
-  healthy: [
+  checks: [
     check('says that it is ready (/readyz?verbose)', async (context) => {
       const answer = await (await apiOf(context)).text('/readyz?verbose');
       if (!answer.includes('readyz check passed')) throw new Error(answer.trim().split('\n').at(-1));

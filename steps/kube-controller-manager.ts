@@ -1,5 +1,5 @@
 import { apiOf } from '../lib/cluster/api.ts';
-import { ask } from '../lib/cluster/http.ts';
+import { requestText } from '../lib/cluster/http.ts';
 import { ensureRunning } from '../lib/daemons/supervisor.ts';
 import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
@@ -13,7 +13,7 @@ const daemon = () => ({
   description: 'kube-controller-manager: turns what is asked for into objects',
   binary: `${paths.bin}/kube-controller-manager`,
   after: ['kube-apiserver'],
-  reads: [
+  restartOn: [
     kubeconfig,
     certFile('ca'),
     keyFile('ca'),
@@ -60,9 +60,9 @@ export const kubeControllerManager: Step = {
     await ensureRunning({ lab, host }, daemon());
   },
 
-  healthy: [
+  checks: [
     check('answers https://127.0.0.1:10257/healthz', async () => {
-      await ask('https://127.0.0.1:10257/healthz', { credentials: { ca: certFile('ca') } });
+      await requestText('https://127.0.0.1:10257/healthz', { credentials: { ca: certFile('ca') } });
     }),
     check('has made the default ServiceAccount', async (context) => {
       await (await apiOf(context)).get('/api/v1/namespaces/default/serviceaccounts/default');

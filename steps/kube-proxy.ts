@@ -1,5 +1,5 @@
 import { stringify } from 'yaml';
-import { ask } from '../lib/cluster/http.ts';
+import { requestText } from '../lib/cluster/http.ts';
 import { ensureRunning } from '../lib/daemons/supervisor.ts';
 import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
@@ -15,7 +15,7 @@ const daemon = (lab: Lab) => ({
   description: 'kube-proxy: makes the addresses of Services lead to Pods',
   binary: `${paths.bin}/kube-proxy`,
   after: ['kube-apiserver'],
-  reads: [configFile, kubeconfigFile('kube-proxy')],
+  restartOn: [configFile, kubeconfigFile('kube-proxy')],
   flags: [flag('config', configFile, 'its settings, with the kubeconfig in them')],
   config: configuration(lab),
 });
@@ -30,7 +30,7 @@ export const configuration = ({ node, podCIDR, machine }: Lab) => ({
   healthzBindAddress: '127.0.0.1:10256',
   metricsBindAddress: '127.0.0.1:10249',
   // A network namespace may not set the kernel's conntrack limits.
-  ...(!machine.ownConntrack && { conntrack: { maxPerCore: 0, min: 0 } }),
+  ...(!machine.canSetConntrackLimits && { conntrack: { maxPerCore: 0, min: 0 } }),
   iptables: { minSyncPeriod: '100ms', syncPeriod: '30s' },
 });
 
@@ -44,9 +44,9 @@ export const kubeProxy: Step = {
     await ensureRunning({ lab, host }, daemon(lab));
   },
 
-  healthy: [
+  checks: [
     check('answers http://127.0.0.1:10256/healthz', async () => {
-      await ask('http://127.0.0.1:10256/healthz');
+      await requestText('http://127.0.0.1:10256/healthz');
     }),
     check('has written the chain of the Service `kubernetes`', async () => {
       const { stdout } = await run('iptables', ['-t', 'nat', '-S', 'KUBE-SERVICES']);

@@ -1,4 +1,4 @@
-import { ask } from '../lib/cluster/http.ts';
+import { requestText } from '../lib/cluster/http.ts';
 import { ensureRunning } from '../lib/daemons/supervisor.ts';
 import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
@@ -12,7 +12,7 @@ const daemon = () => ({
   description: 'kube-scheduler: chooses a Node for each Pod',
   binary: `${paths.bin}/kube-scheduler`,
   after: ['kube-apiserver'],
-  reads: [kubeconfig, certFile('kube-scheduler-server')],
+  restartOn: [kubeconfig, certFile('kube-scheduler-server')],
   flags: [
     flag('kubeconfig', kubeconfig, 'how it finds the API server, and who it is: system:kube-scheduler'),
     flag('authentication-kubeconfig', kubeconfig, 'by which it asks who is knocking at its own port'),
@@ -36,9 +36,9 @@ export const kubeScheduler: Step = {
     await ensureRunning({ lab, host }, daemon());
   },
 
-  healthy: [
+  checks: [
     check('answers https://127.0.0.1:10259/readyz', async () => {
-      await ask('https://127.0.0.1:10259/readyz', { credentials: { ca: certFile('ca') } });
+      await requestText('https://127.0.0.1:10259/readyz', { credentials: { ca: certFile('ca') } });
     }),
   ],
 };

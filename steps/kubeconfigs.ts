@@ -46,7 +46,7 @@ export const kubeconfigs: Step = {
     await givePerson(host, host.dryRun ? '' : await contentFor('admin'));
   },
 
-  healthy: [
+  checks: [
     check('each kubeconfig holds the certificate in use', async () => {
       for (const identity of identities) {
         if ((await readIfThere(kubeconfigFile(identity))) !== (await contentFor(identity))) {

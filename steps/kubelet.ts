@@ -1,7 +1,7 @@
 import { stringify } from 'yaml';
 import { apiOf } from '../lib/cluster/api.ts';
-import { ask } from '../lib/cluster/http.ts';
-import { inCluster, outOfCluster } from '../lib/cluster/objects.ts';
+import { requestText } from '../lib/cluster/http.ts';
+import { applyObjects, deleteObjects } from '../lib/cluster/objects.ts';
 import { ensureRunning } from '../lib/daemons/supervisor.ts';
 import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
@@ -17,7 +17,7 @@ const daemon = (lab: Lab) => ({
   description: 'kubelet: registers this machine as a Node and runs its Pods',
   binary: `${paths.bin}/kubelet`,
   after: ['containerd', 'kube-apiserver'],
-  reads: [configFile, kubeconfigFile('kubelet'), certFile('kubelet-server')],
+  restartOn: [configFile, kubeconfigFile('kubelet'), certFile('kubelet-server')],
   flags: [
     flag(
       'kubeconfig',
@@ -92,19 +92,19 @@ export const kubelet: Step = {
       await host.writeFile(resolvConf, '# this machine knows no name server that a Pod could ask\n');
     await host.writeFile(configFile, stringify(configuration(lab)), 0o600);
     await ensureRunning(context, daemon(lab));
-    await inCluster(context, [kubeletAccess]);
+    await applyObjects(context, [kubeletAccess]);
   },
 
   objects: async () => [kubeletAccess],
 
-  async withdraw(context) {
+  async deleteObjects(context) {
     const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: context.lab.node.name } };
-    await outOfCluster(context, [kubeletAccess, node]);
+    await deleteObjects(context, [kubeletAccess, node]);
   },
 
-  healthy: [
+  checks: [
     check('answers http://127.0.0.1:10248/healthz', async () => {
-      await ask('http://127.0.0.1:10248/healthz');
+      await requestText('http://127.0.0.1:10248/healthz');
     }),
     check('has registered this machine as a Node', async (context) => {
       await (await apiOf(context)).get(`/api/v1/nodes/${context.lab.node.name}`);

@@ -7,18 +7,18 @@ import { tryRun } from '../lib/host/run.ts';
 import { demoIsThere } from './demo.ts';
 
 /** Throws unless the output tells the story. */
-type Judge = (output: string, context: Context) => void;
+type OutputAssertion = (output: string, context: Context) => void;
 
 /** Milliseconds in which a story has to come true. */
-const patience = 120_000;
+const timeoutMs = 120_000;
 /** Milliseconds that "nothing happens" is watched: a controller at work reacts in a tenth of that. */
 const quiet = 1_000;
 
 /** Runs a line as a learner would type it; what it printed, errors too. Whether it failed is part of the story. */
-export const typed = async (command: string, signal?: AbortSignal): Promise<string> => {
+export const runInLabShell = async (command: string, signal?: AbortSignal): Promise<string> => {
   const { stdout } = await tryRun('sh', ['-c', `exec 2>&1\n${command}`], {
     env: labEnvironment(),
-    timeout: patience,
+    timeout: timeoutMs,
     ...(signal && { signal }),
   });
   return stdout;
@@ -27,7 +27,7 @@ export const typed = async (command: string, signal?: AbortSignal): Promise<stri
 const nothing = (output: string): string => output.trim() || 'it prints nothing';
 
 /** Judges, and says what was printed instead. */
-const judged = (output: string, judge: Judge, context: Context): string => {
+const assertOutput = (output: string, judge: OutputAssertion, context: Context): string => {
   try {
     judge(output, context);
   } catch (error) {
@@ -37,7 +37,7 @@ const judged = (output: string, judge: Judge, context: Context): string => {
 };
 
 /** A story that went wrong because its Deployment is gone says so, and how to get it back. */
-const withDemo = async <T>(context: Context, tale: () => Promise<T>): Promise<T> => {
+const explainMissingDemo = async <T>(context: Context, tale: () => Promise<T>): Promise<T> => {
   try {
     return await tale();
   } catch (error) {
@@ -50,20 +50,20 @@ const withDemo = async <T>(context: Context, tale: () => Promise<T>): Promise<T>
 export const observe = (
   phrase: Text,
   command: string,
-  judge: Judge,
+  judge: OutputAssertion,
   { stays = false, before }: { stays?: boolean; before?: (context: Context) => Promise<void> } = {},
 ): Observation => ({
   phrase,
   command,
   look: (context) =>
-    withDemo(context, async () => {
+    explainMissingDemo(context, async () => {
       const { signal } = context;
       await before?.(context);
       let output = '';
       const look = async () => {
-        output = judged(await typed(command, signal), judge, context);
+        output = assertOutput(await runInLabShell(command, signal), judge, context);
       };
-      await until('it is not so', look, { signal, deadline: patience });
+      await until('it is not so', look, { signal, deadline: timeoutMs });
       if (!stays) return output;
       await sleep(quiet, undefined, { signal });
       await look();
@@ -75,15 +75,15 @@ export const observe = (
 export const act = (
   phrase: Text,
   command: string,
-  judge: Judge,
+  judge: OutputAssertion,
   before: (context: Context) => Promise<void> = async () => {},
 ): Observation => ({
   phrase,
   command,
   look: (context) =>
-    withDemo(context, async () => {
+    explainMissingDemo(context, async () => {
       await before(context);
-      return judged(await typed(command, context.signal), judge, context);
+      return assertOutput(await runInLabShell(command, context.signal), judge, context);
     }),
 });
 
@@ -112,7 +112,7 @@ export const atLeast =
 
 /** A judge: all of them agree. */
 export const all =
-  (...judges: readonly Judge[]): Judge =>
+  (...judges: readonly OutputAssertion[]): OutputAssertion =>
   (output, context) => {
     for (const judge of judges) judge(output, context);
   };

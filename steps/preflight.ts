@@ -5,7 +5,7 @@ import { readIfThere, statIfThere } from '../lib/host/files.ts';
 import { paths } from '../lib/host/paths.ts';
 import { person } from '../lib/host/person.ts';
 import { tryRun } from '../lib/host/run.ts';
-import { storePicture, takePicture } from '../lib/host/snapshot.ts';
+import { saveSnapshot, takeSnapshot } from '../lib/host/snapshot.ts';
 
 const modules = ['overlay', 'br_netfilter', 'nf_conntrack'];
 
@@ -17,7 +17,7 @@ const sysctls: ReadonlyMap<string, string> = new Map([
 const sysctlPath = (key: string): string => `/proc/sys/${key.replaceAll('.', '/')}`;
 
 const installPackages = async ({ host, progress }: Context): Promise<void> => {
-  const { survey } = await import('../lib/host/facts.ts');
+  const { gatherFacts: survey } = await import('../lib/host/facts.ts');
   const { missing } = await survey();
   const packages = [...new Set(missing.flatMap((command) => hostCommands[command] ?? []))];
   if (packages.length === 0) return;
@@ -48,11 +48,11 @@ const loadModules = async ({ host }: Context): Promise<void> => {
 };
 
 /** Takes the picture of the machine that reset compares with, once, before the first change. */
-const rememberMachine = async ({ host }: Context): Promise<void> => {
+const saveSnapshotOnce = async ({ host }: Context): Promise<void> => {
   const known = host.dryRun || (await statIfThere(paths.picture)) || (await statIfThere(paths.state));
-  const picture = known ? undefined : await takePicture([...new Set(['/root', (await person()).home])]);
+  const picture = known ? undefined : await takeSnapshot([...new Set(['/root', (await person()).home])]);
   await host.makeDir(paths.root, 0o700);
-  if (picture) await storePicture(paths.picture, picture);
+  if (picture) await saveSnapshot(paths.picture, picture);
 };
 
 export const preflight: Step = {
@@ -61,7 +61,7 @@ export const preflight: Step = {
 
   async apply(context) {
     const { host, lab } = context;
-    await rememberMachine(context);
+    await saveSnapshotOnce(context);
     await host.makeDir(paths.config); // several steps write there, not one after the other
     await installPackages(context);
     await loadModules(context);
@@ -87,7 +87,7 @@ export const preflight: Step = {
     }
   },
 
-  healthy: [
+  checks: [
     check('the Node is at the address of this machine', async ({ lab }) => {
       const now = (await nodeNow(lab.node.interface)) ?? (await nodeNow(undefined));
       if (now?.address === lab.node.address) return;

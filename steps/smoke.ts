@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { imageReference } from '../lib/binaries/versions.ts';
 import { type Api, ApiError, apiOf } from '../lib/cluster/api.ts';
-import { ask } from '../lib/cluster/http.ts';
-import { haveImages } from '../lib/cluster/images.ts';
+import { requestText } from '../lib/cluster/http.ts';
+import { ensureImages } from '../lib/cluster/images.ts';
 import { readManifest } from '../lib/cluster/manifest.ts';
-import { deploymentIsAvailable, inCluster, nodeIsReady, outOfCluster } from '../lib/cluster/objects.ts';
+import { applyObjects, deleteObjects, deploymentIsAvailable, nodeIsReady } from '../lib/cluster/objects.ts';
 import { type Check, check, until, waitFor } from '../lib/engine/check.ts';
 import { Unhealthy } from '../lib/engine/errors.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
@@ -13,7 +13,7 @@ import { run } from '../lib/host/run.ts';
 
 const namespace = 'hardway-smoke';
 /** Seconds that a proof may take: what it rests on has been found healthy. */
-const patience = 120;
+const timeoutSeconds = 120;
 
 const kubectl = async (...args: string[]): Promise<string> =>
   (await run(`${paths.bin}/kubectl`, ['--kubeconfig', kubeconfigFile('admin'), '-n', namespace, ...args])).stdout;
@@ -42,11 +42,14 @@ const podsAreThere = check('a Deployment gets its two Pods', (context: Context) 
 );
 
 /** What can be proved at the same time once the Pods are there. */
-const proofs = (word: string): readonly Check<Context>[] => [
+const proofChecks = (word: string): readonly Check<Context>[] => [
   check('the node reaches them through the ClusterIP', async (context) => {
     const api = await apiOf(context);
     const service = await api.get<{ spec: { clusterIP: string } }>(`/api/v1/namespaces/${namespace}/services/web`);
-    mustBeOneOf(await podNames(api), await ask(`http://${service.spec.clusterIP}/hostname`, { patience: 2000 }));
+    mustBeOneOf(
+      await podNames(api),
+      await requestText(`http://${service.spec.clusterIP}/hostname`, { timeoutMs: 2000 }),
+    );
   }),
 
   check('a Pod finds the Service by its name and gets HTTP through it', async (context) => {
@@ -84,10 +87,10 @@ const proofs = (word: string): readonly Check<Context>[] => [
 const prove = async (context: Context, proof: Check<Context>): Promise<void> => {
   const failure = await waitFor([proof], context, {
     interval: 50,
-    deadline: patience * 1000,
+    deadline: timeoutSeconds * 1000,
     signal: context.signal,
     waiting: ({ phrase, reason }) => context.progress(`${phrase}: ${reason}`),
-    giveUp: async () => {},
+    failFast: async () => {},
   });
   if (failure)
     throw new Unhealthy(`smoke: "${failure.phrase}" is not so: ${failure.reason}`, { next: 'hardway check' });
@@ -108,25 +111,25 @@ export const smoke: Step = {
   async apply(context) {
     const { host, signal } = context;
     if (host.dryRun) return;
-    await haveImages(context);
+    await ensureImages(context);
     const word = randomBytes(12).toString('hex');
     const api = await apiOf(context);
     await api.remove(namespaceObject);
-    await until('an earlier smoke test is gone', () => isGone(api), { signal, deadline: patience * 1000 });
+    await until('an earlier smoke test is gone', () => isGone(api), { signal, deadline: timeoutSeconds * 1000 });
     try {
-      await inCluster(context, await readManifest('smoke', { image: imageReference('agnhost'), word }));
+      await applyObjects(context, await readManifest('smoke', { image: imageReference('agnhost'), word }));
       await prove(context, podsAreThere);
-      await Promise.all(proofs(word).map((proof) => prove(context, proof)));
+      await Promise.all(proofChecks(word).map((proof) => prove(context, proof)));
     } finally {
       await api.remove(namespaceObject);
     }
   },
 
-  async withdraw(context) {
-    await outOfCluster(context, [namespaceObject]); // of a smoke test that was killed
+  async deleteObjects(context) {
+    await deleteObjects(context, [namespaceObject]); // of a smoke test that was killed
   },
 
-  healthy: [
+  checks: [
     check('the Node is Ready', nodeIsReady),
     check('CoreDNS is Available', (context) => deploymentIsAvailable(context, 'kube-system', 'coredns')),
   ],

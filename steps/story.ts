@@ -1,4 +1,4 @@
-import { haveImages } from '../lib/cluster/images.ts';
+import { ensureImages } from '../lib/cluster/images.ts';
 import { supervisorOf } from '../lib/daemons/supervisor.ts';
 import type { Cni, Lab, PkiProfile } from '../lib/engine/lab.ts';
 import type { Observation } from '../lib/engine/step.ts';
@@ -267,7 +267,7 @@ export const storyOf = ({
         const [first, second] = lab.podCIDR.split('.');
         lines(2, new RegExp(`1/1 +Running .* ${first}\\.${second}\\.`))(output);
       },
-      { before: haveImages },
+      { before: ensureImages },
     ),
     routesToPods[cni],
     observe(

@@ -3,10 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Lab, labOf } from '../lib/engine/lab.ts';
 import type { Settings } from '../lib/engine/settings.ts';
-import type { Survey } from '../lib/host/facts.ts';
+import type { HostFacts } from '../lib/host/facts.ts';
 
 /** A machine with nothing against it. */
-export const goodSurvey: Survey = {
+export const goodSurvey: HostFacts = {
   root: true,
   platform: 'linux',
   arch: 'x64',
@@ -23,8 +23,8 @@ export const goodSurvey: Survey = {
   missing: [],
   apt: true,
   cgroup: 'v2',
-  mayRaiseOomScore: true,
-  ownConntrack: true,
+  canLowerOomScoreAdj: true,
+  canSetConntrackLimits: true,
   resolvConf: '/etc/resolv.conf',
   swap: false,
   ufw: false,
@@ -51,8 +51,8 @@ export const oddLab: Lab = labOf(
   {
     ...goodSurvey,
     cgroup: 'v1',
-    mayRaiseOomScore: false,
-    ownConntrack: false,
+    canLowerOomScoreAdj: false,
+    canSetConntrackLimits: false,
     resolvConf: undefined,
     swap: true,
     ufw: true,

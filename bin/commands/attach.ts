@@ -2,15 +2,15 @@ import { Command } from 'commander';
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { attachCommand, sessionOf } from '../../lib/daemons/tmux.ts';
 import { Unhealthy, UserError } from '../../lib/engine/errors.ts';
-import { oneOf } from '../../lib/engine/nearest.ts';
+import { parseChoice } from '../../lib/engine/nearest.ts';
 import { attach } from '../../lib/host/run.ts';
 import { components } from '../../steps/index.ts';
-import { theLab } from '../lab.ts';
+import { requireLab } from '../lab.ts';
 
 const show = async (asked: string): Promise<void> => {
   const guide = components.find((name) => sessionOf(name) === asked);
-  const component = guide ?? oneOf('component', components, asked);
-  const { lab } = await theLab();
+  const component = guide ?? parseChoice('component', components, asked);
+  const { lab } = await requireLab();
   if (lab.supervisor !== 'tmux')
     throw new UserError(
       `${component} runs under systemd and has no terminal`,

@@ -1,14 +1,14 @@
 import { Command } from 'commander';
-import { remains, stepsThere } from '../reset/lab-on-disk.ts';
+import { installedSteps, readLabOnDisk } from '../reset/lab-on-disk.ts';
 import { type UndoOptions, undo } from '../reset/reset.ts';
 
 const back = async (options: UndoOptions): Promise<void> => {
-  const found = await remains();
+  const found = await readLabOnDisk();
   if (!found) {
     process.stdout.write('there is no lab on this machine: nothing to take back\n');
     return;
   }
-  await undo(found, { ...options, to: stepsThere(found).at(-2) });
+  await undo(found, { ...options, to: installedSteps(found).at(-2) });
 };
 
 export const command = (): Command =>

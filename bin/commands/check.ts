@@ -1,23 +1,23 @@
 import { Command } from 'commander';
-import { lookOnce } from '../../lib/engine/check.ts';
+import { runChecks } from '../../lib/engine/check.ts';
 import { Unhealthy } from '../../lib/engine/errors.ts';
-import { oneOf } from '../../lib/engine/nearest.ts';
-import { openView } from '../../lib/engine/runner.ts';
+import { parseChoice } from '../../lib/engine/nearest.ts';
+import { readOnlyContext } from '../../lib/engine/runner.ts';
 import { stepIds, stepsWith } from '../../steps/index.ts';
-import { theLab } from '../lab.ts';
+import { requireLab } from '../lab.ts';
 
 const look = async (wanted: string | undefined, { json }: { json?: boolean }): Promise<void> => {
-  const id = wanted === undefined ? undefined : oneOf('step', stepIds, wanted);
-  const state = await theLab();
-  const context = openView(state.lab);
+  const id = wanted === undefined ? undefined : parseChoice('step', stepIds, wanted);
+  const state = await requireLab();
+  const context = readOnlyContext(state.lab);
   let failed = 0;
   const chosen = stepsWith(state.lab).filter((step) => (id === undefined ? step.id in state.steps : step.id === id));
   // All at once: with a dead etcd one look after the other would wait for each in turn.
-  const looks = chosen.map((step) => ({ step, looking: lookOnce(step.healthy, context) }));
+  const looks = chosen.map((step) => ({ step, looking: runChecks(step.checks, context) }));
   for (const { step, looking } of looks) {
     const failures = await looking;
     failed += failures.length;
-    for (const { phrase } of step.healthy) {
+    for (const { phrase } of step.checks) {
       const reason = failures.find((failure) => failure.phrase === phrase)?.reason;
       const ok = reason === undefined;
       if (json)

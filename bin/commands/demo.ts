@@ -1,17 +1,17 @@
 import { Command } from 'commander';
 import { imageReference } from '../../lib/binaries/versions.ts';
 import { ApiError, apiOf } from '../../lib/cluster/api.ts';
-import { ask } from '../../lib/cluster/http.ts';
+import { requestText } from '../../lib/cluster/http.ts';
 import { crictl, hasImage } from '../../lib/cluster/images.ts';
 import { readManifest } from '../../lib/cluster/manifest.ts';
 import { deploymentIsAvailable } from '../../lib/cluster/objects.ts';
 import { until } from '../../lib/engine/check.ts';
 import { reasonOf, Unhealthy, UserError } from '../../lib/engine/errors.ts';
-import { openView } from '../../lib/engine/runner.ts';
+import { readOnlyContext } from '../../lib/engine/runner.ts';
 import type { Context } from '../../lib/engine/step.ts';
 import { ingressPort, throughIngress } from '../../steps/ingress.ts';
 import { interruptible } from '../interrupt.ts';
-import { theLab } from '../lab.ts';
+import { requireLab } from '../lab.ts';
 
 const namespace = 'hardway-demo';
 const host = 'dk.domain.tld';
@@ -63,7 +63,7 @@ const create = async (context: Context): Promise<string> => {
   const service = await api.get<{ spec: { clusterIP: string } }>(`/api/v1/namespaces/${namespace}/services/web`);
   const url = `http://${service.spec.clusterIP}:3000/`;
   const answers = async (): Promise<void> => {
-    await ask(url, { patience: 2000 });
+    await requestText(url, { timeoutMs: 2000 });
   };
   await until('the Service answers', answers, { signal, deadline });
   if (lab.with.includes('ingress')) {
@@ -89,10 +89,10 @@ Take it away:
   hardway demo --delete`;
 
 const demo = async (options: { delete?: boolean }): Promise<void> => {
-  const { lab, steps } = await theLab();
+  const { lab, steps } = await requireLab();
   if (!steps['network']) throw new UserError('this cluster is not whole: its Pods have no network yet', 'hardway up');
   await interruptible(`hardway demo${options.delete ? ' --delete' : ''}`, async (signal) => {
-    const context = { ...openView(lab), signal };
+    const context = { ...readOnlyContext(lab), signal };
     try {
       if (options.delete) {
         await remove(context);

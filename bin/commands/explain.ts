@@ -1,10 +1,10 @@
 import { Command } from 'commander';
 import { exampleLab } from '../../lib/engine/lab.ts';
-import { openView } from '../../lib/engine/runner.ts';
+import { readOnlyContext } from '../../lib/engine/runner.ts';
 import { readState } from '../../lib/engine/state.ts';
 import { languageOf, languages } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { theLab } from '../lab.ts';
+import { requireLab } from '../lab.ts';
 import { explainLive, explainWord, type Subject, subjects } from '../teach/explain.ts';
 
 interface Options {
@@ -16,7 +16,7 @@ const explain = async (word: string, name: string | undefined, { lang, namespace
   const language = languageOf(lang);
   const subject = subjects.find((one) => one === word) as Subject | undefined;
   if (subject && (name !== undefined || subject === 'request')) {
-    const context = openView((await theLab()).lab);
+    const context = readOnlyContext((await requireLab()).lab);
     process.stdout.write(`${await explainLive(subject, name, context, { namespace, language })}\n`);
     return;
   }

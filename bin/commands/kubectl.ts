@@ -1,10 +1,10 @@
 import { Command } from 'commander';
 import { kubeconfigFile, paths } from '../../lib/host/paths.ts';
 import { attach } from '../../lib/host/run.ts';
-import { theLab } from '../lab.ts';
+import { requireLab } from '../lab.ts';
 
 const run = async (args: readonly string[]): Promise<void> => {
-  await theLab();
+  await requireLab();
   process.exitCode = await attach(`${paths.bin}/kubectl`, args, { KUBECONFIG: kubeconfigFile('admin') });
 };
 

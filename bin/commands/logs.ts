@@ -1,13 +1,13 @@
 import { Command } from 'commander';
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
-import { oneOf } from '../../lib/engine/nearest.ts';
+import { parseChoice } from '../../lib/engine/nearest.ts';
 import { attach } from '../../lib/host/run.ts';
 import { components } from '../../steps/index.ts';
-import { theLab } from '../lab.ts';
+import { requireLab } from '../lab.ts';
 
 const show = async (name: string, { follow, lines }: { follow?: boolean; lines: string }): Promise<void> => {
-  const component = oneOf('component', components, name);
-  const { lab } = await theLab();
+  const component = parseChoice('component', components, name);
+  const { lab } = await requireLab();
   const [file = '', ...args] = supervisorOf(lab).logCommand(component, lines, follow ?? false);
   process.exitCode = await attach(file, args);
 };

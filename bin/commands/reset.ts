@@ -1,12 +1,12 @@
 import { Command } from 'commander';
-import { oneOf } from '../../lib/engine/nearest.ts';
+import { parseChoice } from '../../lib/engine/nearest.ts';
 import { stepIds } from '../../steps/index.ts';
-import { remains } from '../reset/lab-on-disk.ts';
+import { readLabOnDisk } from '../reset/lab-on-disk.ts';
 import { purgeCache, type UndoOptions, undo } from '../reset/reset.ts';
 
 const reset = async (options: UndoOptions): Promise<void> => {
-  const to = options.to === undefined ? undefined : oneOf('step', stepIds, options.to);
-  const found = await remains();
+  const to = options.to === undefined ? undefined : parseChoice('step', stepIds, options.to);
+  const found = await readLabOnDisk();
   if (found) return undo(found, { ...options, to });
   const say = (text: string): void => {
     if (!options.json) process.stdout.write(`${text}\n`);

@@ -1,9 +1,9 @@
 import { Command } from 'commander';
-import { theLab } from '../lab.ts';
+import { requireLab } from '../lab.ts';
 import { openShell } from '../teach/terminal.ts';
 
 const open = async (): Promise<void> => {
-  await theLab();
+  await requireLab();
   process.exitCode = await openShell();
 };
 

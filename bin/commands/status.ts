@@ -1,14 +1,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
-import { lookOnce } from '../../lib/engine/check.ts';
+import { runChecks } from '../../lib/engine/check.ts';
 import { Unhealthy } from '../../lib/engine/errors.ts';
 import { guideWarning } from '../../lib/engine/lab.ts';
-import { openView } from '../../lib/engine/runner.ts';
+import { readOnlyContext } from '../../lib/engine/runner.ts';
 import type { State } from '../../lib/engine/state.ts';
 import { languageOf } from '../../lib/engine/text.ts';
 import { stepsWith } from '../../steps/index.ts';
-import { theLab } from '../lab.ts';
+import { requireLab } from '../lab.ts';
 
 interface Row {
   readonly step: string;
@@ -20,13 +20,13 @@ interface Row {
 
 const rows = async ({ lab, steps: records }: State): Promise<readonly Row[]> => {
   const steps = stepsWith(lab);
-  const context = openView(lab);
+  const context = readOnlyContext(lab);
   const daemons = steps.filter(({ daemon }) => daemon);
   const units = await supervisorOf(lab).statuses(daemons.map(({ id }) => id));
   return Promise.all(
     steps.map(async (step): Promise<Row> => {
       if (!(step.id in records)) return { step: step.id, healthy: false, reason: 'not applied yet' };
-      const [failure] = await lookOnce(step.healthy, context);
+      const [failure] = await runChecks(step.checks, context);
       const unit = units[daemons.indexOf(step)];
       return {
         step: step.id,
@@ -54,7 +54,7 @@ const notes = ({ lab }: State): string => {
 
 const show = async ({ json, watch }: { json?: boolean; watch?: boolean }): Promise<void> => {
   for (;;) {
-    const state = await theLab();
+    const state = await requireLab();
     const now = await rows(state);
     if (watch && process.stdout.isTTY && !json) process.stdout.write('\x1b[H\x1b[2J');
     process.stdout.write(now.map((row) => `${json ? JSON.stringify(row) : line(row)}\n`).join(''));

@@ -1,17 +1,17 @@
 import { Command } from 'commander';
 import type { Lab } from '../../lib/engine/lab.ts';
 import { guideWarning } from '../../lib/engine/lab.ts';
-import { oneOf } from '../../lib/engine/nearest.ts';
-import { readSeen } from '../../lib/engine/observations.ts';
+import { parseChoice } from '../../lib/engine/nearest.ts';
+import { readObservations } from '../../lib/engine/observations.ts';
 import { languageOf, languages } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { theLab } from '../lab.ts';
+import { requireLab } from '../lab.ts';
 import { handOut } from '../teach/handout.ts';
-import { type HandStep, preamble, stepsByHand } from '../teach/script.ts';
+import { type ManualStep, preamble, stepsByHand } from '../teach/script.ts';
 
 const formats = ['sh', 'md'] as const;
 
-const script = (lab: Lab, steps: readonly HandStep[]): string => {
+const script = (lab: Lab, steps: readonly ManualStep[]): string => {
   const warning = guideWarning(lab, 'en'); // as every comment of the script
   return [
     preamble(lab),
@@ -22,12 +22,14 @@ const script = (lab: Lab, steps: readonly HandStep[]): string => {
 };
 
 const tell = async ({ format, lang }: { format: string; lang?: string }): Promise<void> => {
-  const kind = oneOf('format', formats, format);
+  const kind = parseChoice('format', formats, format);
   const language = languageOf(lang);
-  const state = await theLab();
+  const state = await requireLab();
   const steps = await stepsByHand(state);
   const text =
-    kind === 'sh' ? script(state.lab, steps) : await handOut(state.lab, steps, await readSeen(paths.seen), language);
+    kind === 'sh'
+      ? script(state.lab, steps)
+      : await handOut(state.lab, steps, await readObservations(paths.seen), language);
   process.stdout.write(`${text}\n`);
 };
 

@@ -2,9 +2,9 @@ import { removeKubectlCaches, removeMade, removeNetnsFolder } from './clean/file
 import { removeCalicoTables, removeEmptyTables, removeIpsets, removeRules } from './clean/firewall.ts';
 import { removeLinks, removeNamespaces, removeRoutes, unmount } from './clean/network.ts';
 import { endPods, endShims, removeCgroups } from './clean/processes.ts';
-import type { Aftermath } from './clean/scope.ts';
+import type { CleanupScope } from './clean/scope.ts';
 
-type Removal = (aftermath: Aftermath) => Promise<void>;
+type Removal = (aftermath: CleanupScope) => Promise<void>;
 
 /** What daemons leave, in the order in which it can be removed, with the steps of which one must be undone for it. */
 const removals: readonly (readonly [steps: readonly string[], Removal])[] = [
@@ -27,7 +27,7 @@ const removals: readonly (readonly [steps: readonly string[], Removal])[] = [
 ];
 
 /** Removes what the daemons of the undone steps made while they ran. The daemons must have been stopped. */
-export const removeLeftovers = async (aftermath: Aftermath): Promise<void> => {
+export const removeLeftovers = async (aftermath: CleanupScope): Promise<void> => {
   for (const [steps, removal] of removals) {
     if (steps.some((step) => aftermath.undone.includes(step))) await removal(aftermath);
   }

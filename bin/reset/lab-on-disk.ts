@@ -3,28 +3,28 @@ import { type LedgerEntry, readLedger } from '../../lib/engine/ledger.ts';
 import { readState, type State } from '../../lib/engine/state.ts';
 import { statIfThere } from '../../lib/host/files.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { type Picture, readPicture } from '../../lib/host/snapshot.ts';
+import { type HostSnapshot, readSnapshot } from '../../lib/host/snapshot.ts';
 import { stepIds } from '../../steps/index.ts';
 
 /** What is known of this machine's lab, as far as it can still be read. */
-export interface Remains {
+export interface LabOnDisk {
   readonly entries: readonly LedgerEntry[];
   readonly state: State | undefined;
-  readonly before: Picture | undefined;
+  readonly before: HostSnapshot | undefined;
 }
 
 /** Reads what hardway left on this machine; undefined where there is nothing. A torn state file counts as none. */
-export const remains = async (): Promise<Remains | undefined> => {
+export const readLabOnDisk = async (): Promise<LabOnDisk | undefined> => {
   if (process.getuid?.() !== 0) throw new UserError(`${paths.root} belongs to root`, 'the same command with sudo');
   if (!(await statIfThere(paths.root))) return undefined;
   const [entries, state, before] = await Promise.all([
     readLedger(paths.ledger),
     readState(paths.state).catch(() => undefined),
-    readPicture(paths.picture),
+    readSnapshot(paths.picture),
   ]);
   return { entries, state, before };
 };
 
 /** The steps of which something is on this machine, in their order. */
-export const stepsThere = ({ entries, state }: Remains): readonly string[] =>
+export const installedSteps = ({ entries, state }: LabOnDisk): readonly string[] =>
   stepIds.filter((id) => state?.steps[id] !== undefined || entries.some(({ step }) => step === id));

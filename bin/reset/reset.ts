@@ -2,18 +2,18 @@ import { readdir } from 'node:fs/promises';
 import { createInterface } from 'node:readline/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Unhealthy, UserError } from '../../lib/engine/errors.ts';
-import { openGate, removeTree } from '../../lib/engine/gate.ts';
+import { createUndoer, removeTree } from '../../lib/engine/gate.ts';
 import { takeLock } from '../../lib/engine/lock.ts';
 import { readIfThere } from '../../lib/host/files.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { type Difference, differences, type Picture, takePicture } from '../../lib/host/snapshot.ts';
+import { type Difference, diffSnapshots, type HostSnapshot, takeSnapshot } from '../../lib/host/snapshot.ts';
 import { stepIds } from '../../steps/index.ts';
 import { interruptible } from '../interrupt.ts';
 import { resetTo } from '../teach/words.ts';
 import { unloadModules } from './clean/kernel.ts';
-import type { Remains } from './lab-on-disk.ts';
+import type { LabOnDisk } from './lab-on-disk.ts';
 import { openShow } from './show.ts';
-import { takeBack } from './take-back.ts';
+import { undoSteps } from './take-back.ts';
 
 export interface UndoOptions {
   /** The last step that stays; absent when everything goes. */
@@ -64,10 +64,10 @@ export const purgeCache = async (keep: (what: string) => void): Promise<void> =>
  * Takes back what came after the step `to`, or everything; then compares the machine with what it was.
  * Throws Unhealthy when something could not be taken back or is not as it was, UserError when nobody agreed.
  */
-export const undo = (found: Remains, options: UndoOptions): Promise<void> =>
+export const undo = (found: LabOnDisk, options: UndoOptions): Promise<void> =>
   interruptible('hardway reset goes on from here', (signal) => undoUntil(signal, found, options));
 
-const undoUntil = async (signal: AbortSignal, found: Remains, options: UndoOptions): Promise<void> => {
+const undoUntil = async (signal: AbortSignal, found: LabOnDisk, options: UndoOptions): Promise<void> => {
   const begin = performance.now();
   const { to, dryRun = false } = options;
   const stays = new Set(to === undefined ? [] : stepIds.slice(0, stepIds.indexOf(to) + 1));
@@ -77,16 +77,16 @@ const undoUntil = async (signal: AbortSignal, found: Remains, options: UndoOptio
 
   const release = dryRun ? () => {} : takeLock(paths.lock);
   const show = openShow(options);
-  const gate = openGate(dryRun, show.tell, signal);
+  const gate = createUndoer(dryRun, show.tell, signal);
   try {
-    await takeBack({ found, undone, stays, gate, signal });
+    await undoSteps({ found, undone, stays, gate, signal });
     show.sum();
     const whole = to === undefined && !dryRun;
     const changed = whole && found.before ? await compare(found.before) : [];
     for (const one of changed) show.tell({ event: 'difference', ...one });
     const clean = gate.failures.length === 0;
     if (whole && clean) await removeRoot();
-    if (options.purge && !dryRun && clean) await purgeCache(gate.keep);
+    if (options.purge && !dryRun && clean) await purgeCache(gate.reportKept);
 
     const seconds = Math.round(performance.now() - begin) / 1000;
     show.done(clean && changed.length === 0, seconds);
@@ -106,7 +106,7 @@ const undoUntil = async (signal: AbortSignal, found: Remains, options: UndoOptio
   }
 };
 
-const lastWords = ({ before }: Remains, { to, dryRun }: UndoOptions, seconds: number): string => {
+const lastWords = ({ before }: LabOnDisk, { to, dryRun }: UndoOptions, seconds: number): string => {
   if (dryRun) return 'nothing was touched; without --dry-run the host is then compared with what it was';
   if (to !== undefined) return `back at ${to}, ${seconds.toFixed(1)} s\nnext: hardway up`;
   return before
@@ -115,18 +115,18 @@ const lastWords = ({ before }: Remains, { to, dryRun }: UndoOptions, seconds: nu
 };
 
 /** Kinds of things that the kernel takes away in its own time, after whoever held them has gone. */
-const passing: readonly string[] = [
+const settlingKinds: readonly string[] = [
   ...['link', 'address', 'route', 'network namespace', 'listener', 'mount', 'cgroup', 'unit'],
   ...['kernel module', 'kernel parameter', 'nft'],
 ];
 
 /** What is not as it was; what may still pass is given ten seconds. */
-const compare = async (before: Picture): Promise<readonly Difference[]> => {
+const compare = async (before: HostSnapshot): Promise<readonly Difference[]> => {
   const end = performance.now() + 10_000;
   for (;;) {
-    const found = differences(before, await takePicture(before.homes));
+    const found = diffSnapshots(before, await takeSnapshot(before.homes));
     await unloadModules(before); // looking at rules loads some, and some were still in use before
-    if (!found.some(({ kind }) => passing.includes(kind)) || performance.now() > end) return found;
+    if (!found.some(({ kind }) => settlingKinds.includes(kind)) || performance.now() > end) return found;
     await sleep(500);
   }
 };

@@ -1,5 +1,5 @@
 import type { UndoEvent } from '../../lib/engine/gate.ts';
-import { type Difference, inWords } from '../../lib/host/snapshot.ts';
+import { type Difference, formatDifference } from '../../lib/host/snapshot.ts';
 
 type Told = UndoEvent | ({ readonly event: 'difference' } & Difference);
 
@@ -24,7 +24,7 @@ export const openShow = ({
       case 'failed':
         return `  NOT DONE: ${event.what}: ${event.reason}`;
       case 'difference':
-        return `  ${inWords(event)}`;
+        return `  ${formatDifference(event)}`;
     }
   };
   const tell = (event: Told): void => {

@@ -1,12 +1,12 @@
 import { removeObjects } from '../../lib/cluster/etcd.ts';
-import { isSupervision, type Supervisor, supervisorIn } from '../../lib/daemons/supervisor.ts';
+import { isServiceCommand, type Supervisor, supervisorIn } from '../../lib/daemons/supervisor.ts';
 import { until } from '../../lib/engine/check.ts';
 import { reasonOf } from '../../lib/engine/errors.ts';
-import type { Gate } from '../../lib/engine/gate.ts';
+import type { Undoer } from '../../lib/engine/gate.ts';
 import type { Lab } from '../../lib/engine/lab.ts';
 import { keepEntries } from '../../lib/engine/ledger.ts';
-import { forgetSeen } from '../../lib/engine/observations.ts';
-import { openView } from '../../lib/engine/runner.ts';
+import { deleteObservations } from '../../lib/engine/observations.ts';
+import { readOnlyContext } from '../../lib/engine/runner.ts';
 import { type State, writeState } from '../../lib/engine/state.ts';
 import { removeAbandoned } from '../../lib/host/files.ts';
 import { paths } from '../../lib/host/paths.ts';
@@ -15,29 +15,29 @@ import { components, stepsWith } from '../../steps/index.ts';
 import { kubelet } from '../../steps/kubelet.ts';
 import { foreignNamespaces, removeKubernetesNamespace, removePods } from './clean/containerd.ts';
 import { restoreParameters, unloadModules } from './clean/kernel.ts';
-import type { Aftermath } from './clean/scope.ts';
+import type { CleanupScope } from './clean/scope.ts';
 import { removeLeftovers } from './clean.ts';
-import type { Remains } from './lab-on-disk.ts';
+import type { LabOnDisk } from './lab-on-disk.ts';
 import { isInside, undoEntries } from './undo.ts';
 
 /** What is to be undone, and how. */
 interface Task {
-  readonly found: Remains;
+  readonly found: LabOnDisk;
   /** Steps to undo, the last one first. */
   readonly undone: readonly string[];
   readonly stays: ReadonlySet<string>;
-  readonly gate: Gate;
+  readonly gate: Undoer;
   readonly signal: AbortSignal;
 }
 
 /** Everything that a reset does to the machine, but for the lab's own folder. */
-export const takeBack = async (task: Task): Promise<void> => {
+export const undoSteps = async (task: Task): Promise<void> => {
   const { found, undone, stays, gate } = task;
   const whole = stays.size === 0;
-  if (!gate.dryRun) await forgetSeen(paths.seen, stays);
+  if (!gate.dryRun) await deleteObservations(paths.seen, stays);
   if (!whole && found.state && !gate.dryRun) {
-    await forget(found.state, stays);
-    if (stays.has('kube-apiserver')) await withdraw(undone, found.state.lab, gate.keep);
+    await dropStepRecords(found.state, stays);
+    if (stays.has('kube-apiserver')) await deleteApiObjects(undone, found.state.lab, gate.reportKept);
   }
   const shared = undone.includes('containerd') && (await foreignNamespaces()).length > 0;
   // Pods cannot outlive their network: the kubelet pauses while they are removed.
@@ -51,17 +51,17 @@ export const takeBack = async (task: Task): Promise<void> => {
   )
     await removeObjects(gate);
 
-  const aftermath: Aftermath = { gate, undone, before: found.before, shared };
+  const aftermath: CleanupScope = { gate, undone, before: found.before, shared };
   await removeLeftovers(aftermath);
   await undoEntries(
     found.entries.filter(({ step }) => !stays.has(step)),
-    { gate, isOurs: (one) => !(whole && isInside(one)) && !isSupervision(one) },
+    { gate, isOurs: (one) => !(whole && isInside(one)) && !isServiceCommand(one) },
   );
-  await supervisor.forget(
+  await supervisor.reloadUnits(
     undone.filter((id) => components.includes(id)),
     gate,
   );
-  if (pause) await gate.act('components started again', 'kubelet', () => resumeKubelet(supervisor, task));
+  if (pause) await gate.apply('components started again', 'kubelet', () => resumeKubelet(supervisor, task));
   if (whole) {
     await restoreParameters(aftermath);
     if (gate.dryRun) return;
@@ -75,8 +75,8 @@ const resumeKubelet = async (supervisor: Supervisor, { found, signal }: Task): P
   await supervisor.resume('kubelet');
   const lab = found.state?.lab;
   if (!lab) return;
-  const context = openView(lab);
-  for (const { phrase, look } of kubelet.healthy) {
+  const context = readOnlyContext(lab);
+  for (const { phrase, probe: look } of kubelet.checks) {
     await until(phrase, () => look(context), { signal, deadline: 60_000 });
   }
 };
@@ -93,7 +93,7 @@ const stopAll = async (
     components,
     gate,
   );
-  if (pause) await gate.act('components paused', 'kubelet', () => supervisor.pause('kubelet'));
+  if (pause) await gate.apply('components paused', 'kubelet', () => supervisor.pause('kubelet'));
   if (pause || shared || (undone.includes('kubelet') && stays.has('containerd'))) await removePods(gate);
   if (!shared) return;
   await removeKubernetesNamespace(gate);
@@ -104,20 +104,20 @@ const stopAll = async (
  * Takes the objects of undone steps out of a cluster that lives on, and those of the story: with fewer steps it is
  * another one. One that does not answer keeps them until `up`.
  */
-const withdraw = async (undone: readonly string[], lab: Lab, keep: (what: string) => void): Promise<void> => {
-  const context = openView(lab);
+const deleteApiObjects = async (undone: readonly string[], lab: Lab, keep: (what: string) => void): Promise<void> => {
+  const context = readOnlyContext(lab);
   const all = stepsWith(lab);
   for (const id of undone) {
     await all
       .find((step) => step.id === id)
-      ?.withdraw?.(context)
+      ?.deleteObjects?.(context)
       .catch((error: unknown) => keep(`the objects of ${id} in the cluster: ${reasonOf(error)}`));
   }
   await removeDemo(context).catch((error: unknown) => keep(`the objects of the story: ${reasonOf(error)}`));
 };
 
 /** Forgets that steps were applied, before they are taken back: a crash in between must not leave them as healthy. */
-const forget = (state: State, stays: ReadonlySet<string>): Promise<void> =>
+const dropStepRecords = (state: State, stays: ReadonlySet<string>): Promise<void> =>
   writeState(paths.state, {
     ...state,
     steps: Object.fromEntries(Object.entries(state.steps).filter(([id]) => stays.has(id))),

@@ -1,6 +1,6 @@
 import { copyFileSync, lstatSync, readlinkSync, symlinkSync } from 'node:fs';
 import { chmod, chown, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises';
-import { type Gate, removeTree } from '../../lib/engine/gate.ts';
+import { removeTree, type Undoer } from '../../lib/engine/gate.ts';
 import type { LedgerEntry } from '../../lib/engine/ledger.ts';
 import { readIfThere, removeTemporaries, sha256, statIfThere } from '../../lib/host/files.ts';
 import type { Undo } from '../../lib/host/host.ts';
@@ -9,10 +9,10 @@ import { paths } from '../../lib/host/paths.ts';
 import { run } from '../../lib/host/run.ts';
 
 /** Folders where people keep files of their own: one that we made is removed only when it is empty. */
-const isPeoples = (path: string): boolean => /^\/(etc|home|root|usr)\//.test(path);
+const isSharedDirectory = (path: string): boolean => /^\/(etc|home|root|usr)\//.test(path);
 
 /** Copies a file or a link with its mode and owner. */
-const putBack = async (from: string, to: string): Promise<void> => {
+const restoreFile = async (from: string, to: string): Promise<void> => {
   const stat = lstatSync(from);
   await rm(to, { force: true });
   if (stat.isSymbolicLink()) return symlinkSync(readlinkSync(from), to);
@@ -60,7 +60,7 @@ const inWords = (undo: Undo): string => {
  */
 export const undoEntries = async (
   entries: readonly LedgerEntry[],
-  { gate, isOurs }: { gate: Gate; isOurs: (undo: Undo) => boolean },
+  { gate, isOurs }: { gate: Undoer; isOurs: (undo: Undo) => boolean },
 ): Promise<void> => {
   const checksums = new Map<string, Set<string>>();
   for (const { undo } of entries) {
@@ -69,28 +69,28 @@ export const undoEntries = async (
   }
 
   /** Moves a file aside that holds what none of our writes put there. */
-  const keepBeside = async (path: string): Promise<void> => {
+  const saveModifiedFile = async (path: string): Promise<void> => {
     const ours = checksums.get(path);
     if (!ours || !(await statIfThere(path))?.isFile() || ours.has(sha256(await readFile(path)))) return;
-    gate.keep(`${path} was changed since hardway wrote it: it is now ${path}.hardway-kept`);
+    gate.reportKept(`${path} was changed since hardway wrote it: it is now ${path}.hardway-kept`);
     if (!gate.dryRun) await rename(path, `${path}.hardway-kept`);
   };
 
   const perform = async (undo: Undo): Promise<void> => {
     switch (undo.kind) {
       case 'remove':
-        await keepBeside(undo.path);
+        await saveModifiedFile(undo.path);
         await removeTemporaries(undo.path);
         return rm(undo.path, { force: true });
       case 'restore':
-        await keepBeside(undo.path);
+        await saveModifiedFile(undo.path);
         await removeTemporaries(undo.path);
-        return putBack(undo.from, undo.path);
+        return restoreFile(undo.from, undo.path);
       case 'remove-tree': {
-        if (!isPeoples(undo.path)) return removeTree(undo.path);
+        if (!isSharedDirectory(undo.path)) return removeTree(undo.path);
         const inside = await readdir(undo.path);
         if (inside.length === 0) return rmdir(undo.path);
-        return gate.keep(`${undo.path}: ${inside.join(', ')} in it ${inside.length > 1 ? 'are' : 'is'} not ours`);
+        return gate.reportKept(`${undo.path}: ${inside.join(', ')} in it ${inside.length > 1 ? 'are' : 'is'} not ours`);
       }
       case 'run':
         await run(undo.argv[0] ?? 'true', undo.argv.slice(1));
@@ -108,7 +108,7 @@ export const undoEntries = async (
   for (const { undo } of [...firstOfEach(entries)].reverse()) {
     if (!isOurs(undo) || (await isDone(undo))) continue;
     const group = undo.kind === 'run' ? 'settings back' : 'files and folders';
-    await gate.act(group, inWords(undo), () => perform(undo));
+    await gate.apply(group, inWords(undo), () => perform(undo));
   }
 };
 

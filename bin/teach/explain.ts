@@ -3,7 +3,7 @@ import { parse } from 'yaml';
 import type { Daemon } from '../../lib/engine/daemon.ts';
 import { UserError } from '../../lib/engine/errors.ts';
 import type { Lab } from '../../lib/engine/lab.ts';
-import { oneOf } from '../../lib/engine/nearest.ts';
+import { parseChoice } from '../../lib/engine/nearest.ts';
 import type { Context } from '../../lib/engine/step.ts';
 import type { Language } from '../../lib/engine/text.ts';
 import type { CertificateRequest } from '../../lib/pki/templates.ts';
@@ -14,7 +14,7 @@ import { explainPod } from './explain/pod.ts';
 import { explainRequest } from './explain/request.ts';
 import { explainService } from './explain/service.ts';
 import { readLesson } from './lesson.ts';
-import { commandPage, configPage, lessonPage, readLosses, translator, wrapped } from './pages.ts';
+import { commandPage, configPage, lessonPage, readFlagConsequences, translator, wrapped } from './pages.ts';
 import { words } from './words.ts';
 
 const glossary = async (language: Language): Promise<Readonly<Record<string, string>>> =>
@@ -22,7 +22,7 @@ const glossary = async (language: Language): Promise<Readonly<Record<string, str
 
 /** The certificates that a daemon holds: those that its flags, its files or its kubeconfig name. */
 const certificatesOf = (daemon: Daemon, requests: readonly CertificateRequest[]): readonly CertificateRequest[] => {
-  const files = [...daemon.reads, ...daemon.flags.map(({ value = '' }) => value)];
+  const files = [...daemon.restartOn, ...daemon.flags.map(({ value = '' }) => value)];
   return requests.filter(({ name }) =>
     files.some((file) => file.endsWith(`/certs/${name}.pem`) || file.endsWith(`/kubeconfigs/${name}.conf`)),
   );
@@ -33,7 +33,7 @@ const explainStep = async (id: string, lab: Lab, language: Language): Promise<st
   const [lesson, say, losses] = await Promise.all([
     readLesson(id, language),
     translator(language),
-    readLosses(language),
+    readFlagConsequences(language),
   ]);
   const daemon = stepsWith(lab)
     .find((step) => step.id === id)
@@ -56,7 +56,7 @@ const explainStep = async (id: string, lab: Lab, language: Language): Promise<st
 export const explainWord = async (word: string, { lab }: Pick<Context, 'lab'>, language: Language): Promise<string> => {
   const known = await glossary(language);
   const asked = word.toLowerCase();
-  const name = oneOf(
+  const name = parseChoice(
     'word to explain',
     [...new Set([...stepIds, ...Object.keys(known)])],
     asked in known || stepIds.includes(asked) ? asked : word,
@@ -84,7 +84,7 @@ export const explainLive = async (
   if (subject === 'service') return explainService(context, namespace, name, language);
   if (subject === 'pod') return explainPod(context, namespace, name, language);
   const requests = everyName(await requestsFor(context.lab));
-  const wanted = oneOf(
+  const wanted = parseChoice(
     'certificate',
     requests.map((request) => request.name),
     name,

@@ -1,10 +1,10 @@
 import type { Lab } from '../../lib/engine/lab.ts';
 import { guideWarning } from '../../lib/engine/lab.ts';
-import { linesOf, type Seen } from '../../lib/engine/observations.ts';
+import { type ObservationRecords, recordedLines } from '../../lib/engine/observations.ts';
 import type { Step } from '../../lib/engine/step.ts';
 import type { Language } from '../../lib/engine/text.ts';
 import { readLesson } from './lesson.ts';
-import { type HandStep, mustBePublic, preamble } from './script.ts';
+import { assertNoPrivateKey, type ManualStep, preamble } from './script.ts';
 import { resetTo } from './words.ts';
 
 interface Words {
@@ -37,16 +37,21 @@ const words: Readonly<Record<Language, Words>> = {
 };
 
 /** Room for somebody's own words, on paper too. */
-const room = `${'.'.repeat(72)}\n\n`.repeat(4);
+const noteLines = `${'.'.repeat(72)}\n\n`.repeat(4);
 
 /** Puts a block below an item of a list. */
 const indented = (...lines: readonly string[]): string => lines.map((line) => `  ${line}`.trimEnd()).join('\n');
 
 /** What to look at after a step, and what was seen there. `before` is the step in front of it. */
-const sights = ({ id, observations = [] }: Step, before: string | undefined, seen: Seen, language: Language) =>
+const observationSection = (
+  { id, observations = [] }: Step,
+  before: string | undefined,
+  seen: ObservationRecords,
+  language: Language,
+) =>
   observations.map((observation) => {
-    const lines = linesOf(seen, id, observation);
-    mustBePublic(lines ?? []);
+    const lines = recordedLines(seen, id, observation);
+    assertNoPrivateKey(lines ?? []);
     const { nothing, unseen } = words[language];
     const output = lines?.length ? ['````text', ...lines, '````'] : [lines ? nothing : unseen(resetTo(before))];
     return `- ${observation.phrase[language]}\n\n${indented('```sh', observation.command, '```', '', ...output)}\n`;
@@ -58,20 +63,20 @@ const sights = ({ id, observations = [] }: Step, before: string | undefined, see
  */
 export const handOut = async (
   lab: Lab,
-  steps: readonly HandStep[],
-  seen: Seen,
+  steps: readonly ManualStep[],
+  seen: ObservationRecords,
   language: Language,
 ): Promise<string> => {
   const { title, run, look, notes } = words[language];
   const parts = steps.map(async ({ step, commands }, index) => {
     const lesson = await readLesson(step.id, language);
-    const looks = sights(step, steps[index - 1]?.step.id, seen, language);
+    const looks = observationSection(step, steps[index - 1]?.step.id, seen, language);
     return [
       `## ${index + 1}. ${lesson.title}\n`,
       ...lesson.sections.map(({ heading, text }) => `### ${heading}\n\n${text.replaceAll(/^### /gm, '#### ')}\n`),
       `### ${run}\n\n\`\`\`\`sh\n${commands.join('\n')}\n\`\`\`\`\n`,
       ...(looks.length > 0 ? [`### ${look}\n\n${looks.join('\n')}`] : []),
-      `### ${notes}\n\n${room}`,
+      `### ${notes}\n\n${noteLines}`,
     ].join('\n');
   });
   const warning = guideWarning(lab, language);

@@ -28,10 +28,10 @@ export const wrapped = (text: string, indent: number): string => {
 };
 
 /** What would be without a flag of a component, or without a field of its configuration file. */
-type Losses = Readonly<Record<string, Readonly<Record<string, string>>>>;
+type FlagConsequences = Readonly<Record<string, Readonly<Record<string, string>>>>;
 
 /** What each component would be without each of them, as the lessons say it. */
-export const readLosses = async (language: Language): Promise<Losses> =>
+export const readFlagConsequences = async (language: Language): Promise<FlagConsequences> =>
   parse(await readFile(`${import.meta.dirname}/../../lessons/${language}/flags.yaml`, 'utf8'));
 
 /** Says one of the one-line reasons that steps and certificate templates carry in another language. */

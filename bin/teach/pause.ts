@@ -1,5 +1,5 @@
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
-import { lookOnce } from '../../lib/engine/check.ts';
+import { runChecks } from '../../lib/engine/check.ts';
 import { reasonOf } from '../../lib/engine/errors.ts';
 import type { Context, Step } from '../../lib/engine/step.ts';
 import type { Language } from '../../lib/engine/text.ts';
@@ -36,7 +36,7 @@ const broken = async ({ done, context, language, demo }: Pause): Promise<readonl
   const { wayBack } = words[language];
   const found = await Promise.all(
     done.map(async (step) => {
-      const [failure] = await lookOnce(step.healthy, context);
+      const [failure] = await runChecks(step.checks, context);
       if (!failure) return [];
       const way = step.daemon ? supervisorOf(context.lab).typed(step.daemon(context.lab).name).start : 'hardway up';
       return [`${step.id}: ${failure.phrase}: ${failure.reason}`, wayBack(way)];

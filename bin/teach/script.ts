@@ -7,7 +7,7 @@ import { plan } from '../../lib/binaries/release.ts';
 import { productOf, versions } from '../../lib/binaries/versions.ts';
 import type { Lab } from '../../lib/engine/lab.ts';
 import { type LedgerEntry, readLedger } from '../../lib/engine/ledger.ts';
-import { openView } from '../../lib/engine/runner.ts';
+import { readOnlyContext } from '../../lib/engine/runner.ts';
 import type { State } from '../../lib/engine/state.ts';
 import type { Step } from '../../lib/engine/step.ts';
 import { readIfThere, statIfThere } from '../../lib/host/files.ts';
@@ -60,7 +60,7 @@ export const commandsOf = async (entries: readonly LedgerEntry[], byHand: ByHand
 };
 
 /** A step with the commands that take it by hand. */
-export interface HandStep {
+export interface ManualStep {
   readonly step: Step;
   readonly commands: readonly string[];
 }
@@ -110,7 +110,7 @@ waits() {
 const etcdctl = `${paths.bin}/etcdctl --endpoints=https://127.0.0.1:2379 --cacert=${certFile('etcd-ca')} --cert=${certFile('etcd-client')} --key=${keyFile('etcd-client')}`;
 
 /** How a person sees that a step has done its work. */
-const proofs = ({ node, cni }: Lab): Readonly<Record<string, readonly string[]>> => ({
+const readinessCommands = ({ node, cni }: Lab): Readonly<Record<string, readonly string[]>> => ({
   etcd: [`${etcdctl} endpoint health`],
   'kube-apiserver': [`${kubectl} get --raw /readyz`, `${kubectl} get service kubernetes`],
   'kube-controller-manager': [`${kubectl} get serviceaccount default`],
@@ -168,7 +168,7 @@ const placeCommand = ({ machine }: Lab, path: string): string => {
 };
 
 /** What is not written as it is here: keys, and what holds one, are made anew; programs come from where they are. */
-const byHand = (lab: Lab): ByHand => {
+const scriptOverrides = (lab: Lab): ByHand => {
   let certificates: Promise<readonly string[]> | undefined;
   const programs: readonly string[] = [...binaryNames, ...cniPlugins];
   return async (path) => {
@@ -200,7 +200,7 @@ const imageCommands = (lab: Lab): readonly string[] =>
   );
 
 const objectCommands = async (step: Step, lab: Lab): Promise<readonly string[]> => {
-  const objects = (await step.objects?.(openView(lab))) ?? [];
+  const objects = (await step.objects?.(readOnlyContext(lab))) ?? [];
   if (objects.length === 0) return [];
   const file = `${paths.config}/${step.id}-objects.yaml`;
   return [
@@ -210,16 +210,16 @@ const objectCommands = async (step: Step, lab: Lab): Promise<readonly string[]> 
 };
 
 /** Throws where lines would show a private key: better no transcript than such a one. */
-export const mustBePublic = (lines: readonly string[]): void => {
+export const assertNoPrivateKey = (lines: readonly string[]): void => {
   if (lines.some((line) => /PRIVATE KEY|client-key-data/.test(line)))
     throw new Error('the transcript would have shown a private key');
 };
 
 /** The steps that were applied to this machine, with the commands that do the same by hand. */
-export const stepsByHand = async ({ lab, steps }: State): Promise<readonly HandStep[]> => {
+export const stepsByHand = async ({ lab, steps }: State): Promise<readonly ManualStep[]> => {
   const entries: readonly LedgerEntry[] = await readLedger(paths.ledger);
-  const hand = byHand(lab);
-  const found: HandStep[] = [];
+  const hand = scriptOverrides(lab);
+  const found: ManualStep[] = [];
   for (const step of stepsWith(lab)) {
     if (!(step.id in steps)) continue;
     const commands = [
@@ -229,9 +229,9 @@ export const stepsByHand = async ({ lab, steps }: State): Promise<readonly HandS
       )),
       ...(step.id === 'containerd' ? [`waits ${paths.bin}/crictl version`, ...imageCommands(lab)] : []),
       ...(await objectCommands(step, lab)),
-      ...(proofs(lab)[step.id] ?? []).map((proof) => `waits ${proof}`),
+      ...(readinessCommands(lab)[step.id] ?? []).map((proof) => `waits ${proof}`),
     ];
-    mustBePublic(commands);
+    assertNoPrivateKey(commands);
     found.push({ step, commands });
   }
   return found;

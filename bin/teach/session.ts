@@ -1,7 +1,7 @@
 import { reasonOf, UserError } from '../../lib/engine/errors.ts';
 import type { Tell } from '../../lib/engine/events.ts';
-import { oneOf } from '../../lib/engine/nearest.ts';
-import { keepSeen } from '../../lib/engine/observations.ts';
+import { parseChoice } from '../../lib/engine/nearest.ts';
+import { saveObservation } from '../../lib/engine/observations.ts';
 import type { State } from '../../lib/engine/state.ts';
 import type { Context, Step } from '../../lib/engine/step.ts';
 import { type Language, languageOf } from '../../lib/engine/text.ts';
@@ -16,7 +16,7 @@ import { openPager, type Pager } from './terminal.ts';
 import { resetTo, words } from './words.ts';
 
 /** How the steps are told while they are taken. */
-export interface Telling {
+export interface LessonOptions {
   readonly language: Language;
   /** The steps after which the run stops and waits for the learner. */
   readonly pauses: ReadonlySet<string>;
@@ -30,8 +30,8 @@ export interface Telling {
 const menuLines = 13;
 
 /** Writes without stopping. */
-const throughout: Pager = {
-  room: async () => {},
+const noPager: Pager = {
+  ensureLines: async () => {},
   async write(text) {
     process.stdout.write(`${text}\n`);
   },
@@ -46,7 +46,7 @@ interface Asked {
 }
 
 /** What --observe, --pause and --lang ask for; undefined where nothing is to be told. Throws UserError. */
-export const tellingOf = ({ observe, pause, lang, json }: Asked): Telling | undefined => {
+export const parseLessonOptions = ({ observe, pause, lang, json }: Asked): LessonOptions | undefined => {
   const language = languageOf(lang);
   if (pause === undefined) return observe ? { language, pauses: new Set() } : undefined;
   if (json || !process.stdin.isTTY || !process.stdout.isTTY)
@@ -54,7 +54,8 @@ export const tellingOf = ({ observe, pause, lang, json }: Asked): Telling | unde
       '--pause waits for somebody at a terminal, and there is none here',
       'hardway next takes one step at a time without waiting; hardway up --observe looks without stopping',
     );
-  const named = typeof pause === 'string' ? pause.split(',').map((id) => oneOf('step', stepIds, id.trim())) : stepIds;
+  const named =
+    typeof pause === 'string' ? pause.split(',').map((id) => parseChoice('step', stepIds, id.trim())) : stepIds;
   return { language, pauses: new Set(named) };
 };
 
@@ -63,8 +64,8 @@ const lastBefore = (steps: readonly Step[], state: State | undefined): number =>
   steps.findLastIndex(({ id }) => id in (state?.steps ?? {}));
 
 /** Says which pauses that were asked for by name will not come, as later steps are there already; '' where all will. */
-export const pausesPassed = (
-  { pauses, language }: Telling,
+export const skippedPauses = (
+  { pauses, language }: LessonOptions,
   steps: readonly Step[],
   state: State | undefined,
 ): string => {
@@ -81,24 +82,29 @@ export const pausesPassed = (
  * What happens after each step: its part of the story, a pause. A step is told as long as no later one was there
  * before this run; then the story would be another. After the last step the objects of the story are removed.
  */
-export const tale = (telling: Telling | undefined, steps: readonly Step[], state: State | undefined, tell: Tell) => {
+export const afterStep = (
+  telling: LessonOptions | undefined,
+  steps: readonly Step[],
+  state: State | undefined,
+  tell: Tell,
+) => {
   const indexOf = (id: string): number => steps.findIndex((step) => step.id === id);
   const from = lastBefore(steps, state);
   let demoIsKnown = false;
 
   /** Puts back the objects of the story that a former run left, or that somebody has deleted since. */
-  const demo = async (step: Step, context: Context, { language }: Telling): Promise<void> => {
+  const demo = async (step: Step, context: Context, { language }: LessonOptions): Promise<void> => {
     if (demoIsKnown) return;
     const before = steps.slice(0, indexOf(step.id)).map(({ id }) => id);
     const back = await ensureDemo(context, before);
     if (back.length > 0) tell({ event: 'progress', step: step.id, text: words[language].putBack(back) });
   };
 
-  const told = async (step: Step, context: Context, now: Telling): Promise<void> => {
+  const showStep = async (step: Step, context: Context, now: LessonOptions): Promise<void> => {
     const { language, pauses, only, bare } = now;
     const index = indexOf(step.id);
     const paused = pauses.has(step.id);
-    const pager = paused ? openPager(words[language].page, context.signal) : throughout;
+    const pager = paused ? openPager(words[language].page, context.signal) : noPager;
     const inFull = paused || (only === step.id && !bare);
     if (inFull)
       await pager.write(await stepPage(step, context.lab, language, { number: index + 1, total: steps.length }));
@@ -107,7 +113,7 @@ export const tale = (telling: Telling | undefined, steps: readonly Step[], state
     const look = ({ write }: Pager) =>
       observeStep(step, context, {
         language,
-        keep: (observation, output) => keepSeen(paths.seen, step.id, observation, output),
+        keep: (observation, output) => saveObservation(paths.seen, step.id, observation, output),
         tell: (event) =>
           paused && event.event === 'observation' ? write(observationLines(event).join('\n')) : tell(event),
       });
@@ -117,7 +123,7 @@ export const tale = (telling: Telling | undefined, steps: readonly Step[], state
       context.signal.throwIfAborted();
       process.stdout.write(`${reasonOf(error)}\n`);
     });
-    await pager.room(menuLines);
+    await pager.ensureLines(menuLines);
     await pauseAt({
       step,
       done: steps.slice(0, index + 1),
@@ -127,7 +133,7 @@ export const tale = (telling: Telling | undefined, steps: readonly Step[], state
       lookAgain: async () => {
         const again = openPager(words[language].page, context.signal);
         await look(again);
-        await again.room(menuLines);
+        await again.ensureLines(menuLines);
       },
     });
   };
@@ -135,7 +141,7 @@ export const tale = (telling: Telling | undefined, steps: readonly Step[], state
   return async (step: Step, context: Context): Promise<void> => {
     const index = indexOf(step.id);
     if (telling && index >= from && (telling.only === undefined || telling.only === step.id))
-      await told(step, context, telling);
+      await showStep(step, context, telling);
     if (index === steps.length - 1) await removeDemo(context);
   };
 };

@@ -21,7 +21,7 @@ export const ask = async (prompt: string, signal: AbortSignal): Promise<string |
 export interface Pager {
   readonly write: (text: string) => Promise<void>;
   /** Stops unless so many more lines fit below what is on the screen. */
-  readonly room: (lines: number) => Promise<void>;
+  readonly ensureLines: (lines: number) => Promise<void>;
 }
 
 /** A pager that stops, with `prompt`, whenever a screen is full; after q it no longer does. */
@@ -35,7 +35,7 @@ export const openPager = (prompt: string, signal: AbortSignal): Pager => {
     used = 0;
   };
   return {
-    room,
+    ensureLines: room,
     async write(text) {
       for (const line of text.split('\n')) {
         const height = Math.max(1, Math.ceil(line.length / (process.stdout.columns ?? 80)));

@@ -2,17 +2,17 @@ import { realpathSync } from 'node:fs';
 import { basename } from 'node:path';
 import { architectures } from '../../lib/engine/lab.ts';
 import { overlap, type Settings } from '../../lib/engine/settings.ts';
-import { hostCommands, type Survey } from '../../lib/host/facts.ts';
+import { type HostFacts, hostCommands } from '../../lib/host/facts.ts';
 import { paths } from '../../lib/host/paths.ts';
 
 /** Why hardway will not touch this machine, and what would change that. */
 export interface Finding {
   readonly problem: string;
-  readonly cure: string;
+  readonly hint: string;
 }
 
-interface Subject {
-  readonly found: Survey;
+interface FitnessInput {
+  readonly found: HostFacts;
   readonly settings: Settings;
   /** A lab of ours is already here, whole or half: its own traces are not foreign. */
   readonly ours: boolean;
@@ -20,8 +20,8 @@ interface Subject {
 
 /** Rounded down: what is too little must not look like enough. */
 const gigabytes = (bytes: number): string => `${(Math.floor(bytes / 1e8) / 10).toFixed(1)} GB`;
-const finding = (problem: string, cure: string): readonly Finding[] => [{ problem, cure }];
-const fine: readonly Finding[] = [];
+const finding = (problem: string, cure: string): readonly Finding[] => [{ problem, hint: cure }];
+const noFindings: readonly Finding[] = [];
 
 /** The TCP ports that the components listen on. */
 const ports: ReadonlyMap<number, string> = new Map([
@@ -54,47 +54,49 @@ const nodeName = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?
 
 const vmInstead = 'for a throw-away VM on this machine: hardway vm up';
 
-const rules: readonly ((subject: Subject) => readonly Finding[])[] = [
+const rules: readonly ((subject: FitnessInput) => readonly Finding[])[] = [
   ({ found }) =>
-    found.platform === 'linux' ? fine : finding(`this is ${found.platform}, not Linux`, 'run hardway in a Linux VM'),
+    found.platform === 'linux'
+      ? noFindings
+      : finding(`this is ${found.platform}, not Linux`, 'run hardway in a Linux VM'),
   ({ found }) =>
     found.arch in architectures
-      ? fine
+      ? noFindings
       : finding(`the processor is ${found.arch}`, 'hardway needs x86_64 (x64) or arm64'),
-  ({ found }) => (found.root ? fine : finding('you are not root', 'sudo hardway up')),
+  ({ found }) => (found.root ? noFindings : finding('you are not root', 'sudo hardway up')),
   ({ found }) =>
     found.init === 'systemd'
-      ? fine
+      ? noFindings
       : finding(
           `process 1 is ${found.init || 'unknown'}, not systemd: nothing could supervise the components`,
           vmInstead,
         ),
-  ({ found }) => (found.cpus >= 2 ? fine : finding(`${found.cpus} CPU; 2 are needed`, 'give the VM another CPU')),
+  ({ found }) => (found.cpus >= 2 ? noFindings : finding(`${found.cpus} CPU; 2 are needed`, 'give the VM another CPU')),
   ({ found }) =>
     found.memoryBytes >= 1.7e9
-      ? fine
+      ? noFindings
       : finding(`${gigabytes(found.memoryBytes)} of memory; 1.7 GB are needed`, 'give the VM more memory'),
   ({ found }) =>
     found.diskBytes >= 5e9
-      ? fine
+      ? noFindings
       : finding(`${gigabytes(found.diskBytes)} free below /var/lib; 5 GB are needed`, 'free some or enlarge the disk'),
   ({ found }) =>
     nodeName.test(found.hostName.toLowerCase()) && found.hostName.length <= 63
-      ? fine
+      ? noFindings
       : finding(
           `the host name ${JSON.stringify(found.hostName)} cannot name a Node: letters, digits and - only, at most 63`,
           'hostnamectl set-hostname kubernetes',
         ),
   ({ found }) =>
     found.hostNameResolves
-      ? fine
+      ? noFindings
       : finding(
           `the host name ${found.hostName} does not resolve to an address`,
           `add it to /etc/hosts: echo "127.0.1.1 ${found.hostName}" >> /etc/hosts`,
         ),
   ({ found, settings }) =>
     found.node
-      ? fine
+      ? noFindings
       : finding(
           settings.interface
             ? `the interface ${settings.interface} is not up or has no IPv4 address`
@@ -113,7 +115,7 @@ const rules: readonly ((subject: Subject) => readonly Finding[])[] = [
       ),
   ({ found, ours }) =>
     ours || found.foreign.length === 0
-      ? fine
+      ? noFindings
       : finding(
           `another Kubernetes, containerd or etcd is here: ${found.foreign.join(', ')}`,
           `remove it first; ${vmInstead}`,
@@ -121,7 +123,7 @@ const rules: readonly ((subject: Subject) => readonly Finding[])[] = [
   ({ found }) => {
     const packages = new Set(found.missing.map((command) => hostCommands[command]));
     return found.missing.length === 0 || found.apt
-      ? fine
+      ? noFindings
       : finding(`missing here: ${found.missing.join(', ')}`, `install the packages ${[...packages].join(', ')}`);
   },
   ({ found, settings: { podCIDR, serviceCIDR } }) => {
@@ -154,4 +156,4 @@ const rules: readonly ((subject: Subject) => readonly Finding[])[] = [
 ];
 
 /** Everything that speaks against a lab on this machine, all at once. */
-export const findings = (subject: Subject): readonly Finding[] => rules.flatMap((rule) => rule(subject));
+export const findings = (subject: FitnessInput): readonly Finding[] => rules.flatMap((rule) => rule(subject));

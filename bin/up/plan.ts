@@ -1,4 +1,4 @@
-import { supervisorNameIn } from '../../lib/daemons/supervisor.ts';
+import { detectSupervisor } from '../../lib/daemons/supervisor.ts';
 import { hasTmux } from '../../lib/daemons/tmux.ts';
 import { UserError } from '../../lib/engine/errors.ts';
 import {
@@ -12,16 +12,16 @@ import {
   supervisorNames,
 } from '../../lib/engine/lab.ts';
 import { type LedgerEntry, readLedger } from '../../lib/engine/ledger.ts';
-import { oneOf } from '../../lib/engine/nearest.ts';
+import { parseChoice } from '../../lib/engine/nearest.ts';
 import { mirrorOf, readSettings, type Settings } from '../../lib/engine/settings.ts';
 import { readState, type State } from '../../lib/engine/state.ts';
 import { type Context, sources } from '../../lib/engine/step.ts';
-import { survey } from '../../lib/host/facts.ts';
+import { gatherFacts } from '../../lib/host/facts.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { type Finding, findings } from './fitness.ts';
 
 /** What was asked for of a lab; what was not is as it was, or as usual. */
-export interface Asked {
+export interface RequestedOptions {
   readonly cni?: string;
   readonly pki?: string;
   readonly supervisor?: string;
@@ -57,7 +57,7 @@ const refuseOtherName = ({ lab: old, steps }: State, lab: Lab): void => {
 
 /** The supervisor asked for, or that of the components that were started already. Throws UserError where they differ. */
 const supervisorFor = (asked: string | undefined, had: Lab['supervisor'] | undefined): Lab['supervisor'] => {
-  const wanted = oneOf('supervisor', supervisorNames, asked ?? had ?? 'systemd');
+  const wanted = parseChoice('supervisor', supervisorNames, asked ?? had ?? 'systemd');
   if (had === undefined || wanted === had) return wanted;
   throw new UserError(
     `this lab has supervisor ${had}; it cannot become ${wanted} while components run under it`,
@@ -67,18 +67,18 @@ const supervisorFor = (asked: string | undefined, had: Lab['supervisor'] | undef
 
 const noTmux: Finding = {
   problem: 'tmux is not here, and neither is apt-get to install it with',
-  cure: 'install tmux, or hardway up --supervisor systemd',
+  hint: 'install tmux, or hardway up --supervisor systemd',
 };
 
 /** Where images and manifests come from. */
-interface Supply {
+interface ImageSource {
   readonly source: Context['source'];
   readonly mirror: string | undefined;
   readonly nodeArch: string;
 }
 
 /** Calico as in the guide; where its images can be had neither from a registry nor from the cache, the bridge. */
-const usualCni = async ({ source, mirror, nodeArch }: Supply): Promise<Cni> => {
+const usualCni = async ({ source, mirror, nodeArch }: ImageSource): Promise<Cni> => {
   const arch = architectures[nodeArch];
   if (!arch) return 'bridge';
   const { calicoIsWithinReach } = await import('../../lib/binaries/calico.ts');
@@ -86,9 +86,9 @@ const usualCni = async ({ source, mirror, nodeArch }: Supply): Promise<Cni> => {
 };
 
 /** The network asked for, if any. Throws UserError where it is Calico and that cannot be expected to come. */
-const askedCni = async (cni: string | undefined, { source, mirror, nodeArch }: Supply) => {
+const askedCni = async (cni: string | undefined, { source, mirror, nodeArch }: ImageSource) => {
   if (cni === undefined) return undefined;
-  const network = oneOf('network', cnis, cni);
+  const network = parseChoice('network', cnis, cni);
   const arch = architectures[nodeArch];
   if (network === 'calico' && arch) {
     const { requireCalico } = await import('../../lib/binaries/calico.ts');
@@ -98,7 +98,7 @@ const askedCni = async (cni: string | undefined, { source, mirror, nodeArch }: S
 };
 
 /** The file's settings, and over them what was asked for now; what was chosen once stays until the lab is reset. */
-const settingsWith = async (options: Asked, lab: Lab | undefined): Promise<Settings> => {
+const settingsWith = async (options: RequestedOptions, lab: Lab | undefined): Promise<Settings> => {
   const settings = await readSettings(paths.settings);
   const registryMirror =
     options.registryMirror === undefined
@@ -114,11 +114,11 @@ const settingsWith = async (options: Asked, lab: Lab | undefined): Promise<Setti
 /** What the lab has already, and what is asked for now: an extra stays until the lab is reset. */
 const withExtras = (state: State | undefined, asked: string | undefined): Lab['with'] => {
   const had = state?.lab.with ?? [];
-  const wanted = asked === undefined ? [] : [oneOf('extra', extras, asked)];
+  const wanted = asked === undefined ? [] : [parseChoice('extra', extras, asked)];
   return [...new Set([...had, ...wanted])];
 };
 
-interface Chosen {
+interface UpPlan {
   readonly lab: Lab;
   readonly settings: Settings;
   readonly source: Context['source'];
@@ -131,11 +131,11 @@ interface Chosen {
  * The lab that this machine is to have: what was asked for, the file's settings, what is here already, what the machine is.
  * Changes nothing. Throws a UserError for a machine that is not fit, and for what cannot become of the lab that is here.
  */
-export const choose = async (options: Asked): Promise<Chosen> => {
-  const source = { kind: oneOf('source', sources, options.source), ...(options.from && { from: options.from }) };
+export const planUp = async (options: RequestedOptions): Promise<UpPlan> => {
+  const source = { kind: parseChoice('source', sources, options.source), ...(options.from && { from: options.from }) };
   const state = process.getuid?.() === 0 ? await readState(paths.state) : undefined;
   const settings = await settingsWith(options, state?.lab);
-  const found = await survey(settings.interface);
+  const found = await gatherFacts(settings.interface);
 
   const ledgerEntries = found.root ? await readLedger(paths.ledger) : [];
   const supply = { source, mirror: settings.registryMirror, nodeArch: found.arch };
@@ -144,8 +144,8 @@ export const choose = async (options: Asked): Promise<Chosen> => {
       (state && options.cni === state.lab.cni ? state.lab.cni : await askedCni(options.cni, supply)) ??
       state?.lab.cni ??
       (await usualCni(supply)),
-    pki: oneOf('PKI', pkiProfiles, options.pki ?? state?.lab.pki ?? 'components'),
-    supervisor: supervisorFor(options.supervisor, supervisorNameIn(ledgerEntries)),
+    pki: parseChoice('PKI', pkiProfiles, options.pki ?? state?.lab.pki ?? 'components'),
+    supervisor: supervisorFor(options.supervisor, detectSupervisor(ledgerEntries)),
     with: withExtras(state, options.with),
   };
   const problems = [
@@ -153,7 +153,7 @@ export const choose = async (options: Asked): Promise<Chosen> => {
     ...(choice.supervisor === 'tmux' && !found.apt && !(await hasTmux()) ? [noTmux] : []),
   ];
   if (problems.length > 0) {
-    const list = problems.map(({ problem, cure }) => `  ${problem}\n    -> ${cure}`).join('\n');
+    const list = problems.map(({ problem, hint: cure }) => `  ${problem}\n    -> ${cure}`).join('\n');
     throw new UserError(
       `this machine is not fit; nothing was changed\n${list}`,
       'hardway up, when these are gone; or hardway vm up',

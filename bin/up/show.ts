@@ -1,5 +1,6 @@
 import type { ListrTaskWrapper } from 'listr2';
 import type { RunEvent, Tell } from '../../lib/engine/events.ts';
+import { shownOutput } from '../../lib/engine/observations.ts';
 import type { Step } from '../../lib/engine/step.ts';
 
 /** Prepares the run of one step after the other, given somebody to tell. */
@@ -23,20 +24,7 @@ export const printJson: Tell = (event) => {
 export const asJson: Show = (steps, start) => oneAfterTheOther(steps, start(printJson));
 
 /** Milliseconds between two lines that only say that something is still waited for. */
-const patience = 5_000;
-
-/** The lines of output that are shown of one observation; the command shows a learner the rest. */
-const shown = 12;
-
-/** What a command printed, as far as a person is shown it. */
-export const shownOutput = (output: string): readonly string[] => {
-  const lines = output
-    .split('\n')
-    .map((line) => line.trimEnd())
-    .filter((line) => line !== '');
-  const left = lines.length - shown;
-  return [...lines.slice(0, shown), ...(left > 0 ? [`... ${left} more lines`] : [])];
-};
+const printIntervalMs = 5_000;
 
 /** An observation as a person reads it: what is so, the command, what it printed. */
 export const observationLines = ({
@@ -79,7 +67,7 @@ export const asLines =
       if (line === undefined) return;
       const now = performance.now();
       const lasting = event.event === 'waiting' || event.event === 'progress';
-      if (lasting && now - quietSince < patience) return;
+      if (lasting && now - quietSince < printIntervalMs) return;
       quietSince = now;
       process.stdout.write(`${line}\n`);
     });

@@ -3,20 +3,20 @@ import { UserError } from '../../lib/engine/errors.ts';
 import { guideWarning, type Lab } from '../../lib/engine/lab.ts';
 import { openLedger, ownedPaths } from '../../lib/engine/ledger.ts';
 import { takeLock } from '../../lib/engine/lock.ts';
-import { oneOf } from '../../lib/engine/nearest.ts';
-import { openRun } from '../../lib/engine/runner.ts';
+import { parseChoice } from '../../lib/engine/nearest.ts';
+import { createRunner } from '../../lib/engine/runner.ts';
 import type { State } from '../../lib/engine/state.ts';
 import { languageOf } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { stepIds, stepsWith } from '../../steps/index.ts';
 import { interruptible } from '../interrupt.ts';
 import { Stopped } from '../teach/pause.ts';
-import { pausesPassed, tale, tellingOf } from '../teach/session.ts';
+import { afterStep, parseLessonOptions, skippedPauses } from '../teach/session.ts';
 import { words } from '../teach/words.ts';
-import { type Asked, choose } from '../up/plan.ts';
+import { planUp, type RequestedOptions } from '../up/plan.ts';
 import { asJson, asLines, asList, printJson } from '../up/show.ts';
 
-export interface Options extends Asked {
+export interface Options extends RequestedOptions {
   readonly to?: string;
   readonly observe?: boolean;
   readonly pause?: boolean | string;
@@ -51,12 +51,12 @@ Try:
   hardway status`;
 
 /** Brings up what was asked for; `telling` says how the steps are told meanwhile. */
-export const up = async (options: Options, telling = tellingOf(options)): Promise<void> => {
+export const up = async (options: Options, telling = parseLessonOptions(options)): Promise<void> => {
   const begin = performance.now();
   const seconds = (): number => Math.round(performance.now() - begin) / 1000;
-  const last = oneOf('step', stepIds, options.to ?? 'smoke');
+  const last = parseChoice('step', stepIds, options.to ?? 'smoke');
   const dryRun = options.dryRun ?? false;
-  const { lab, settings, source, state, ledgerEntries } = await choose(options);
+  const { lab, settings, source, state, ledgerEntries } = await planUp(options);
   if (state) process.stderr.write(changedAddress(state, lab));
   const warning = guideWarning(lab, languageOf(options.lang));
   if (warning) process.stderr.write(`${warning}\n`);
@@ -64,7 +64,7 @@ export const up = async (options: Options, telling = tellingOf(options)): Promis
   const at = steps.findIndex(({ id }) => id === last);
   if (at < 0) throw new UserError(`this lab has no step ${last}`, `hardway up --with ${last}`);
   const todo = steps.slice(0, at + 1);
-  if (telling) process.stderr.write(pausesPassed(telling, steps, state));
+  if (telling) process.stderr.write(skippedPauses(telling, steps, state));
 
   const release = dryRun ? () => {} : takeLock(paths.lock);
   const ledger = openLedger(paths.ledger);
@@ -74,17 +74,17 @@ export const up = async (options: Options, telling = tellingOf(options)): Promis
   try {
     await interruptible('hardway up goes on from here', (signal) =>
       show(todo, (tell) =>
-        openRun({
+        createRunner({
           lab,
           steps: todo,
           source,
           signal,
           dryRun,
-          watched: telling !== undefined || lab.supervisor === 'tmux',
+          sequential: telling !== undefined || lab.supervisor === 'tmux',
           tell,
           ledger,
           state,
-          afterwards: tale(telling, steps, state, tell),
+          afterwards: afterStep(telling, steps, state, tell),
           deadline: settings.deadline,
           owned: ownedPaths(ledgerEntries),
           supervisor: { status: statusOf(lab), lastLog: supervisorOf(lab).lastLog },

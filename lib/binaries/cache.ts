@@ -84,7 +84,7 @@ export const cached = async (
 };
 
 /** `hand` for an archive that is there and that we did not put there, else undefined. */
-export const putByHand = async (path: string): Promise<Origin | undefined> => {
+export const isManualArchive = async (path: string): Promise<Origin | undefined> => {
   const [record, found] = await Promise.all([readRecord(path), stat(path).catch(() => undefined)]);
   return found && !record ? 'hand' : undefined;
 };
@@ -105,7 +105,7 @@ export const temporaryFor = async (path: string): Promise<string> => {
 };
 
 /** Puts a verified file into the cache under its name, whole or not at all, and records what it is. */
-export const keep = async (
+export const store = async (
   temporary: string,
   path: string,
   made: { readonly origin: Origin; readonly recipe: string; readonly mode: number },

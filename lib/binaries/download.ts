@@ -3,11 +3,11 @@ import { rm, stat } from 'node:fs/promises';
 import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { UserError } from '../engine/errors.ts';
-import { isTrustworthy } from '../engine/settings.ts';
+import { isSecureUrl } from '../engine/settings.ts';
 import { sha256Of } from './cache.ts';
 import { withDiskSpace } from './disk.ts';
 import type { Report } from './progress.ts';
-import { type Ask, ask, connected, type Patience, patience, persistently } from './web.ts';
+import { type HttpRequest, type RetryPolicy, retryPolicy, sendRequest, withAgent, withRetries } from './web.ts';
 
 /**
  * The address that is asked instead of an upstream one: HARDWAY_MIRROR=https://mirror/path serves https://dl.k8s.io/x
@@ -17,7 +17,7 @@ import { type Ask, ask, connected, type Patience, patience, persistently } from 
 export const mirrored = (url: string): string => {
   const mirror = process.env['HARDWAY_MIRROR'];
   if (!mirror) return url;
-  if (!isTrustworthy(mirror)) {
+  if (!isSecureUrl(mirror)) {
     throw new UserError(
       `HARDWAY_MIRROR is '${mirror}', which is not an https address`,
       'HARDWAY_MIRROR=https://mirror.example/path',
@@ -31,8 +31,8 @@ export const mirrored = (url: string): string => {
 export const answers = async (address: string, signal: AbortSignal | undefined, within = 3000): Promise<boolean> => {
   const url = mirrored(address);
   try {
-    const { statusCode } = await connected(within, (agent) =>
-      ask({ url, agent, stall: within, signal }, { method: 'HEAD' }),
+    const { statusCode } = await withAgent(within, (agent) =>
+      sendRequest({ url, agent, stall: within, signal }, { method: 'HEAD' }),
     );
     return statusCode < 400 || statusCode === 401;
   } catch {
@@ -54,11 +54,11 @@ const checkStatus = (url: string, status: number): void => {
 };
 
 /** The checksum that a site publishes beside a file. Throws a UserError when there is none or it is not one. */
-export const publishedSum = async (url: string, signal?: AbortSignal, limits = patience): Promise<string> => {
+export const publishedSum = async (url: string, signal?: AbortSignal, limits = retryPolicy): Promise<string> => {
   const from = mirrored(`${url}.sha256`);
-  const text = await connected(limits.stall, (agent) =>
-    persistently(from, limits, signal, async () => {
-      const { statusCode, body } = await ask({ url: from, agent, stall: limits.stall, signal }, {});
+  const text = await withAgent(limits.stall, (agent) =>
+    withRetries(from, limits, signal, async () => {
+      const { statusCode, body } = await sendRequest({ url: from, agent, stall: limits.stall, signal }, {});
       checkStatus(from, statusCode);
       return body.text();
     }),
@@ -79,8 +79,8 @@ const sizeOf = (path: string): Promise<number> =>
   );
 
 /** Fetches what is missing of a file. Returns whether it went on from bytes of an earlier attempt. */
-const fetchRest = async (
-  from: Ask,
+const resumeDownload = async (
+  from: HttpRequest,
   path: string,
   wanted: Record<string, string>,
   onBytes: (bytes: number, total: number | undefined) => void,
@@ -88,7 +88,7 @@ const fetchRest = async (
   const { url, signal } = from;
   const have = await sizeOf(path);
   const range: Record<string, string> = have > 0 ? { range: `bytes=${have}-` } : {};
-  const { statusCode, headers, body } = await ask(from, { headers: { ...wanted, ...range } });
+  const { statusCode, headers, body } = await sendRequest(from, { headers: { ...wanted, ...range } });
   const resumed = statusCode === 206;
   if (statusCode === 416 || (resumed && !`${headers['content-range']}`.startsWith(`bytes ${have}-`))) {
     await body.dump();
@@ -120,7 +120,7 @@ const isWebPage = async (path: string): Promise<boolean> => {
 interface FetchOptions {
   readonly report: Report;
   readonly signal?: AbortSignal | undefined;
-  readonly limits?: Patience;
+  readonly limits?: RetryPolicy;
   /** What is sent with each attempt, such as a token that expires. */
   readonly headers?: () => Promise<Record<string, string>>;
 }
@@ -135,7 +135,7 @@ export const fetchExactly = async (
   from: string,
   sha256: string,
   path: string,
-  { report, signal, limits = patience, headers = async () => ({}) }: FetchOptions,
+  { report, signal, limits = retryPolicy, headers = async () => ({}) }: FetchOptions,
 ): Promise<void> => {
   const begun = { at: performance.now(), bytes: await sizeOf(path) };
   let told = 0;
@@ -146,8 +146,13 @@ export const fetchExactly = async (
     const bytesPerSecond = Math.max(0, Math.round(((bytes - begun.bytes) / Math.max(now - begun.at, 1)) * 1000));
     report({ name, state: 'downloading', bytes, ...(total !== undefined && { total }), bytesPerSecond });
   };
-  const attempt = (agent: Ask['agent']) => async () => {
-    const resumed = await fetchRest({ url: from, agent, stall: limits.stall, signal }, path, await headers(), onBytes);
+  const attempt = (agent: HttpRequest['agent']) => async () => {
+    const resumed = await resumeDownload(
+      { url: from, agent, stall: limits.stall, signal },
+      path,
+      await headers(),
+      onBytes,
+    );
     const actual = await sha256Of(path);
     if (actual === sha256) return;
     const page = await isWebPage(path);
@@ -159,8 +164,8 @@ export const fetchExactly = async (
       'run the same command again; if it stays so, something on the way changes files: check HTTPS_PROXY and HARDWAY_MIRROR, or use --source go',
     );
   };
-  await connected(limits.stall, (agent) =>
-    persistently(from, limits, signal, () => withDiskSpace(`downloading ${name}`, path, attempt(agent))),
+  await withAgent(limits.stall, (agent) =>
+    withRetries(from, limits, signal, () => withDiskSpace(`downloading ${name}`, path, attempt(agent))),
   );
 };
 

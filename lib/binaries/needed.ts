@@ -43,7 +43,7 @@ export const progressText = ({ name, state, bytes, total, bytesPerSecond }: Prog
 };
 
 /** Everything that a lab is made of, from the cache or the run's source; looked for once a run. Throws UserError. */
-export const provisions = ({ once, source, lab, host, progress, signal }: Context): Promise<Provided> =>
+export const provisions = ({ memo: once, source, lab, host, progress, signal }: Context): Promise<Provided> =>
   once('provisions', () =>
     provide({
       source: source.kind,

@@ -1,6 +1,15 @@
 import { rm } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
-import { archivePath, binaryPath, cached, keep, type Origin, putByHand, recipeOf, temporaryFor } from './cache.ts';
+import {
+  archivePath,
+  binaryPath,
+  cached,
+  isManualArchive,
+  type Origin,
+  recipeOf,
+  store,
+  temporaryFor,
+} from './cache.ts';
 import type { Perform } from './go.ts';
 import type { Progress, Report } from './progress.ts';
 import { type Arch, type Image, type Product, productOf, versions } from './versions.ts';
@@ -37,7 +46,7 @@ export interface ProvideOptions {
 }
 
 /** One file that was asked for and its place in the cache. */
-interface Wanted {
+interface CacheItem {
   readonly name: string;
   readonly productName: string;
   readonly product: Product;
@@ -47,17 +56,17 @@ interface Wanted {
   readonly origin: Origin | undefined;
 }
 
-const recipe = (wanted: Wanted, origin: 'release' | 'go'): string => recipeOf(origin, wanted.product, wanted.image);
+const recipe = (wanted: CacheItem, origin: 'release' | 'go'): string => recipeOf(origin, wanted.product, wanted.image);
 
 /** Looks for each file in the cache; `origins` are those that will do for a binary. An image is the same from everywhere. */
-const look = async (
+const lookUp = async (
   { binaries, images, arch, cache }: ProvideOptions,
   origins: readonly ('release' | 'go')[],
-): Promise<{ binaries: Wanted[]; images: Wanted[] }> => {
+): Promise<{ binaries: CacheItem[]; images: CacheItem[] }> => {
   const find = async (name: string, productName: string, product: Product, image: Image | undefined, path: string) => {
     const will = image ? (['go', 'release'] as const) : origins;
     const recipes = will.map((origin) => [origin, recipeOf(origin, product, image)] as const);
-    const origin = (await cached(path, recipes)) ?? (image && (await putByHand(path)));
+    const origin = (await cached(path, recipes)) ?? (image && (await isManualArchive(path)));
     return { name, productName, product, image, path, origin };
   };
   const ours = Object.values(versions().images).filter(({ reference }) => images.includes(reference));
@@ -77,7 +86,7 @@ const look = async (
   };
 };
 
-const build = async (wanted: readonly Wanted[], options: ProvideOptions, go: string): Promise<void> => {
+const build = async (wanted: readonly CacheItem[], options: ProvideOptions, go: string): Promise<void> => {
   const { goBuild } = await import('./go.ts');
   const { withDiskSpace } = await import('./disk.ts');
   const { arch, cache, report, signal, perform } = options;
@@ -99,7 +108,7 @@ const build = async (wanted: readonly Wanted[], options: ProvideOptions, go: str
           await rm(binary, { force: true });
         }
       } else await compile(one.name, temporary);
-      await keep(temporary, path, { origin: 'go', recipe: recipe(one, 'go'), mode: image ? 0o644 : 0o755 });
+      await store(temporary, path, { origin: 'go', recipe: recipe(one, 'go'), mode: image ? 0o644 : 0o755 });
     } finally {
       await rm(temporary, { force: true });
     }
@@ -108,13 +117,13 @@ const build = async (wanted: readonly Wanted[], options: ProvideOptions, go: str
 };
 
 /** Fetches images as archives, one after the other: their layers come at the same time. */
-const fetchImages = async (wanted: readonly Wanted[], options: ProvideOptions): Promise<void> => {
+const fetchImages = async (wanted: readonly CacheItem[], options: ProvideOptions): Promise<void> => {
   const { fetchImage } = await import('./registry.ts');
   for (const one of wanted) {
     const temporary = await temporaryFor(one.path);
     try {
       await fetchImage(one.name, temporary, { ...options, mirror: options.registryMirror });
-      await keep(temporary, one.path, { origin: 'release', recipe: recipe(one, 'release'), mode: 0o644 });
+      await store(temporary, one.path, { origin: 'release', recipe: recipe(one, 'release'), mode: 0o644 });
     } finally {
       await rm(temporary, { force: true });
     }
@@ -125,9 +134,9 @@ const fetchImages = async (wanted: readonly Wanted[], options: ProvideOptions): 
  * Which of the two sources gives what is missing, with the `go` to use. A cache that Go has begun to fill is completed by
  * Go, so that nothing is asked of the network. Throws a UserError when neither can.
  */
-const choose = async (
+const chooseSource = async (
   source: Exclude<Source, 'dir'>,
-  missing: readonly Wanted[],
+  missing: readonly CacheItem[],
   begunByGo: boolean,
   { arch, signal }: ProvideOptions,
 ): Promise<{ origin: 'release' } | { origin: 'go'; go: string }> => {
@@ -153,7 +162,8 @@ const choose = async (
   );
 };
 
-const asMap = (wanted: readonly Wanted[]): Map<string, string> => new Map(wanted.map(({ name, path }) => [name, path]));
+const asMap = (wanted: readonly CacheItem[]): Map<string, string> =>
+  new Map(wanted.map(({ name, path }) => [name, path]));
 
 /**
  * Puts the binaries and image archives of the lab into the cache and says where each is. What is there and right is
@@ -168,7 +178,7 @@ export const provide = async (options: ProvideOptions): Promise<Provided> => {
     const { fromFolder } = await import('./dir.ts');
     return { source, ...(await fromFolder(options)) };
   }
-  const found = await look(options, source === 'auto' ? ['release', 'go'] : [source]);
+  const found = await lookUp(options, source === 'auto' ? ['release', 'go'] : [source]);
   const report: Report = options.report;
   for (const { name, origin } of [...found.binaries, ...found.images]) if (origin) report({ name, state: 'cached' });
 
@@ -186,7 +196,7 @@ export const provide = async (options: ProvideOptions): Promise<Provided> => {
   const onlyImages = missing.length === 0 && found.binaries.length > 0 && !imagesByGo;
   const chosen = onlyImages
     ? { origin: 'release' as const }
-    : await choose(source, [...missing, ...missingImages], begunByGo, options);
+    : await chooseSource(source, [...missing, ...missingImages], begunByGo, options);
   if (chosen.origin === 'release') {
     const { fetchRelease } = await import('./release.ts');
     await fetchRelease(

@@ -3,15 +3,15 @@ import { mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
-import { isTrustworthy } from '../engine/settings.ts';
+import { isSecureUrl } from '../engine/settings.ts';
 import { sha256Of } from './cache.ts';
-import { imageCure } from './cure.ts';
+import { imageRemedy } from './cure.ts';
 import { withDiskSpace } from './disk.ts';
 import { fetchExactly } from './download.ts';
 import { packLayout } from './image.ts';
 import type { Report } from './progress.ts';
 import type { Arch } from './versions.ts';
-import { ask, connected, type Patience, persistently } from './web.ts';
+import { type RetryPolicy, sendRequest, withAgent, withRetries } from './web.ts';
 
 export interface FetchImage {
   readonly arch: Arch;
@@ -22,11 +22,11 @@ export interface FetchImage {
   readonly report: Report;
   readonly signal?: AbortSignal | undefined;
   /** How patient to be with blobs; by default as with any file. */
-  readonly limits?: Patience;
+  readonly limits?: RetryPolicy;
 }
 
 /** A registry that says nothing to the first question has to be given up within 30 s. */
-const firstQuestion: Patience = { stall: 8_000, firstRetry: 500, retries: 2 };
+const firstQuestion: RetryPolicy = { stall: 8_000, firstRetry: 500, retries: 2 };
 
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 const descriptor = z.object({ mediaType: z.string(), digest, size: z.int().nonnegative() });
@@ -93,21 +93,21 @@ const openRegistry = (reference: string, mirror: string | undefined, signal: Abo
   let token: { readonly value: string; readonly until: number } | undefined;
 
   const get = (url: string, headers: Record<string, string>) =>
-    connected(firstQuestion.stall, async (agent) => {
+    withAgent(firstQuestion.stall, async (agent) => {
       const {
         statusCode,
         headers: answered,
         body,
-      } = await ask({ url, agent, stall: firstQuestion.stall, signal }, { headers });
+      } = await sendRequest({ url, agent, stall: firstQuestion.stall, signal }, { headers });
       return { statusCode, headers: answered, body: Buffer.from(await body.arrayBuffer()) };
     });
 
   /** Reads `Bearer realm="...",service="...",scope="..."`: https://distribution.github.io/distribution/spec/auth/token/ */
-  const understand = (header: string): void => {
+  const parseChallenge = (header: string): void => {
     const fields = new Map([...header.matchAll(/(\w+)="([^"]*)"/g)].map(([, name, value]) => [name, value ?? '']));
     const realm = fields.get('realm');
     if (!/^bearer\s/i.test(header) || !realm) throw unfit(`${root} wants a name and a password; hardway has none`);
-    if (!isTrustworthy(realm)) throw unfit(`${root} sends for a token to ${realm}, which is not an https address`);
+    if (!isSecureUrl(realm)) throw unfit(`${root} sends for a token to ${realm}, which is not an https address`);
     const query = new URLSearchParams({ scope: fields.get('scope') ?? `repository:${repository}:pull` });
     const service = fields.get('service');
     if (service) query.set('service', service);
@@ -133,7 +133,7 @@ const openRegistry = (reference: string, mirror: string | undefined, signal: Abo
     const once = async (): Promise<Buffer> => {
       const { statusCode, headers, body } = await get(url, { accept: accepted, ...(await authorization()) });
       if (statusCode === 401 && !challenge) {
-        understand(`${headers['www-authenticate'] ?? ''}`);
+        parseChallenge(`${headers['www-authenticate'] ?? ''}`);
         return once();
       }
       const words = `${new URL(url).host} answered ${wordsOf(statusCode, body)}`;
@@ -143,7 +143,7 @@ const openRegistry = (reference: string, mirror: string | undefined, signal: Abo
       if (sumOf(body) !== expected) throw unfit(`${url} is not what it is said to be: ${sumOf(body)}, not ${expected}`);
       return body;
     };
-    return persistently(url, firstQuestion, signal, once);
+    return withRetries(url, firstQuestion, signal, once);
   };
 
   return { tag, manifest, authorization, blobUrl: (which: string) => urlOf('blobs', which) };
@@ -255,5 +255,5 @@ export const fetchImage = async (reference: string, output: string, options: Fet
       words.push(thrown.message);
     }
   }
-  throw new UserError(`the image ${reference} cannot be had: ${words.join('\n')}`, imageCure(reference, options));
+  throw new UserError(`the image ${reference} cannot be had: ${words.join('\n')}`, imageRemedy(reference, options));
 };

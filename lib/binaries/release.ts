@@ -1,6 +1,6 @@
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { binaryPath, keep, recipeOf, temporaryFor } from './cache.ts';
+import { binaryPath, recipeOf, store, temporaryFor } from './cache.ts';
 import type { Report } from './progress.ts';
 import { type Arch, expand, type Product, type PublishedFile, productOf } from './versions.ts';
 
@@ -74,7 +74,7 @@ const fetchOne = async (file: Planned, { arch, cache, report, signal }: Options)
     }
     for (const { member, path, temporary } of targets) {
       if (!member) await rename(`${place}.part`, temporary);
-      await keep(temporary, path, { origin: 'release', recipe, mode: 0o755 });
+      await store(temporary, path, { origin: 'release', recipe, mode: 0o755 });
     }
     await rm(`${place}.part`, { force: true });
   } finally {

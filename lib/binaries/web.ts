@@ -3,18 +3,18 @@ import { EnvHttpProxyAgent, interceptors, request } from 'undici';
 import { reasonOf, UserError } from '../engine/errors.ts';
 
 /** Milliseconds: without a byte until a connection counts as stalled, before the first retry (then doubled); and how often. */
-export interface Patience {
+export interface RetryPolicy {
   readonly stall: number;
   readonly firstRetry: number;
   readonly retries: number;
 }
-export const patience: Patience = { stall: 20_000, firstRetry: 500, retries: 6 };
+export const retryPolicy: RetryPolicy = { stall: 20_000, firstRetry: 500, retries: 6 };
 
 /** Connections that honour HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in capitals or not. */
 const connections = (stall: number) =>
   new EnvHttpProxyAgent({ connect: { timeout: stall }, headersTimeout: stall, bodyTimeout: stall });
 
-export interface Ask {
+export interface HttpRequest {
   readonly url: string;
   readonly agent: EnvHttpProxyAgent;
   /** Milliseconds within which the answer has to begin. */
@@ -26,8 +26,8 @@ export interface Ask {
  * One request, redirects followed. undici sets no limit to a proxy that takes a connection and says nothing, and hears
  * a signal only once it is connected; hence the race.
  */
-export const ask = async (
-  { url, agent, stall, signal }: Ask,
+export const sendRequest = async (
+  { url, agent, stall, signal }: HttpRequest,
   options: { method?: 'HEAD'; headers?: Record<string, string> },
 ) => {
   const late = new AbortController();
@@ -45,7 +45,7 @@ export const ask = async (
 };
 
 /** Runs `work` with connections that are closed at its end, whatever that is. */
-export const connected = async <T>(stall: number, work: (agent: EnvHttpProxyAgent) => Promise<T>): Promise<T> => {
+export const withAgent = async <T>(stall: number, work: (agent: EnvHttpProxyAgent) => Promise<T>): Promise<T> => {
   const agent = connections(stall);
   try {
     return await work(agent);
@@ -58,9 +58,9 @@ export const connected = async <T>(stall: number, work: (agent: EnvHttpProxyAgen
  * Attempts, with growing pauses in between, until the limits are reached. A UserError is final. Throws a UserError with
  * the last reason.
  */
-export const persistently = async <T>(
+export const withRetries = async <T>(
   url: string,
-  limits: Patience,
+  limits: RetryPolicy,
   signal: AbortSignal | undefined,
   attempt: () => Promise<T>,
 ): Promise<T> => {

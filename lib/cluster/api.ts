@@ -51,7 +51,7 @@ interface Resource {
 }
 
 /** Milliseconds after which an API server that says nothing is taken as not answering. */
-const patience = 10_000;
+const timeoutMs = 10_000;
 
 /**
  * Talks to this machine's API server as the admin, over one kept-alive connection.
@@ -67,8 +67,8 @@ const openApi = async (): Promise<Api> => {
     const text = object === undefined ? undefined : JSON.stringify(object);
     // Node gives a DELETE no length by itself, and the server would take its body for the next request.
     const headers = text === undefined ? {} : { 'content-type': type, 'content-length': Buffer.byteLength(text) };
-    const asked = request({ agent, method, path, headers, host: '127.0.0.1', port: 6443, timeout: patience });
-    const { status, body } = await answerTo(asked, { whom: 'the API server', patience, body: text });
+    const asked = request({ agent, method, path, headers, host: '127.0.0.1', port: 6443, timeout: timeoutMs });
+    const { status, body } = await answerTo(asked, { whom: 'the API server', timeoutMs: timeoutMs, body: text });
     if (status < 400) return body;
     throw new ApiError(status, messageOf(body) ?? `${status} from ${path}`);
   };
@@ -129,4 +129,4 @@ const messageOf = (text: string): string | undefined => {
 };
 
 /** The run's one connection to the API server. */
-export const apiOf = ({ once }: Context): Promise<Api> => once('api', openApi);
+export const apiOf = ({ memo: once }: Context): Promise<Api> => once('api', openApi);

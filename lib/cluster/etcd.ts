@@ -1,6 +1,6 @@
-import type { Gate } from '../engine/gate.ts';
+import type { Undoer } from '../engine/gate.ts';
 import { certFile, keyFile } from '../host/paths.ts';
-import { ask, type Credentials } from './http.ts';
+import { type Credentials, requestText } from './http.ts';
 
 /** Where etcd waits for clients. */
 export const etcdUrl = 'https://127.0.0.1:2379';
@@ -15,7 +15,10 @@ export const base64 = (text: string): string => Buffer.from(text).toString('base
 
 /** Asks etcd through its JSON gateway: https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/. Throws as `ask` does. */
 export const askEtcd = async <Answer>(method: 'put' | 'range' | 'deleterange', body: object): Promise<Answer> => {
-  const text = await ask(`${etcdUrl}/v3/kv/${method}`, { credentials: etcdCredentials, body: JSON.stringify(body) });
+  const text = await requestText(`${etcdUrl}/v3/kv/${method}`, {
+    credentials: etcdCredentials,
+    body: JSON.stringify(body),
+  });
   return JSON.parse(text) as Answer;
 };
 
@@ -26,10 +29,10 @@ const objects = { key: base64('/registry/'), range_end: base64('/registry0') };
  * Removes the API server's objects from an etcd that lives on: another API server, with another key for its Secrets,
  * could not read them.
  */
-export const removeObjects = async (gate: Gate): Promise<void> => {
+export const removeObjects = async (gate: Undoer): Promise<void> => {
   const { count = '0' } = await askEtcd<{ count?: string }>('range', { ...objects, count_only: true }).catch(() => ({
     count: 'all',
   }));
   if (count === '0') return;
-  await gate.act('objects removed from etcd', `${count} objects`, () => askEtcd('deleterange', objects));
+  await gate.apply('objects removed from etcd', `${count} objects`, () => askEtcd('deleterange', objects));
 };

@@ -16,14 +16,14 @@ export interface Answer {
 
 /**
  * Sends a request and collects its answer, whatever the status. Throws when nobody answers within the request's own
- * timeout: `whom` and `patience`, that timeout in milliseconds, are for the words of it.
+ * timeout: `whom` and `timeoutMs`, that timeout in milliseconds, are for the words of it.
  */
 export const answerTo = (
   asked: ClientRequest,
-  { whom, patience, body }: { whom: string; patience: number; body?: string | undefined },
+  { whom, timeoutMs, body }: { whom: string; timeoutMs: number; body?: string | undefined },
 ): Promise<Answer> =>
   new Promise((resolve, reject) => {
-    asked.on('timeout', () => asked.destroy(new Error(`no answer from ${whom} in ${patience / 1000} s`)));
+    asked.on('timeout', () => asked.destroy(new Error(`no answer from ${whom} in ${timeoutMs / 1000} s`)));
     asked.on('error', reject);
     asked.on('response', (response) => {
       const chunks: Buffer[] = [];
@@ -38,19 +38,19 @@ const readOptional = (path: string | undefined) => (path === undefined ? undefin
 
 /**
  * One small request to a component on this machine; the body as text. Throws what a check can show as its reason:
- * connection refused, a TLS error, or the status and the body. `patience` in milliseconds.
+ * connection refused, a TLS error, or the status and the body. `timeoutMs` in milliseconds.
  */
-export const ask = async (
+export const requestText = async (
   url: string,
-  { credentials, body, patience = 5_000 }: { credentials?: Credentials; body?: string; patience?: number } = {},
+  { credentials, body, timeoutMs = 5_000 }: { credentials?: Credentials; body?: string; timeoutMs?: number } = {},
 ): Promise<string> => {
   const [ca, cert, key] = await Promise.all(
     [credentials?.ca, credentials?.cert, credentials?.key].map((path) => readOptional(path)),
   );
   const tls = { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
-  const options = { method: body === undefined ? 'GET' : 'POST', timeout: patience, agent: false, ...tls };
+  const options = { method: body === undefined ? 'GET' : 'POST', timeout: timeoutMs, agent: false, ...tls };
   const asked = (url.startsWith('https:') ? secure : plain)(url, options);
-  const answer = await answerTo(asked, { whom: url, patience, body });
+  const answer = await answerTo(asked, { whom: url, timeoutMs, body });
   if (answer.status === 200) return answer.body;
   throw new Error(`${url} answers ${answer.status}: ${answer.body.trim().slice(0, 300)}`);
 };

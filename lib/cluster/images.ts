@@ -1,7 +1,7 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { calicoArchives } from '../binaries/calico.ts';
-import { imageCure } from '../binaries/cure.ts';
+import { imageRemedy } from '../binaries/cure.ts';
 import { imageReferences, provisions } from '../binaries/needed.ts';
 import { imageReference, versions } from '../binaries/versions.ts';
 import { Unhealthy } from '../engine/errors.ts';
@@ -31,12 +31,12 @@ export const hasImage = async (reference: string): Promise<void> => {
 };
 
 /** Milliseconds after which a registry that has sent nothing is given up; a person has to know within 30 s. */
-const patience = 25_000;
+const stallTimeoutMs = 25_000;
 
 const content = '/var/lib/containerd/io.containerd.content.v1.content';
 
 /** Bytes that containerd has of all images, and whether some are still coming: what is not whole yet is in `ingest`. */
-const arrived = async (): Promise<{ readonly bytes: number; readonly coming: boolean }> => {
+const bytesOnDisk = async (): Promise<{ readonly bytes: number; readonly coming: boolean }> => {
   const files = await readdir(content, { recursive: true, withFileTypes: true }).catch(() => []);
   const sizes = await Promise.all(
     files
@@ -67,11 +67,11 @@ const pull = async (
   signal: AbortSignal,
 ): Promise<string | undefined> => {
   const stalled = new AbortController();
-  const begin = { ...(await arrived()), at: performance.now() };
+  const begin = { ...(await bytesOnDisk()), at: performance.now() };
   let last = begin;
   progress(`pulling ${reference}`);
   const watch = setInterval(async () => {
-    const now = { ...(await arrived()), at: performance.now() };
+    const now = { ...(await bytesOnDisk()), at: performance.now() };
     if (now.bytes !== last.bytes) {
       last = now;
       const bytes = now.bytes - begin.bytes;
@@ -80,7 +80,7 @@ const pull = async (
     }
     // Where something came and nothing more is to come, containerd unpacks.
     const waits = now.coming || last === begin;
-    if (waits && now.at - last.at > patience) stalled.abort();
+    if (waits && now.at - last.at > stallTimeoutMs) stalled.abort();
   }, 1000);
   try {
     const { code, stderr } = await crictl(['pull', reference], AbortSignal.any([signal, stalled.signal]));
@@ -88,7 +88,7 @@ const pull = async (
   } catch (thrown) {
     signal.throwIfAborted();
     if (!stalled.signal.aborted) throw thrown;
-    return `nothing came from its registry for ${patience / 1000} s`;
+    return `nothing came from its registry for ${stallTimeoutMs / 1000} s`;
   } finally {
     clearInterval(watch);
   }
@@ -128,21 +128,21 @@ const bringAll = async (
     const words = archive ? await importArchive(context.signal, archive) : await pull(reference, tell, context.signal);
     if (words === undefined) continue;
     throw new Unhealthy(`the image ${reference} cannot be had: ${words}`, {
-      next: imageCure(reference, { cache: paths.cache, arch: context.lab.machine.arch }),
+      next: imageRemedy(reference, { cache: paths.cache, arch: context.lab.machine.arch }),
     });
   }
   board.text = '';
 };
 
 /** How far the images are, for the step that waits for them: while they come in the background nobody is told. */
-interface Board {
+interface PullProgress {
   text: string;
   listener: Context['progress'] | undefined;
 }
-const boardOf = ({ once }: Context): Promise<Board> =>
+const boardOf = ({ memo: once }: Context): Promise<PullProgress> =>
   once('how far the images are', async () => ({ text: '', listener: undefined }));
 
-const awaited = async (context: Context, coming: Promise<void>): Promise<void> => {
+const withProgress = async (context: Context, coming: Promise<void>): Promise<void> => {
   const board = await boardOf(context);
   board.listener = context.progress;
   if (board.text) context.progress(board.text);
@@ -154,12 +154,12 @@ const awaited = async (context: Context, coming: Promise<void>): Promise<void> =
 };
 
 const sandboxImage = (context: Context): Promise<void> =>
-  context.once('sandbox image', async () =>
+  context.memo('sandbox image', async () =>
     bringAll(context, (await provisions(context)).images, [imageReference('pause')]),
   );
 
 const calicoImages = (context: Context): Promise<void> =>
-  context.once('images of Calico', async () =>
+  context.memo('images of Calico', async () =>
     bringAll(
       context,
       await calicoArchives({ cache: paths.cache, arch: context.lab.machine.arch, source: context.source }),
@@ -169,19 +169,19 @@ const calicoImages = (context: Context): Promise<void> =>
 
 /** Those of the network come first: they are needed first. */
 const allImages = (context: Context): Promise<void> =>
-  context.once('images', async () => {
+  context.memo('images', async () => {
     if (context.lab.cni === 'calico') await calicoImages(context);
     await bringAll(context, (await provisions(context)).images, imageReferences(context.lab));
   });
 
 /** Begins to bring every image of the lab into containerd; whoever needs them waits for them, and hears what went wrong. */
-export const beginImages = (context: Context): void => void allImages(context);
+export const startPulls = (context: Context): void => void allImages(context);
 
 /** Waits for the sandbox image; without it no Pod starts. */
-export const haveSandboxImage = (context: Context): Promise<void> => awaited(context, sandboxImage(context));
+export const ensureSandboxImage = (context: Context): Promise<void> => withProgress(context, sandboxImage(context));
 
 /** Waits for Calico's images, from their archives or their registry. */
-export const haveCalicoImages = (context: Context): Promise<void> => awaited(context, calicoImages(context));
+export const ensureCalicoImages = (context: Context): Promise<void> => withProgress(context, calicoImages(context));
 
 /** Waits for every image of the lab. */
-export const haveImages = (context: Context): Promise<void> => awaited(context, allImages(context));
+export const ensureImages = (context: Context): Promise<void> => withProgress(context, allImages(context));

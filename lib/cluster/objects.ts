@@ -13,7 +13,7 @@ interface Workload extends KubeObject {
  * A program in a Pod reads the CA of the cluster when it starts and believes no other: with its checksum in the template
  * of its Pods, a new CA brings new Pods.
  */
-export const bound = (object: KubeObject, ca: string): KubeObject => {
+export const withCaChecksum = (object: KubeObject, ca: string): KubeObject => {
   if (object.kind !== 'Deployment' && object.kind !== 'DaemonSet') return object;
   const { spec } = object as Workload;
   const { metadata } = spec.template;
@@ -21,19 +21,19 @@ export const bound = (object: KubeObject, ca: string): KubeObject => {
   return { ...object, spec: { ...spec, template: { ...spec.template, metadata: { ...metadata, annotations } } } };
 };
 
-const boundToCa = async (objects: readonly KubeObject[]): Promise<readonly KubeObject[]> => {
+const withCaChecksums = async (objects: readonly KubeObject[]): Promise<readonly KubeObject[]> => {
   const ca = await readFile(certFile('ca'), 'utf8');
-  return objects.map((object) => bound(object, ca));
+  return objects.map((object) => withCaChecksum(object, ca));
 };
 
 /**
  * Brings objects into the cluster by server-side apply, in their order. No entry in the ledger: they live in etcd
  * and end with it. Throws ApiError with the server's own words and the object's name.
  */
-export const inCluster = async (context: Context, objects: readonly KubeObject[]): Promise<void> => {
+export const applyObjects = async (context: Context, objects: readonly KubeObject[]): Promise<void> => {
   if (context.host.dryRun) return;
   const api = await apiOf(context);
-  for (const object of await boundToCa(objects)) {
+  for (const object of await withCaChecksums(objects)) {
     await api.apply(object).catch((error: unknown) => {
       throw new Error(refusal(object, error));
     });
@@ -47,11 +47,11 @@ const refusal = ({ kind, metadata }: KubeObject, error: unknown): string =>
  * Brings objects into the cluster that do not wait for one another, all at once. Throws Unhealthy that lists what the
  * API server refused, object by object, in its own words.
  */
-export const allInCluster = async (context: Context, objects: readonly KubeObject[]): Promise<void> => {
+export const applyObjectsAtOnce = async (context: Context, objects: readonly KubeObject[]): Promise<void> => {
   if (context.host.dryRun) return;
   const api = await apiOf(context);
   const outcomes = await Promise.all(
-    (await boundToCa(objects)).map((object) =>
+    (await withCaChecksums(objects)).map((object) =>
       api.apply(object).then(
         () => [],
         (error: unknown) => [refusal(object, error)],
@@ -64,7 +64,7 @@ export const allInCluster = async (context: Context, objects: readonly KubeObjec
 };
 
 /** Takes objects out of the cluster again, the last one first; those that are not there are no error. */
-export const outOfCluster = async (context: Context, objects: readonly KubeObject[]): Promise<void> => {
+export const deleteObjects = async (context: Context, objects: readonly KubeObject[]): Promise<void> => {
   const api = await apiOf(context);
   for (const object of [...objects].reverse()) await api.remove(object);
 };

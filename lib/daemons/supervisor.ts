@@ -1,5 +1,5 @@
 import type { Daemon } from '../engine/daemon.ts';
-import type { Gate } from '../engine/gate.ts';
+import type { Undoer } from '../engine/gate.ts';
 import type { Lab, SupervisorName } from '../engine/lab.ts';
 import type { LedgerEntry } from '../engine/ledger.ts';
 import type { Context } from '../engine/step.ts';
@@ -41,9 +41,9 @@ export interface Supervisor {
   /** What shows them on a terminal. */
   readonly logCommand: (name: string, lines: string, follow: boolean) => readonly string[];
   /** Stops components for good, in this order; `all` are those that there can be. */
-  readonly stop: (names: readonly string[], all: readonly string[], gate: Gate) => Promise<void>;
+  readonly stop: (names: readonly string[], all: readonly string[], gate: Undoer) => Promise<void>;
   /** Forgets components whose files are gone. */
-  readonly forget: (names: readonly string[], gate: Gate) => Promise<void>;
+  readonly reloadUnits: (names: readonly string[], gate: Undoer) => Promise<void>;
   readonly pause: (name: string) => Promise<unknown>;
   readonly resume: (name: string) => Promise<unknown>;
   /** What a learner types to stop a component and to start it; the last line of the output is active, or it is not. */
@@ -59,7 +59,7 @@ const supervisors: Readonly<Record<SupervisorName, Supervisor>> = {
     lastLog,
     logCommand,
     stop: (names, _, gate) => stopComponents(names, gate),
-    forget: forgetComponents,
+    reloadUnits: forgetComponents,
     pause: (name) => run('systemctl', ['stop', name]),
     resume: (name) => run('systemctl', ['start', name]),
     typed: typedInSystemd,
@@ -70,7 +70,7 @@ const supervisors: Readonly<Record<SupervisorName, Supervisor>> = {
     lastLog: lastWindowLog,
     logCommand: windowLogCommand,
     stop: closeWindows,
-    forget: (_, gate) => forgetServer(gate),
+    reloadUnits: (_, gate) => forgetServer(gate),
     pause: pauseWindow,
     resume: resumeWindow,
     typed: typedInTmux,
@@ -86,18 +86,18 @@ export const supervisorOf = ({ supervisor }: Partial<Pick<Lab, 'supervisor'>>): 
   supervisors[supervisor ?? 'systemd'];
 
 /** Under whom these changes started components, as the state may be lost or torn; undefined where none was started. */
-export const supervisorNameIn = (entries: readonly LedgerEntry[]): SupervisorName | undefined => {
-  const commands = entries.flatMap(({ undo }) => (undo.kind === 'run' && isSupervision(undo) ? [undo.argv] : []));
+export const detectSupervisor = (entries: readonly LedgerEntry[]): SupervisorName | undefined => {
+  const commands = entries.flatMap(({ undo }) => (undo.kind === 'run' && isServiceCommand(undo) ? [undo.argv] : []));
   if (commands.some(isTmuxCommand)) return 'tmux';
   return commands.some((argv) => argv[2] !== tmuxUnit) ? 'systemd' : undefined;
 };
 
 /** The supervisor itself. */
 export const supervisorIn = (entries: readonly LedgerEntry[]): Supervisor =>
-  supervisors[supervisorNameIn(entries) ?? 'systemd'];
+  supervisors[detectSupervisor(entries) ?? 'systemd'];
 
 /** Commands to a supervisor are given once for all components, not one by one as the ledger has them. */
-export const isSupervision = (undo: LedgerEntry['undo']): boolean =>
+export const isServiceCommand = (undo: LedgerEntry['undo']): boolean =>
   undo.kind === 'run' &&
   (isTmuxCommand(undo.argv) || (undo.argv[0] === 'systemctl' && ['stop', 'disable'].includes(undo.argv[1] ?? '')));
 

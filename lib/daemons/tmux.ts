@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { commandLine, type Daemon } from '../engine/daemon.ts';
 import { reasonOf, UserError } from '../engine/errors.ts';
-import type { Gate } from '../engine/gate.ts';
+import type { Undoer } from '../engine/gate.ts';
 import { readIfThere, statIfThere } from '../host/files.ts';
 import { type Host, quoted } from '../host/host.ts';
 import { paths } from '../host/paths.ts';
@@ -150,14 +150,14 @@ const runs = async (pid: number): Promise<boolean> => {
 };
 
 /** Seconds that a component may take to end when asked. */
-const patience = 20;
+const stopTimeoutSeconds = 20;
 
 /** Ends the process of a window: the one whose id tmux gave, never one of that name. */
 const end = async ({ pid, dead, session }: Pane): Promise<void> => {
   if (dead || !(await runs(pid))) return;
   // An API server waits up to a minute for clients that keep a connection; it has no state of its own to lose.
   process.kill(pid, session === 'apiserver' ? 'SIGKILL' : 'SIGTERM');
-  const deadline = performance.now() + patience * 1000;
+  const deadline = performance.now() + stopTimeoutSeconds * 1000;
   while (await runs(pid)) {
     if (performance.now() > deadline) process.kill(pid, 'SIGKILL');
     await sleep(20);
@@ -198,7 +198,7 @@ export const ensureWindow = async (host: Host, daemon: Daemon): Promise<void> =>
   await host.writeFile(settingsFile, settings, 0o600);
   const rewritten = await host.writeFile(scriptFile(name), windowScript(daemon), 0o700);
   const pane = (await panes()).get(sessionOf(name));
-  if (pane && !pane.dead && !rewritten && !(await anyNewer(daemon.reads, pane.since))) return;
+  if (pane && !pane.dead && !rewritten && !(await anyNewer(daemon.restartOn, pane.since))) return;
 
   if (!(await statIfThere(logFile(name))))
     await host.change(
@@ -220,12 +220,12 @@ export const ensureWindow = async (host: Host, daemon: Daemon): Promise<void> =>
 };
 
 /** Stops components, in this order, and closes their sessions; the server goes with the last of `all`. */
-export const closeWindows = async (names: readonly string[], all: readonly string[], gate: Gate): Promise<void> => {
+export const closeWindows = async (names: readonly string[], all: readonly string[], gate: Undoer): Promise<void> => {
   const found = await panes();
   const there = names.filter((name) => found.has(sessionOf(name)));
   if (there.length > 0) {
     mustBeOutside();
-    await gate.act('components stopped', there.join(', '), async () => {
+    await gate.apply('components stopped', there.join(', '), async () => {
       for (const name of there) {
         const pane = found.get(sessionOf(name));
         if (pane) await end(pane);
@@ -237,11 +237,11 @@ export const closeWindows = async (names: readonly string[], all: readonly strin
   const { stdout } = await tryRun('systemctl', ['is-active', tmuxUnit]);
   if (stdout.trim() !== 'active') return;
   mustBeOutside();
-  await gate.act('tmux ended', tmuxUnit, () => run('systemctl', ['stop', tmuxUnit]));
+  await gate.apply('tmux ended', tmuxUnit, () => run('systemctl', ['stop', tmuxUnit]));
 };
 
 /** Lets systemd forget the tmux server, whose unit file is gone with the last component. */
-export const forgetServer = async (gate: Gate): Promise<void> => {
+export const forgetServer = async (gate: Undoer): Promise<void> => {
   if (!gate.dryRun && !(await statIfThere(`${paths.units}/${tmuxUnit}.service`)))
     await run('systemctl', ['daemon-reload']);
 };

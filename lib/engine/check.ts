@@ -4,20 +4,20 @@ import { reasonOf } from './errors.ts';
 /** A phrase that completes "waiting: ..." and a look at the real thing that throws why it is not so. */
 export interface Check<Subject> {
   readonly phrase: string;
-  readonly look: (subject: Subject) => Promise<void>;
+  readonly probe: (subject: Subject) => Promise<void>;
   /** The steps that follow do not rest on it: it is waited for when they are done. */
-  readonly late?: true;
+  readonly deferred?: true;
 }
 
 export const check = <Subject>(phrase: string, look: (subject: Subject) => Promise<void>): Check<Subject> => ({
   phrase,
-  look,
+  probe: look,
 });
 
 /** A check that the steps which follow need not wait for. */
-export const lateCheck = <Subject>(phrase: string, look: (subject: Subject) => Promise<void>): Check<Subject> => ({
+export const deferredCheck = <Subject>(phrase: string, look: (subject: Subject) => Promise<void>): Check<Subject> => ({
   ...check(phrase, look),
-  late: true,
+  deferred: true,
 });
 
 /** A check that did not pass in time, with the last reason it gave. */
@@ -27,9 +27,9 @@ export interface Failure {
 }
 
 /** Looks once at every check, all at the same time; returns those that fail, in their order. */
-export const lookOnce = async <Subject>(checks: readonly Check<Subject>[], subject: Subject): Promise<Failure[]> => {
+export const runChecks = async <Subject>(checks: readonly Check<Subject>[], subject: Subject): Promise<Failure[]> => {
   const outcomes = await Promise.all(
-    checks.map(async ({ phrase, look }) => {
+    checks.map(async ({ phrase, probe: look }) => {
       try {
         await look(subject);
         return [];
@@ -50,7 +50,7 @@ export interface WaitOptions {
   /** Told whenever the reason changes. */
   readonly waiting: (failure: Failure) => void;
   /** Looked at twice a second: throws when waiting on is useless, because the process is dead. */
-  readonly giveUp: () => Promise<void>;
+  readonly failFast: () => Promise<void>;
 }
 
 /**
@@ -60,24 +60,24 @@ export interface WaitOptions {
 export const waitFor = async <Subject>(
   checks: readonly Check<Subject>[],
   subject: Subject,
-  { interval, deadline, signal, waiting, giveUp }: WaitOptions,
+  { interval, deadline, signal, waiting, failFast: giveUp }: WaitOptions,
 ): Promise<Failure | undefined> => {
   const end = performance.now() + deadline;
-  let nextGlance = performance.now() + 300;
+  let nextFailFast = performance.now() + 300;
   for (const one of checks) {
     let told: string | undefined;
     for (;;) {
       signal.throwIfAborted();
       const begin = performance.now();
-      const [failure] = await lookOnce([one], subject);
+      const [failure] = await runChecks([one], subject);
       if (!failure) break;
       if (failure.reason !== told) waiting(failure);
       told = failure.reason;
       const now = performance.now();
       if (now > end) return failure;
-      if (now > nextGlance) {
+      if (now > nextFailFast) {
         await giveUp();
-        nextGlance = now + 500;
+        nextFailFast = now + 500;
       }
       // On a slow machine a look costs seconds: looking must not take from what is looked at more than half the time.
       await sleep(Math.max(interval, now - begin), undefined, { signal });
@@ -97,7 +97,7 @@ export const until = async (
     deadline,
     signal,
     waiting: () => {},
-    giveUp: async () => {},
+    failFast: async () => {},
   });
   if (failure) throw new Error(`${phrase}: ${failure.reason}`);
 };

@@ -17,7 +17,7 @@ export interface Daemon {
   /** What stands in its configuration file, where it has one: fields in the place of flags. */
   readonly config?: Readonly<Record<string, unknown>>;
   /** Files that it reads at start: a newer one means that it has to start again. */
-  readonly reads: readonly string[];
+  readonly restartOn: readonly string[];
   /** Components that come first at boot, and units of the machine by their full name. */
   readonly after: readonly string[];
   /** Further lines of the [Service] section, where this daemon differs from the others. */

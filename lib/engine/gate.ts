@@ -1,5 +1,5 @@
 import { rm } from 'node:fs/promises';
-import { holdersOf, mountTable } from '../host/snapshot/system.ts';
+import { mountTable, processesUsing } from '../host/snapshot/system.ts';
 import { reasonOf } from './errors.ts';
 
 /** What a reset tells while it goes on. */
@@ -12,22 +12,22 @@ export type UndoEvent =
   | { readonly event: 'failed'; readonly what: string; readonly reason: string };
 
 /** The one gate through which a reset changes the machine. */
-export interface Gate {
+export interface Undoer {
   readonly dryRun: boolean;
   /** Tells, and performs unless this is a dry run. A failure is remembered and does not stop the rest. */
-  act(group: string, what: string, perform: () => Promise<unknown>): Promise<void>;
-  keep(what: string): void;
+  apply(group: string, what: string, perform: () => Promise<unknown>): Promise<void>;
+  reportKept(what: string): void;
   readonly failures: readonly string[];
 }
 
 /** Once `signal` is aborted the next change throws: what is taken back by then stays so, and reset can be run again. */
-export const openGate = (dryRun: boolean, tell: (event: UndoEvent) => void, signal?: AbortSignal): Gate => {
+export const createUndoer = (dryRun: boolean, tell: (event: UndoEvent) => void, signal?: AbortSignal): Undoer => {
   const failures: string[] = [];
   return {
     dryRun,
     failures,
-    keep: (what) => tell({ event: 'kept', what }),
-    async act(group, what, perform) {
+    reportKept: (what) => tell({ event: 'kept', what }),
+    async apply(group, what, perform) {
       signal?.throwIfAborted();
       tell({ event: 'undo', group, what });
       if (dryRun) return;
@@ -45,6 +45,6 @@ export const openGate = (dryRun: boolean, tell: (event: UndoEvent) => void, sign
 export const removeTree = async (path: string): Promise<void> => {
   const mounted = (await mountTable()).filter(({ point }) => point === path || point.startsWith(`${path}/`));
   const busy = mounted.at(-1);
-  if (busy) throw new Error(`${busy.point} is mounted in it${await holdersOf(busy.point)}`);
+  if (busy) throw new Error(`${busy.point} is mounted in it${await processesUsing(busy.point)}`);
   await rm(path, { recursive: true, force: true });
 };

@@ -1,4 +1,4 @@
-import type { Survey } from '../host/facts.ts';
+import type { HostFacts } from '../host/facts.ts';
 import { addressIn, type Settings } from './settings.ts';
 import type { Language, Text } from './text.ts';
 
@@ -29,17 +29,17 @@ export interface Lab {
   readonly with: readonly Extra[];
   /** Asked for every image before its own registry. */
   readonly registryMirror?: string;
-  readonly machine: Machine;
+  readonly machine: MachineFacts;
 }
 
 /** What we found this machine to be, where a flag or a setting depends on it. */
-export interface Machine {
+export interface MachineFacts {
   readonly arch: 'amd64' | 'arm64';
   readonly cgroup: 'v1' | 'v2';
   /** Whether a process may lower an oom_score_adj; without it runc fails unless containerd is told. */
-  readonly mayRaiseOomScore: boolean;
+  readonly canLowerOomScoreAdj: boolean;
   /** Inside a network namespace the conntrack sysctls are not writable. */
-  readonly ownConntrack: boolean;
+  readonly canSetConntrackLimits: boolean;
   /** resolv.conf with the name servers that Pods may ask; absent where the machine has none that a Pod can reach. */
   readonly resolvConf?: string;
   readonly swap: boolean;
@@ -47,11 +47,11 @@ export interface Machine {
 }
 
 /** Kubernetes' names of the processor architectures that Node names otherwise. */
-export const architectures: Readonly<Record<string, Machine['arch']>> = { x64: 'amd64', arm64: 'arm64' };
+export const architectures: Readonly<Record<string, MachineFacts['arch']>> = { x64: 'amd64', arm64: 'arm64' };
 
 /** The lab for this machine; the survey must have passed preflight. */
 export const labOf = (
-  found: Survey,
+  found: HostFacts,
   settings: Settings,
   choice: Pick<Lab, 'cni' | 'pki' | 'supervisor' | 'with'>,
 ): Lab => {
@@ -70,8 +70,8 @@ export const labOf = (
     machine: {
       arch,
       cgroup: found.cgroup,
-      mayRaiseOomScore: found.mayRaiseOomScore,
-      ownConntrack: found.ownConntrack,
+      canLowerOomScoreAdj: found.canLowerOomScoreAdj,
+      canSetConntrackLimits: found.canSetConntrackLimits,
       ...(resolvConf && { resolvConf }),
       swap: found.swap,
       ufw: found.ufw,
@@ -100,5 +100,12 @@ export const exampleLab: Lab = {
   pki: 'components',
   supervisor: 'systemd',
   with: [],
-  machine: { arch: 'amd64', cgroup: 'v2', mayRaiseOomScore: true, ownConntrack: true, swap: false, ufw: false },
+  machine: {
+    arch: 'amd64',
+    cgroup: 'v2',
+    canLowerOomScoreAdj: true,
+    canSetConntrackLimits: true,
+    swap: false,
+    ufw: false,
+  },
 };

@@ -1,11 +1,23 @@
 import { rm } from 'node:fs/promises';
-import { shownOutput } from '../../bin/up/show.ts';
 import { writeAtomically } from '../host/files.ts';
-import { readVersioned } from './state.ts';
+import { readJsonV1 } from './state.ts';
 import type { Observation } from './step.ts';
 
+/** The lines of output that are shown of one observation; the command shows a learner the rest. */
+const shown = 12;
+
+/** What a command printed, as far as a person is shown it. */
+export const shownOutput = (output: string): readonly string[] => {
+  const lines = output
+    .split('\n')
+    .map((line) => line.trimEnd())
+    .filter((line) => line !== '');
+  const left = lines.length - shown;
+  return [...lines.slice(0, shown), ...(left > 0 ? [`... ${left} more lines`] : [])];
+};
+
 /** What an observation printed when it was last so. */
-interface Sight {
+interface ObservationRecord {
   /** Its phrase in English, which tells it from the others of its step. */
   readonly phrase: string;
   readonly command: string;
@@ -14,36 +26,43 @@ interface Sight {
 }
 
 /** What was seen after each step, by its id. Much of it was true at that moment only: nobody can look again. */
-export type Seen = Readonly<Record<string, readonly Sight[]>>;
+export type ObservationRecords = Readonly<Record<string, readonly ObservationRecord[]>>;
 
 /** What was seen in this lab; nothing where no file is. Throws UserError when the file is not ours to read. */
-export const readSeen = async (path: string): Promise<Seen> => {
-  const file = (await readVersioned(path, 'hardway up --observe')) as { readonly steps: Seen } | undefined;
+export const readObservations = async (path: string): Promise<ObservationRecords> => {
+  const file = (await readJsonV1(path, 'hardway up --observe')) as { readonly steps: ObservationRecords } | undefined;
   return file?.steps ?? {};
 };
 
-const writeSeen = (path: string, steps: Seen): Promise<void> =>
+const writeObservations = (path: string, steps: ObservationRecords): Promise<void> =>
   writeAtomically(path, `${JSON.stringify({ version: 1, steps }, undefined, 2)}\n`, { mode: 0o600 });
 
 /** Keeps what an observation printed, in the place of what it printed before. Throws UserError as readSeen does. */
-export const keepSeen = async (
+export const saveObservation = async (
   path: string,
   step: string,
   { phrase, command }: Observation,
   output: string,
 ): Promise<void> => {
-  const seen = await readSeen(path);
+  const seen = await readObservations(path);
   const others = (seen[step] ?? []).filter((sight) => sight.phrase !== phrase.en);
-  await writeSeen(path, { ...seen, [step]: [...others, { phrase: phrase.en, command, lines: shownOutput(output) }] });
+  await writeObservations(path, {
+    ...seen,
+    [step]: [...others, { phrase: phrase.en, command, lines: shownOutput(output) }],
+  });
 };
 
 /** Forgets what was seen after steps that are taken back. A file that cannot be read may hold just that, so it goes. */
-export const forgetSeen = async (path: string, stays: ReadonlySet<string>): Promise<void> => {
-  const seen = await readSeen(path).catch(() => ({}));
+export const deleteObservations = async (path: string, stays: ReadonlySet<string>): Promise<void> => {
+  const seen = await readObservations(path).catch(() => ({}));
   const kept = Object.entries(seen).filter(([step]) => stays.has(step));
-  await (kept.length > 0 ? writeSeen(path, Object.fromEntries(kept)) : rm(path, { force: true }));
+  await (kept.length > 0 ? writeObservations(path, Object.fromEntries(kept)) : rm(path, { force: true }));
 };
 
 /** The lines that an observation printed; undefined where it was not looked at, or with another command. */
-export const linesOf = (seen: Seen, step: string, { phrase, command }: Observation): readonly string[] | undefined =>
+export const recordedLines = (
+  seen: ObservationRecords,
+  step: string,
+  { phrase, command }: Observation,
+): readonly string[] | undefined =>
   seen[step]?.find((sight) => sight.phrase === phrase.en && sight.command === command)?.lines;

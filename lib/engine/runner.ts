@@ -1,7 +1,7 @@
 import { sha256 } from '../host/files.ts';
-import { type HostOptions, openHosts, quoted } from '../host/host.ts';
+import { createHosts, type HostOptions, quoted } from '../host/host.ts';
 import { paths } from '../host/paths.ts';
-import { type Check, lookOnce, waitFor } from './check.ts';
+import { type Check, runChecks, waitFor } from './check.ts';
 import { commandLine } from './daemon.ts';
 import { isDiskFull, reasonOf, Unhealthy, UserError } from './errors.ts';
 import type { Tell } from './events.ts';
@@ -26,7 +26,7 @@ export interface Run {
   readonly signal: AbortSignal;
   readonly dryRun: boolean;
   /** Somebody looks at each step before the next: nothing begins ahead of its turn, and nothing is waited for later. */
-  readonly watched: boolean;
+  readonly sequential: boolean;
   /** Seconds that a step may take to get healthy after it was applied. */
   readonly deadline: number;
   readonly tell: Tell;
@@ -48,7 +48,7 @@ const diskFull = (step: Step, error: unknown): UserError =>
       );
 
 /** The milliseconds between two looks at a check that has not passed. */
-const interval = 50;
+const pollInterval = 50;
 
 /**
  * Everything a step is applied from. A step whose fingerprint is the recorded one, and that is healthy, is skipped.
@@ -60,7 +60,7 @@ export const fingerprint = (step: Step, lab: Lab): string => {
 };
 
 /** The memory behind Context.once. A rejected promise stays rejected: whoever waits for it gets the reason. */
-const memory = (): Context['once'] => {
+const memoize = (): Context['memo'] => {
   const made = new Map<string, Promise<unknown>>();
   return <T>(key: string, make: () => Promise<T>): Promise<T> => {
     const known = made.get(key) as Promise<T> | undefined;
@@ -76,21 +76,21 @@ const memory = (): Context['once'] => {
  * Prepares a run; the returned function takes one step after the other through skip, apply, wait and record.
  * Throws Unhealthy when a check does not pass in time or the component dies.
  */
-export const openRun = (run: Run) => {
+export const createRunner = (run: Run) => {
   const { lab, signal, tell, supervisor } = run;
-  const once = memory();
+  const once = memoize();
   let records = run.state?.steps ?? {};
   /** Once a step was applied in this run the later ones are too: what they rest on may be new. */
   let applied = false;
 
   let current = '';
-  const hostFor = openHosts(run);
+  const hostFor = createHosts(run);
 
   const contextOf = (step: Step): Context => ({
     lab,
     signal,
     source: run.source,
-    once,
+    memo: once,
     host: hostFor({
       record: (change) => run.ledger.append(step.id, change),
       tell: (what) => tell({ event: 'change', step: step.id, what }),
@@ -109,7 +109,7 @@ export const openRun = (run: Run) => {
   };
 
   /** Throws as soon as the step's process has ended since `restarts` was read: no check will pass then. */
-  const death = (step: Step, restarts: number) => async (): Promise<void> => {
+  const failIfDead = (step: Step, restarts: number) => async (): Promise<void> => {
     if (!step.daemon) return;
     const status = await supervisor.status(step.daemon(lab).name);
     if (status.active && status.restarts <= restarts) return;
@@ -125,25 +125,25 @@ export const openRun = (run: Run) => {
   const isKnown = (step: Step): boolean => records[step.id]?.fingerprint === fingerprint(step, lab);
 
   /** What was applied ahead of its turn. */
-  const begun = new Map<string, Promise<void>>();
-  const beginAfter = (id: string): void => {
-    if (run.watched || run.dryRun) return;
+  const startedEarly = new Map<string, Promise<void>>();
+  const startDependents = (id: string): void => {
+    if (run.sequential || run.dryRun) return;
     for (const step of run.steps) {
-      if (step.needs !== id || isKnown(step)) continue;
+      if (step.startAfter !== id || isKnown(step)) continue;
       const going = step.apply(contextOf(step));
       going.catch(() => {}); // it is waited for in its turn
-      begun.set(step.id, going);
+      startedEarly.set(step.id, going);
     }
   };
 
   const wait = async (step: Step, context: Context, checks: readonly Check<Context>[]): Promise<void> => {
     const restarts = step.daemon ? (await supervisor.status(step.daemon(lab).name)).restarts : 0;
     const failure = await waitFor(checks, context, {
-      interval,
+      interval: pollInterval,
       deadline: run.deadline * 1000,
       signal,
       waiting: ({ phrase, reason }) => tell({ event: 'waiting', step: step.id, check: phrase, reason }),
-      giveUp: death(step, restarts),
+      failFast: failIfDead(step, restarts),
     });
     if (failure) {
       throw await unhealthy(
@@ -154,30 +154,30 @@ export const openRun = (run: Run) => {
   };
 
   /** Late checks of the steps so far. */
-  const left: (() => Promise<void>)[] = [];
+  const deferredChecks: (() => Promise<void>)[] = [];
 
   const bringUp = async (step: Step, context: Context): Promise<void> => {
-    await (begun.get(step.id) ?? step.apply(context));
+    await (startedEarly.get(step.id) ?? step.apply(context));
     if (run.dryRun) return;
-    const late = step.healthy.filter((one) => one.late);
-    if (late.length > 0) left.push(() => wait(step, context, late));
+    const late = step.checks.filter((one) => one.deferred);
+    if (late.length > 0) deferredChecks.push(() => wait(step, context, late));
     await wait(
       step,
       context,
-      step.healthy.filter((one) => !one.late),
+      step.checks.filter((one) => !one.deferred),
     );
-    if (!run.watched && step.id !== run.steps.at(-1)?.id) return;
-    for (const waitOn of left.splice(0)) await waitOn();
+    if (!run.sequential && step.id !== run.steps.at(-1)?.id) return;
+    for (const waitOn of deferredChecks.splice(0)) await waitOn();
   };
 
-  const take = async (step: Step): Promise<void> => {
+  const runStep = async (step: Step): Promise<void> => {
     signal.throwIfAborted();
     current = step.id;
     const context = contextOf(step);
     const known = !applied && isKnown(step);
-    if (known && (await lookOnce(step.healthy, context)).length === 0) {
+    if (known && (await runChecks(step.checks, context)).length === 0) {
       tell({ event: 'step', step: step.id, state: 'skipped' });
-      beginAfter(step.id);
+      startDependents(step.id);
       return run.dryRun ? undefined : run.afterwards?.(step, context);
     }
     applied = true;
@@ -192,26 +192,26 @@ export const openRun = (run: Run) => {
       throw isDiskFull(error) ? diskFull(step, error) : error;
     }
     tell({ event: 'step', step: step.id, state: 'healthy', seconds: seconds() });
-    beginAfter(step.id);
+    startDependents(step.id);
     if (!run.dryRun) await run.afterwards?.(step, context);
   };
 
   return async (step: Step): Promise<void> => {
     try {
-      await take(step);
+      await runStep(step);
     } catch (error) {
-      await Promise.allSettled(begun.values()); // nothing goes on behind the back of a run that has ended
+      await Promise.allSettled(startedEarly.values()); // nothing goes on behind the back of a run that has ended
       throw error;
     }
   };
 };
 
 /** A context for commands that only look: its host changes nothing. */
-export const openView = (lab: Lab): Context => ({
+export const readOnlyContext = (lab: Lab): Context => ({
   lab,
   signal: new AbortController().signal,
   source: { kind: 'auto' },
-  once: memory(),
-  host: openHosts({ dryRun: true, owned: new Set() })({ record: () => {}, tell: () => {} }),
+  memo: memoize(),
+  host: createHosts({ dryRun: true, owned: new Set() })({ record: () => {}, tell: () => {} }),
   progress: () => {},
 });

@@ -3,7 +3,7 @@ import { readIfThere } from '../host/files.ts';
 import { UserError } from './errors.ts';
 
 /** Whether an address is safe from eyes and hands on the way: https, or plain http on this machine. */
-export const isTrustworthy = (address: string): boolean => {
+export const isSecureUrl = (address: string): boolean => {
   const url = URL.parse(address);
   const loopback = url?.protocol === 'http:' && ['127.0.0.1', '[::1]', 'localhost'].includes(url.hostname);
   return url?.protocol === 'https:' || loopback;
@@ -43,7 +43,7 @@ const mirrorRule = 'an https address such as https://mirror.example';
 
 /** The mirror that was asked for. Throws UserError unless what comes from it is safe on the way. */
 export const mirrorOf = (text: string): string => {
-  if (isTrustworthy(text)) return text;
+  if (isSecureUrl(text)) return text;
   throw new UserError(
     `the mirror ${JSON.stringify(text)} is not ${mirrorRule}`,
     '--registry-mirror https://mirror.example',
@@ -75,7 +75,7 @@ export const readSettings = async (path: string): Promise<Settings> => {
       serviceCIDR: network(28, defaults.serviceCIDR),
       domain: z.string(noDomain).regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/, noDomain),
       interface: z.string(noInterface).min(1, noInterface),
-      registryMirror: z.string(noMirror).refine(isTrustworthy, noMirror),
+      registryMirror: z.string(noMirror).refine(isSecureUrl, noMirror),
       deadline: z.int(noDeadline).min(1, noDeadline).max(3600, noDeadline),
     })
     .partial();

@@ -8,7 +8,7 @@ import type { Lab } from './lab.ts';
  * What a JSON file of ours of version 1 holds, or undefined where there is none. Throws UserError where it is torn, with
  * `anew` as what to do then, and where another hardway wrote it.
  */
-export const readVersioned = async (path: string, anew: string): Promise<object | undefined> => {
+export const readJsonV1 = async (path: string, anew: string): Promise<object | undefined> => {
   const text = await readIfThere(path);
   if (text === undefined) return undefined;
   let parsed: unknown;
@@ -43,7 +43,7 @@ export interface StepRecord {
 
 /** The remembered state, or undefined where there is no lab. Throws UserError when the file is not ours to read. */
 export const readState = async (path: string): Promise<State | undefined> =>
-  (await readVersioned(path, 'hardway up: healthy components are kept')) as State | undefined;
+  (await readJsonV1(path, 'hardway up: healthy components are kept')) as State | undefined;
 
 /** Writes the state, all of it or nothing. */
 export const writeState = async (path: string, state: State): Promise<void> => {

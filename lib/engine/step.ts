@@ -17,7 +17,7 @@ export interface Context {
   /** Says what a long change is at, for the step's line on the screen. */
   readonly progress: (text: string) => void;
   /** What `make` returned the first time in this run that `key` was asked for: work that begins in one step and is waited for in another. */
-  readonly once: <T>(key: string, make: () => Promise<T>) => Promise<T>;
+  readonly memo: <T>(key: string, make: () => Promise<T>) => Promise<T>;
 }
 
 /** Something that is true at this point of the story, a success or an expected failure. */
@@ -34,7 +34,7 @@ export interface Step {
   readonly id: string;
   readonly title: string;
   /** The only step that it rests on, where that is not the one before it: it may begin as soon as that one is healthy. */
-  readonly needs?: string;
+  readonly startAfter?: string;
   /** The process that this step starts, as data. Absent for a step that starts none. */
   readonly daemon?: (lab: Lab) => Daemon;
   /** Brings the machine to where this step wants it. Runs again without harm, and changes nothing where nothing is to do. */
@@ -42,9 +42,9 @@ export interface Step {
   /** The objects that `apply` puts into the cluster, for a person to put there by hand. Absent for a step with none. */
   readonly objects?: (context: Context) => Promise<readonly object[]>;
   /** Takes out of a cluster that lives on what `apply` put into it. Absent where that is nothing: the ledger has the rest. */
-  readonly withdraw?: (context: Context) => Promise<void>;
+  readonly deleteObjects?: (context: Context) => Promise<void>;
   /** How we know that it works. Never empty. */
-  readonly healthy: readonly Check<Context>[];
+  readonly checks: readonly Check<Context>[];
   /** What has become true with this step, and what is not true yet: steps/story.ts tells it. */
   readonly observations?: readonly Observation[];
 }

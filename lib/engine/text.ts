@@ -1,4 +1,4 @@
-import { oneOf } from './nearest.ts';
+import { parseChoice } from './nearest.ts';
 
 /** The languages that the lessons are written in. */
 export const languages = ['en', 'fr'] as const;
@@ -14,7 +14,7 @@ export const languageOf = (
   asked: string | undefined,
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): Language => {
-  if (asked !== undefined) return oneOf('language', languages, asked);
+  if (asked !== undefined) return parseChoice('language', languages, asked);
   const locale = env['LC_ALL'] || env['LC_MESSAGES'] || env['LANG'] || '';
   return languages.find((language) => locale.startsWith(language)) ?? 'en';
 };

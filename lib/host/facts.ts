@@ -24,7 +24,7 @@ export interface HostNetwork {
 }
 
 /** What this machine is, read without changing anything and without judging it: that is preflight's part. */
-export interface Survey {
+export interface HostFacts {
   readonly root: boolean;
   readonly platform: string;
   readonly arch: string;
@@ -45,8 +45,8 @@ export interface Survey {
   readonly missing: readonly string[];
   readonly apt: boolean;
   readonly cgroup: 'v1' | 'v2';
-  readonly mayRaiseOomScore: boolean;
-  readonly ownConntrack: boolean;
+  readonly canLowerOomScoreAdj: boolean;
+  readonly canSetConntrackLimits: boolean;
   readonly resolvConf: string | undefined;
   readonly swap: boolean;
   readonly ufw: boolean;
@@ -82,7 +82,7 @@ const ipJson = async <T>(args: readonly string[]): Promise<T[]> => {
 };
 
 /** The node's address is the one that the default route with the lowest metric leaves by, as kubelet and Calico find it. */
-const network = async (wanted: string | undefined): Promise<Pick<Survey, 'node' | 'networks'>> => {
+const network = async (wanted: string | undefined): Promise<Pick<HostFacts, 'node' | 'networks'>> => {
   const [links, routes] = await Promise.all([ipJson<Link>(['addr', 'show', 'up']), ipJson<Route>(['route', 'show'])]);
   const addresses = links.flatMap(({ ifname, addr_info = [] }) =>
     addr_info.filter(({ scope }) => scope !== 'host').map((one) => ({ interface: ifname, ...one })),
@@ -101,7 +101,7 @@ const network = async (wanted: string | undefined): Promise<Pick<Survey, 'node' 
 };
 
 /** The interface and address of the Node as they are now; undefined where there is none. See `network`. */
-export const nodeNow = async (wanted: string | undefined): Promise<Survey['node']> => (await network(wanted)).node;
+export const nodeNow = async (wanted: string | undefined): Promise<HostFacts['node']> => (await network(wanted)).node;
 
 const executableOf = (pid: number): string => {
   try {
@@ -159,7 +159,7 @@ const foreignFolders = [
 
 const unitFolders = ['/etc/systemd/system', '/run/systemd/system', '/lib/systemd/system', '/usr/lib/systemd/system'];
 
-const foreigners = async (): Promise<readonly string[]> => {
+const foreignTraces = async (): Promise<readonly string[]> => {
   const units = await Promise.all(
     foreignUnits.map(async (unit) => {
       for (const folder of unitFolders) {
@@ -210,7 +210,7 @@ const resolvConf = async (): Promise<string | undefined> => {
 };
 
 /** Bit 24 of the bounding set: without CAP_SYS_RESOURCE nobody here may lower an oom_score_adj (capabilities(7)). */
-const mayRaiseOomScore = (): boolean => {
+const canLowerOomScoreAdj = (): boolean => {
   const bounding = /^CapBnd:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
   return ((BigInt(`0x${bounding}`) >> 24n) & 1n) === 1n;
 };
@@ -222,14 +222,14 @@ const isWritable = (path: string): Promise<boolean> =>
   );
 
 /** Looks at this machine. `wantedInterface` names the interface of the node's address instead of the default route's. */
-export const survey = async (wantedInterface?: string): Promise<Survey> => {
+export const gatherFacts = async (wantedInterface?: string): Promise<HostFacts> => {
   const linux = process.platform === 'linux';
   const hostName = hostname();
   const [net, listeners, foreign, resolves, disk, init, conf, swaps, ufw, apt, iptables, cgroup2, conntrack, missing] =
     await Promise.all([
       network(wantedInterface),
       listening(),
-      foreigners(),
+      foreignTraces(),
       tryRun('getent', ['ahostsv4', hostName], { timeout: 5000 }),
       statfs('/var/lib').catch(() => undefined),
       readIfThere('/proc/1/comm'),
@@ -258,8 +258,8 @@ export const survey = async (wantedInterface?: string): Promise<Survey> => {
     missing: missing.flat(),
     apt,
     cgroup: cgroup2 ? 'v2' : 'v1',
-    mayRaiseOomScore: linux && mayRaiseOomScore(),
-    ownConntrack: conntrack,
+    canLowerOomScoreAdj: linux && canLowerOomScoreAdj(),
+    canSetConntrackLimits: conntrack,
     resolvConf: conf,
     swap: (swaps ?? '').trim().split('\n').length > 1,
     ufw: /^ENABLED=yes/m.test(ufw ?? ''),

@@ -33,7 +33,7 @@ export interface Host {
   writeFile(path: string, content: string, mode?: number, owner?: Owner): Promise<boolean>;
   symlink(path: string, target: string): Promise<boolean>;
   /** Puts `from` at `path`: a hard link on the same file system, else a symbolic link, so that no bytes are copied. */
-  place(path: string, from: string): Promise<boolean>;
+  linkFile(path: string, from: string): Promise<boolean>;
   /** A command that changes the machine, shown to learners word for word. */
   sh(argv: readonly string[], undo?: readonly string[]): Promise<void>;
   /** Sets a kernel parameter now; the former value is the undo. */
@@ -47,7 +47,7 @@ export interface Owner {
 }
 
 /** Who hears of the changes. */
-export interface Witness {
+export interface ChangeListener {
   /** Called with each change before it happens; must be durable when it returns. */
   readonly record: (change: Change) => void;
   /** Called with each change, dry run or not. */
@@ -68,12 +68,12 @@ export const quoted = (argv: readonly string[]): string =>
 const sysctlFile = (key: string): string => `/proc/sys/${key.replaceAll('.', '/')}`;
 
 /** The gate of one run, for several steps with a witness each: what an early step made is known to a later one. */
-export const openHosts = ({ dryRun, owned }: HostOptions): ((witness: Witness) => Host) => {
-  const memory: Memory = { dryRun, ours: new Set(owned), planned: new Set() };
+export const createHosts = ({ dryRun, owned }: HostOptions): ((witness: ChangeListener) => Host) => {
+  const memory: HostState = { dryRun, ours: new Set(owned), planned: new Set() };
   return (witness) => hostOf(memory, witness);
 };
 
-interface Memory {
+interface HostState {
   readonly dryRun: boolean;
   /** Paths that are ours to overwrite. */
   readonly ours: Set<string>;
@@ -81,7 +81,7 @@ interface Memory {
   readonly planned: Set<string>;
 }
 
-const hostOf = ({ dryRun, ours, planned }: Memory, { record, tell }: Witness): Host => {
+const hostOf = ({ dryRun, ours, planned }: HostState, { record, tell }: ChangeListener): Host => {
   const change = async ({ what, undo }: Change, perform: () => Promise<void>): Promise<void> => {
     tell(what);
     if (dryRun) return;
@@ -90,7 +90,7 @@ const hostOf = ({ dryRun, ours, planned }: Memory, { record, tell }: Witness): H
   };
 
   /** The undo of putting something at `path`, after keeping what stood there. */
-  const wayBack = async (path: string, checksum?: string): Promise<Undo> => {
+  const backUpAndUndo = async (path: string, checksum?: string): Promise<Undo> => {
     const mark = checksum ? { sha256: checksum } : {};
     if (ours.has(path) || !(await statIfThere(path))) return { kind: 'remove', path, ...mark };
     const from = `${paths.before}/${sha256(path).slice(0, 8)}-${basename(path)}`;
@@ -115,7 +115,7 @@ const hostOf = ({ dryRun, ours, planned }: Memory, { record, tell }: Witness): H
 
   const put = async (path: string, what: string, perform: () => Promise<void>, checksum?: string): Promise<true> => {
     await makeDir(dirname(path));
-    await change({ what, undo: await wayBack(path, checksum) }, perform);
+    await change({ what, undo: await backUpAndUndo(path, checksum) }, perform);
     ours.add(path);
     return true;
   };
@@ -161,7 +161,7 @@ const hostOf = ({ dryRun, ours, planned }: Memory, { record, tell }: Witness): H
       return put(path, `link ${path} to ${target}`, () => swapIn(path, (temporary) => symlink(target, temporary)));
     },
 
-    async place(path, from) {
+    async linkFile(path, from) {
       const [there, source] = await Promise.all([statIfThere(path), statIfThere(from)]);
       if (there && source && there.ino === source.ino && there.dev === source.dev) return false;
       if (there?.isSymbolicLink() && (await readlink(path)) === from) return false;

@@ -10,7 +10,7 @@ import { system } from './snapshot/system.ts';
  * The state of a machine in words: by kind of thing (link, mount, file, ...) what each one is called and what it is.
  * What changes by itself on an idle machine is left out, so that two pictures of one are equal.
  */
-export interface Picture {
+export interface HostSnapshot {
   readonly version: 1;
   /** Homes that were looked into; the second picture looks into the same. */
   readonly homes: readonly string[];
@@ -27,7 +27,7 @@ export interface Difference {
 }
 
 /** Looks at this machine; takes about a third of a second and changes nothing. */
-export const takePicture = async (homes: readonly string[]): Promise<Picture> => {
+export const takeSnapshot = async (homes: readonly string[]): Promise<HostSnapshot> => {
   // The modules first: asking for rules may load one.
   const kernelFound = await kernel();
   const asked = Promise.all([network(), firewall(), system()]);
@@ -41,13 +41,13 @@ export const takePicture = async (homes: readonly string[]): Promise<Picture> =>
 };
 
 /** Keeps a picture for later, safe from a power cut. */
-export const storePicture = (path: string, picture: Picture): Promise<void> =>
+export const saveSnapshot = (path: string, picture: HostSnapshot): Promise<void> =>
   writeAtomically(path, JSON.stringify(picture), { mode: 0o600 });
 
 /** A picture that was stored, or undefined where there is none that can be read. */
-export const readPicture = async (path: string): Promise<Picture | undefined> => {
+export const readSnapshot = async (path: string): Promise<HostSnapshot | undefined> => {
   try {
-    const picture = JSON.parse((await readIfThere(path)) ?? 'null') as Picture | null;
+    const picture = JSON.parse((await readIfThere(path)) ?? 'null') as HostSnapshot | null;
     return picture?.version === 1 ? picture : undefined;
   } catch {
     return undefined;
@@ -55,7 +55,7 @@ export const readPicture = async (path: string): Promise<Picture | undefined> =>
 };
 
 /** What is not in the second picture as it is in the first. */
-export const differences = (before: Picture, after: Picture): readonly Difference[] =>
+export const diffSnapshots = (before: HostSnapshot, after: HostSnapshot): readonly Difference[] =>
   Object.keys(before.sections).flatMap((kind) => {
     const [then, now] = [before.sections[kind] ?? {}, after.sections[kind] ?? {}];
     const names = [...new Set([...Object.keys(then), ...Object.keys(now)])].filter((name) => then[name] !== now[name]);
@@ -68,7 +68,7 @@ export const differences = (before: Picture, after: Picture): readonly Differenc
   });
 
 /** A difference as one line for a person. */
-export const inWords = ({ kind, name, before, after }: Difference): string => {
+export const formatDifference = ({ kind, name, before, after }: Difference): string => {
   if (before === undefined) return `new: ${kind} ${name} (${after})`;
   if (after === undefined) return `gone: ${kind} ${name} (${before})`;
   return `changed: ${kind} ${name}: was ${before}, is ${after}`;

@@ -7,7 +7,7 @@ import { tryRun } from '../host/run.ts';
 import { makeCgroups, removeCgroups } from './cgroups.ts';
 import { guestFiles, inside, writableCgroups, writeGuestFiles } from './guest.ts';
 import { needInotify } from './inotify.ts';
-import type { Machine } from './machine.ts';
+import type { VmDriver } from './machine.ts';
 import { install } from './needs.ts';
 import { ensureNode } from './node.ts';
 import { childrenOf, identify, isAlive, type ProcessId, signalProcess, waitForEnd } from './process.ts';
@@ -47,7 +47,7 @@ const bindArgs = (folder: string): string[] => {
 };
 
 /** A VM that is a systemd-nspawn container: this machine's kernel, everything else its own. Up in half a second. */
-export const container: Machine = {
+export const container: VmDriver = {
   prepare: async ({ suite, kind, flavour, net, report }) => {
     await install(['systemd-nspawn', 'ip', ...(net ? (['slirp4netns'] as const) : [])], report);
     await ensureNode(report);

@@ -2,7 +2,7 @@ import type { VmRecord } from './record.ts';
 import type { TreeOptions } from './tree.ts';
 
 /** What a kind of VM can do; container.ts and qemu.ts are the two. The order of their use is in vm.ts. */
-export interface Machine {
+export interface VmDriver {
   /** Installs and builds what all VMs of the kind share; returns the cached tree or image. */
   readonly prepare: (options: TreeOptions & { readonly net: boolean }) => Promise<string>;
   /** Makes the VM's own disk; vm.json is there already. */

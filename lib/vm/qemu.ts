@@ -6,7 +6,7 @@ import { availableParallelism, totalmem } from 'node:os';
 import { run, tryRun } from '../host/run.ts';
 import { type GuestFile, guestFiles, inside } from './guest.ts';
 import { cachedImage, makeDataDisk } from './image.ts';
-import type { Machine } from './machine.ts';
+import type { VmDriver } from './machine.ts';
 import { install } from './needs.ts';
 import { ensureNode } from './node.ts';
 import { identify, isAlive, signalProcess, waitForEnd } from './process.ts';
@@ -109,7 +109,7 @@ const qemuArgs = ({ name, net, port }: VmRecord): string[] => {
 };
 
 /** A VM with a kernel of its own: cgroup v2, modules, reboots. Emulated where the machine has no KVM: ten times slower. */
-export const qemu: Machine = {
+export const qemu: VmDriver = {
   prepare: async ({ suite, kind, flavour, net, report }) => {
     await install([platform.program, 'mke2fs', 'ssh'], report);
     await ensureNode(report);

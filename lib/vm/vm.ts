@@ -5,7 +5,7 @@ import { Unhealthy, UserError } from '../engine/errors.ts';
 import { paths } from '../host/paths.ts';
 import { type Ran, tryRun } from '../host/run.ts';
 import { container } from './container.ts';
-import type { Machine } from './machine.ts';
+import type { VmDriver } from './machine.ts';
 import { checkName, unknownVm } from './name.ts';
 import { isAlive, waitForEnd } from './process.ts';
 import { qemu } from './qemu.ts';
@@ -38,7 +38,7 @@ export interface VmState extends Vm {
   readonly suite: string;
 }
 
-const machines: Readonly<Record<Kind, Machine>> = { container, qemu };
+const machines: Readonly<Record<Kind, VmDriver>> = { container, qemu };
 
 const vmOf = ({ name, kind }: Pick<VmRecord, 'name' | 'kind'>): Vm => ({ name, kind, folder: folderOf(name) });
 

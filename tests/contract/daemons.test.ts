@@ -78,7 +78,7 @@ describe('the real containerd', () => {
     const { plugins } = parseToml(stdout) as unknown as Dump;
     expect(plugins['io.containerd.cri.v1.images'].pinned_images.sandbox).toBe(imageReference('pause'));
     const runtime = plugins['io.containerd.cri.v1.runtime'];
-    expect(runtime.restrict_oom_score_adj).toBe(!lab.machine.mayRaiseOomScore);
+    expect(runtime.restrict_oom_score_adj).toBe(!lab.machine.canLowerOomScoreAdj);
     expect(runtime.cni).toMatchObject({ bin_dirs: ['/opt/cni/bin'], conf_dir: '/etc/cni/net.d' });
     // runc's options are passed on unread: only the defaults tell whether ours are spelt right.
     const { stdout: defaults } = await runAlone([binary('containerd'), 'config', 'default']);

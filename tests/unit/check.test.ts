@@ -1,12 +1,12 @@
 import { expect, test, vi } from 'vitest';
-import { check, type Failure, lookOnce, until, waitFor } from '../../lib/engine/check.ts';
+import { check, type Failure, runChecks, until, waitFor } from '../../lib/engine/check.ts';
 
 const calm = {
   interval: 1,
   deadline: 60_000,
   signal: new AbortController().signal,
   waiting: () => {},
-  giveUp: async () => {},
+  failFast: async () => {},
 };
 const passes = (phrase: string) => check(phrase, async () => {});
 const fails = (phrase: string, reason = 'no') =>
@@ -35,7 +35,7 @@ test('looking once returns what fails, in the order of the checks and not of the
     answer();
     throw new Error('early');
   });
-  expect(await lookOnce([slow, passes('good'), quick], undefined)).toEqual([
+  expect(await runChecks([slow, passes('good'), quick], undefined)).toEqual([
     { phrase: 'slow', reason: 'late' },
     { phrase: 'quick', reason: 'early' },
   ]);
@@ -43,7 +43,7 @@ test('looking once returns what fails, in the order of the checks and not of the
 
 test('a check that throws something else than an Error still has a reason', async () => {
   const odd = check('odd', () => Promise.reject('just words'));
-  expect(await lookOnce([odd], undefined)).toEqual([{ phrase: 'odd', reason: 'just words' }]);
+  expect(await runChecks([odd], undefined)).toEqual([{ phrase: 'odd', reason: 'just words' }]);
 });
 
 test('waiting ends with the pass of the last check, and tells each reason once', async () => {
@@ -88,12 +88,12 @@ test('a dead process ends the waiting with what is said of its death', async () 
   const giveUp = async () => {
     throw new Error('exit code 1');
   };
-  await expect(waitFor([fails('ready')], undefined, { ...calm, giveUp })).rejects.toThrow('exit code 1');
+  await expect(waitFor([fails('ready')], undefined, { ...calm, failFast: giveUp })).rejects.toThrow('exit code 1');
 });
 
 test('nobody is asked about death while the checks pass', async () => {
   const giveUp = vi.fn(async () => {});
-  await waitFor([passes('one'), passes('two')], undefined, { ...calm, giveUp });
+  await waitFor([passes('one'), passes('two')], undefined, { ...calm, failFast: giveUp });
   expect(giveUp).not.toHaveBeenCalled();
 });
 

@@ -7,7 +7,7 @@ const daemon: Daemon = {
   description: 'etcd: the store',
   binary: '/opt/etcd',
   after: ['network.target', 'kube-apiserver'],
-  reads: [],
+  restartOn: [],
   flags: [flag('name', 'lab-1', 'its name'), flag('client-cert-auth', undefined, 'certificates only')],
 };
 const withValue = (value: string): Daemon => ({ ...daemon, flags: [flag('x', value, 'a value')] });

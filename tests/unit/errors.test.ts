@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import { reasonOf, Unhealthy, UserError } from '../../lib/engine/errors.ts';
-import { oneOf } from '../../lib/engine/nearest.ts';
+import { parseChoice } from '../../lib/engine/nearest.ts';
 
 test('what is allowed is returned', () => {
-  expect(oneOf('step', ['etcd', 'kubelet'], 'etcd')).toBe('etcd');
+  expect(parseChoice('step', ['etcd', 'kubelet'], 'etcd')).toBe('etcd');
 });
 
 test.each([
@@ -11,7 +11,7 @@ test.each([
   ['ETCD', 'etcd'],
   ['', 'etcd'],
 ])('what is not allowed, %j, is refused with its value, the nearest one and all of them', (value, nearest) => {
-  const ask = () => oneOf('step', ['etcd', 'kubelet'], value);
+  const ask = () => parseChoice('step', ['etcd', 'kubelet'], value);
   expect(ask).toThrow(`there is no step ${JSON.stringify(value)}; did you mean ${nearest}?`);
   expect(ask).toThrow(expect.objectContaining({ name: 'UserError', next: 'one of: etcd, kubelet' }));
 });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { inOrder } from '../../bin/teach/explain/pod.ts';
+import { sortTimeline } from '../../bin/teach/explain/pod.ts';
 import { drawPath, servicePaths } from '../../bin/teach/explain/service.ts';
 import { explainWord } from '../../bin/teach/explain.ts';
 import { exampleLab } from '../../lib/engine/lab.ts';
@@ -65,7 +65,7 @@ test('what happened to a Pod within one second stands in the order of cause and 
     { at, who: 'deployment-controller', what: 'ScalingReplicaSet: from 0 to 1' },
     { at: '2026-01-01T00:00:00Z', who: 'kube-apiserver', what: 'stored Deployment web' },
   ];
-  expect(inOrder(deeds).map(({ who }) => who)).toEqual([
+  expect(sortTimeline(deeds).map(({ who }) => who)).toEqual([
     'kube-apiserver',
     'deployment-controller',
     'kube-apiserver',

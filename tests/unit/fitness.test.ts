@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { findings } from '../../bin/up/fitness.ts';
 import type { Settings } from '../../lib/engine/settings.ts';
-import type { Listener, Survey } from '../../lib/host/facts.ts';
+import type { HostFacts, Listener } from '../../lib/host/facts.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { defaultSettings, goodSurvey } from '../fixtures.ts';
 
-const judge = (found: Partial<Survey>, settings: Partial<Settings> = {}, ours = false) =>
+const judge = (found: Partial<HostFacts>, settings: Partial<Settings> = {}, ours = false) =>
   findings({ found: { ...goodSurvey, ...found }, settings: { ...defaultSettings, ...settings }, ours });
 
 const listener = (port: number, executable = '/usr/bin/python3'): Listener => ({
@@ -21,7 +21,7 @@ test('nothing speaks against a good machine', () => {
 });
 
 describe('each finding comes alone, names what was found and says what to do', () => {
-  test.each<[string, Partial<Survey>, Partial<Settings>, RegExp, RegExp]>([
+  test.each<[string, Partial<HostFacts>, Partial<Settings>, RegExp, RegExp]>([
     ['another system', { platform: 'darwin' }, {}, /darwin, not Linux/, /Linux VM/],
     ['another processor', { arch: 'riscv64' }, {}, /riscv64/, /x86_64.*arm64/],
     ['somebody who is not root', { root: false }, {}, /not root/, /^sudo hardway up$/],
@@ -79,7 +79,7 @@ describe('each finding comes alone, names what was found and says what to do', (
     const all = judge(found, settings);
     expect(all).toHaveLength(1);
     expect(all[0]?.problem).toMatch(problem);
-    expect(all[0]?.cure).toMatch(cure);
+    expect(all[0]?.hint).toMatch(cure);
   });
 });
 
@@ -116,7 +116,7 @@ test('commands that apt can bring are no finding', () => {
 
 describe('where a lab of ours is already', () => {
   test('its own traces, ports and networks are not foreign', () => {
-    const traces: Partial<Survey> = {
+    const traces: Partial<HostFacts> = {
       foreign: ['files in /var/lib/kubelet'],
       listeners: [listener(6443, `${paths.bin}/kube-apiserver`)],
       networks: [

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { handOut } from '../../bin/teach/handout.ts';
-import { keepSeen, readSeen } from '../../lib/engine/observations.ts';
+import { readObservations, saveObservation } from '../../lib/engine/observations.ts';
 import type { Observation, Step } from '../../lib/engine/step.ts';
 import type { Language } from '../../lib/engine/text.ts';
 import { plainLab, scratchFolder } from '../fixtures.ts';
@@ -22,20 +22,20 @@ const step = (id: string, ...observations: readonly Observation[]): Step => ({
   id,
   title: id,
   apply: async () => {},
-  healthy: [],
+  checks: [],
   observations,
 });
 
 /** The hand-out of a lab with two steps, the second with something to see. */
 const text = async (language: Language = 'en'): Promise<string> => {
   const steps = [step('kube-apiserver'), step('containerd', observation)].map((one) => ({ step: one, commands: [] }));
-  return handOut(plainLab, steps, await readSeen(path), language);
+  return handOut(plainLab, steps, await readObservations(path), language);
 };
 
 const command = '  ```sh\n  kubectl get nodes\n  ```\n\n';
 
 test('below a command stands what was seen', async () => {
-  await keepSeen(path, 'containerd', observation, 'No resources found\n');
+  await saveObservation(path, 'containerd', observation, 'No resources found\n');
   expect(await text()).toContain(
     `### What to see\n\n- there is no Node\n\n${command}  \`\`\`\`text\n  No resources found\n  \`\`\`\`\n`,
   );
@@ -45,7 +45,7 @@ test.each([
   ['en', 'The command prints nothing.'],
   ['fr', 'La commande n’affiche rien.'],
 ] as const)('and where nothing was printed, that: %s', async (language, words) => {
-  await keepSeen(path, 'containerd', observation, '');
+  await saveObservation(path, 'containerd', observation, '');
   expect(await text(language)).toContain(`${command}  ${words}\n`);
 });
 
@@ -59,11 +59,11 @@ test.each([
     'Non enregistré : `hardway reset --to kube-apiserver`, puis `hardway next` ou `hardway up --observe`, l’enregistre.',
   ],
 ] as const)('and where nobody looked, how it is recorded: %s', async (language, words) => {
-  await keepSeen(path, 'kubelet', observation, 'NotReady');
+  await saveObservation(path, 'kubelet', observation, 'NotReady');
   expect(await text(language)).toContain(`${command}  ${words}\n`);
 });
 
 test('no private key gets in, whatever was seen', async () => {
-  await keepSeen(path, 'containerd', observation, '-----BEGIN PRIVATE KEY-----');
+  await saveObservation(path, 'containerd', observation, '-----BEGIN PRIVATE KEY-----');
   await expect(text()).rejects.toThrow('private key');
 });

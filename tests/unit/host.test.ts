@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { sha256 } from '../../lib/host/files.ts';
 import type { Change } from '../../lib/host/host.ts';
-import { type HostOptions, openHosts, quoted, type Witness } from '../../lib/host/host.ts';
+import { type ChangeListener, createHosts, type HostOptions, quoted } from '../../lib/host/host.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { scratchFolder } from '../fixtures.ts';
 
@@ -27,8 +27,8 @@ afterEach(() => scratch.remove());
 afterAll(() => rm(dirname(paths.before), { recursive: true }));
 
 const at = (name: string): string => `${scratch.path}/${name}`;
-const open = (options: Partial<HostOptions & Witness> = {}) =>
-  openHosts({ dryRun: false, owned: new Set(), ...options })({
+const open = (options: Partial<HostOptions & ChangeListener> = {}) =>
+  createHosts({ dryRun: false, owned: new Set(), ...options })({
     record: (change) => changes.push(change),
     tell: (what) => told.push(what),
     ...options,
@@ -41,7 +41,7 @@ describe('a change is recorded before it happens', () => {
     ['a file', (host: ReturnType<typeof open>) => host.writeFile(at('new'), 'x')],
     ['a folder', (host: ReturnType<typeof open>) => host.makeDir(at('new'))],
     ['a link', (host: ReturnType<typeof open>) => host.symlink(at('new'), '/nowhere')],
-    ['a placed file', (host: ReturnType<typeof open>) => host.place(at('new'), '/etc/hostname')],
+    ['a placed file', (host: ReturnType<typeof open>) => host.linkFile(at('new'), '/etc/hostname')],
     ['a command', (host: ReturnType<typeof open>) => host.sh(['mkdir', at('new')], ['rmdir', at('new')])],
   ])('%s', async (_, act) => {
     const there: boolean[] = [];
@@ -167,9 +167,9 @@ describe('placing a file', () => {
   test('copies no bytes on one file system, and is no change the second time', async () => {
     await writeFile(at('cached'), 'binary');
     const host = open();
-    expect(await host.place(at('etcd'), at('cached'))).toBe(true);
+    expect(await host.linkFile(at('etcd'), at('cached'))).toBe(true);
     expect((await lstat(at('etcd'))).ino).toBe((await lstat(at('cached'))).ino);
-    expect(await host.place(at('etcd'), at('cached'))).toBe(false);
+    expect(await host.linkFile(at('etcd'), at('cached'))).toBe(false);
     expect(undos()).toEqual([{ kind: 'remove', path: at('etcd') }]);
   });
 
@@ -177,16 +177,16 @@ describe('placing a file', () => {
     await writeFile(at('old'), 'old');
     await link(at('old'), at('etcd'));
     await writeFile(at('new'), 'new');
-    expect(await open({ owned: new Set([at('etcd')]) }).place(at('etcd'), at('new'))).toBe(true);
+    expect(await open({ owned: new Set([at('etcd')]) }).linkFile(at('etcd'), at('new'))).toBe(true);
     expect(await readFile(at('etcd'), 'utf8')).toBe('new');
     expect(await readFile(at('old'), 'utf8')).toBe('old');
   });
 
   test('from another file system makes a link, which is no change the second time', async () => {
     const host = open();
-    await host.place(at('version'), '/proc/version');
+    await host.linkFile(at('version'), '/proc/version');
     expect(await readlink(at('version'))).toBe('/proc/version');
-    expect(await host.place(at('version'), '/proc/version')).toBe(false);
+    expect(await host.linkFile(at('version'), '/proc/version')).toBe(false);
   });
 });
 
@@ -223,7 +223,7 @@ test('a dry run tells every change and touches nothing', async () => {
   await host.writeFile(at('lab/key'), 'x', 0o600);
   await host.writeFile(at('theirs'), 'ours');
   await host.symlink(at('link'), '/nowhere');
-  await host.place(at('etcd'), at('theirs'));
+  await host.linkFile(at('etcd'), at('theirs'));
   await host.sh(['touch', at('touched')], ['rm', at('touched')]);
   await host.sh(['touch', at('touched')]);
   await host.sysctl('net.ipv4.ip_forward', 'neither');

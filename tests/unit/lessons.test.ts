@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { guideHeading, headings, parseLesson, readLesson } from '../../bin/teach/lesson.ts';
-import { readLosses } from '../../bin/teach/pages.ts';
+import { readFlagConsequences } from '../../bin/teach/pages.ts';
 import { fieldsOf } from '../../lib/engine/daemon.ts';
 import { pkiProfiles, supervisorNames } from '../../lib/engine/lab.ts';
 import { languages } from '../../lib/engine/text.ts';
@@ -78,7 +78,7 @@ test('the reason of every flag and of every certificate is said in French too, a
 
 describe.each(languages)('what would be without a flag or a setting, in %s,', (language) => {
   test.each(components)('is said of each that %s has in any lab, and of no other', async (component) => {
-    const { [component]: losses = {} } = await readLosses(language);
+    const { [component]: losses = {} } = await readFlagConsequences(language);
     const own = daemons.filter(({ name }) => name === component);
     const set = own.flatMap(({ flags, config }) => [...flags, ...fieldsOf(config)].map(({ name }) => name));
     expect(sorted(Object.keys(losses))).toEqual(sorted(set));
@@ -89,7 +89,7 @@ describe.each(languages)('what would be without a flag or a setting, in %s,', (l
   });
 
   test('is said of components only', async () => {
-    expect(sorted(Object.keys(await readLosses(language)))).toEqual(sorted(components));
+    expect(sorted(Object.keys(await readFlagConsequences(language)))).toEqual(sorted(components));
   });
 });
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { bound } from '../../lib/cluster/objects.ts';
+import { withCaChecksum } from '../../lib/cluster/objects.ts';
 
 const workload = (kind: string) => ({
   apiVersion: 'apps/v1',
@@ -11,7 +11,7 @@ const workload = (kind: string) => ({
 test.each(['Deployment', 'DaemonSet'])(
   'the Pods of a %s are other ones under another CA, and keep what they had',
   (kind) => {
-    const [one, again, other] = ['ca', 'ca', 'another'].map((ca) => bound(workload(kind), ca));
+    const [one, again, other] = ['ca', 'ca', 'another'].map((ca) => withCaChecksum(workload(kind), ca));
     expect(again).toEqual(one);
     expect(other).not.toEqual(one);
     expect(one).toMatchObject(workload(kind));
@@ -20,5 +20,5 @@ test.each(['Deployment', 'DaemonSet'])(
 
 test('what makes no Pods is left as it is', () => {
   const service = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'web' } };
-  expect(bound(service, 'ca')).toBe(service);
+  expect(withCaChecksum(service, 'ca')).toBe(service);
 });

@@ -1,6 +1,6 @@
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { forgetSeen, keepSeen, linesOf, readSeen } from '../../lib/engine/observations.ts';
+import { deleteObservations, readObservations, recordedLines, saveObservation } from '../../lib/engine/observations.ts';
 import type { Observation } from '../../lib/engine/step.ts';
 import { scratchFolder } from '../fixtures.ts';
 
@@ -21,14 +21,14 @@ const nodes = observation('the Node');
 const pods = observation('the Pods');
 
 /** What is known of an observation now. */
-const known = async (step: string, of: Observation) => linesOf(await readSeen(path), step, of);
+const known = async (step: string, of: Observation) => recordedLines(await readObservations(path), step, of);
 
 describe('what was seen', () => {
   test('is kept by step and observation, each with its last output', async () => {
-    await keepSeen(path, 'kubelet', nodes, 'NotReady\n');
-    await keepSeen(path, 'kubelet', pods, 'Pending\n');
-    await keepSeen(path, 'network', nodes, 'Ready\n');
-    await keepSeen(path, 'kubelet', nodes, 'NotReady 5s\n');
+    await saveObservation(path, 'kubelet', nodes, 'NotReady\n');
+    await saveObservation(path, 'kubelet', pods, 'Pending\n');
+    await saveObservation(path, 'network', nodes, 'Ready\n');
+    await saveObservation(path, 'kubelet', nodes, 'NotReady 5s\n');
     expect(await known('kubelet', nodes)).toEqual(['NotReady 5s']);
     expect(await known('kubelet', pods)).toEqual(['Pending']);
     expect(await known('network', nodes)).toEqual(['Ready']);
@@ -37,29 +37,29 @@ describe('what was seen', () => {
   });
 
   test('is what a person was shown: no empty lines, and of many the first', async () => {
-    await keepSeen(path, 'etcd', nodes, `NAME  \n\n${'row\n'.repeat(20)}`);
+    await saveObservation(path, 'etcd', nodes, `NAME  \n\n${'row\n'.repeat(20)}`);
     expect(await known('etcd', nodes)).toEqual(['NAME', ...Array(11).fill('row'), '... 9 more lines']);
   });
 
   test('may be nothing, which is not the same as not looked at', async () => {
-    await keepSeen(path, 'containerd', nodes, '\n');
+    await saveObservation(path, 'containerd', nodes, '\n');
     expect(await known('containerd', nodes)).toEqual([]);
     expect(await known('containerd', pods)).toBeUndefined();
   });
 
   test('is of that command only', async () => {
-    await keepSeen(path, 'kubelet', nodes, 'NotReady');
+    await saveObservation(path, 'kubelet', nodes, 'NotReady');
     expect(await known('kubelet', observation('the Node', 'another command'))).toBeUndefined();
   });
 
   test('is for root only, and no half of it is left beside', async () => {
-    await keepSeen(path, 'kubelet', nodes, 'NotReady');
+    await saveObservation(path, 'kubelet', nodes, 'NotReady');
     expect((await stat(path)).mode & 0o777).toBe(0o600);
     expect(await readdir(scratch.path)).toEqual(['seen.json']);
   });
 
   test('is nothing where there is no file', async () => {
-    expect(await readSeen(path)).toEqual({});
+    expect(await readObservations(path)).toEqual({});
   });
 });
 
@@ -75,33 +75,33 @@ describe.each([
       message: expect.stringContaining(`${path} ${words}`),
       next: expect.stringContaining(next),
     };
-    await expect(readSeen(path)).rejects.toMatchObject(refusal);
-    await expect(keepSeen(path, 'kubelet', nodes, 'NotReady')).rejects.toMatchObject(refusal);
+    await expect(readObservations(path)).rejects.toMatchObject(refusal);
+    await expect(saveObservation(path, 'kubelet', nodes, 'NotReady')).rejects.toMatchObject(refusal);
     expect(await readFile(path, 'utf8')).toBe(text);
   });
 
   test('does not outlive a step that is taken back', async () => {
-    await forgetSeen(path, new Set(['etcd']));
+    await deleteObservations(path, new Set(['etcd']));
     expect(await readdir(scratch.path)).toEqual([]);
   });
 });
 
 describe('when steps are taken back', () => {
   beforeEach(async () => {
-    await keepSeen(path, 'etcd', nodes, 'healthy');
-    await keepSeen(path, 'kubelet', nodes, 'NotReady');
+    await saveObservation(path, 'etcd', nodes, 'healthy');
+    await saveObservation(path, 'kubelet', nodes, 'NotReady');
   });
 
   test('what was seen after them is forgotten, and the rest stays', async () => {
-    await forgetSeen(path, new Set(['certificates', 'etcd']));
-    expect(Object.keys(await readSeen(path))).toEqual(['etcd']);
+    await deleteObservations(path, new Set(['certificates', 'etcd']));
+    expect(Object.keys(await readObservations(path))).toEqual(['etcd']);
     expect(await readFile(path, 'utf8')).not.toContain('NotReady');
     expect((await stat(path)).mode & 0o777).toBe(0o600);
   });
 
   test.each([[['certificates']], [[]]])('no file stays where nothing is left of it: %j', async (stays) => {
-    await forgetSeen(path, new Set(stays));
+    await deleteObservations(path, new Set(stays));
     expect(await readdir(scratch.path)).toEqual([]);
-    await forgetSeen(path, new Set(stays));
+    await deleteObservations(path, new Set(stays));
   });
 });

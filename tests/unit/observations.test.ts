@@ -3,14 +3,14 @@ import { observeStep } from '../../bin/teach/observe.ts';
 import { reasonOf } from '../../lib/engine/errors.ts';
 import type { RunEvent } from '../../lib/engine/events.ts';
 import { cnis, extras } from '../../lib/engine/lab.ts';
-import { openView } from '../../lib/engine/runner.ts';
+import { readOnlyContext } from '../../lib/engine/runner.ts';
 import type { Step } from '../../lib/engine/step.ts';
 import { type Language, languageOf } from '../../lib/engine/text.ts';
 import { stepsWith } from '../../steps/index.ts';
 import { all, atLeast, lines, says } from '../../steps/observe.ts';
 import { oddLab, plainLab } from '../fixtures.ts';
 
-const context = openView(plainLab);
+const context = readOnlyContext(plainLab);
 /** Goes through a step's observations; what was told and what was kept, in their order. */
 const observed = async (step: Step, language: Language) => {
   const events: RunEvent[] = [];
@@ -26,7 +26,7 @@ const stepWith = (...outcomes: readonly (string | Error)[]): Step => ({
   id: 'etcd',
   title: 'etcd',
   apply: async () => {},
-  healthy: [],
+  checks: [],
   observations: outcomes.map((outcome, index) => ({
     phrase: { en: `tale ${index}`, fr: `conte ${index}` },
     command: `look ${index}`,

@@ -3,7 +3,7 @@ import { asJson, asLines, type Show } from '../../bin/up/show.ts';
 import type { RunEvent } from '../../lib/engine/events.ts';
 import type { Step } from '../../lib/engine/step.ts';
 
-const step = (id: string): Step => ({ id, title: id, apply: async () => {}, healthy: [] });
+const step = (id: string): Step => ({ id, title: id, apply: async () => {}, checks: [] });
 
 let written: string;
 beforeEach(() => {

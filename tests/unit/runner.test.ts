@@ -1,11 +1,11 @@
 import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { check, lateCheck } from '../../lib/engine/check.ts';
+import { check, deferredCheck } from '../../lib/engine/check.ts';
 import { flag } from '../../lib/engine/daemon.ts';
 import type { RunEvent } from '../../lib/engine/events.ts';
 import { openLedger, readLedger } from '../../lib/engine/ledger.ts';
-import { fingerprint, openRun, openView, type Run } from '../../lib/engine/runner.ts';
+import { createRunner, fingerprint, type Run, readOnlyContext } from '../../lib/engine/runner.ts';
 import { readState, type State } from '../../lib/engine/state.ts';
 import type { Step } from '../../lib/engine/step.ts';
 import { paths } from '../../lib/host/paths.ts';
@@ -40,7 +40,7 @@ const step = (id: string, more: Partial<Step> = {}): Step => ({
     did.push(id);
     await host.writeFile(`${scratch.path}/${id}`, id);
   },
-  healthy: [check('it is well', async () => {})],
+  checks: [check('it is well', async () => {})],
   ...more,
 });
 const sick = (reason: string) => [
@@ -53,18 +53,18 @@ const daemon = () => ({
   description: 'etcd',
   binary: '/opt/etcd',
   flags: [flag('name', 'lab 1', 'its name')],
-  reads: [],
+  restartOn: [],
   after: [],
 });
 
 const running = { words: 'active (running)', restarts: 0, active: true };
 
 const runOf = (more: Partial<Run> = {}) =>
-  openRun({
+  createRunner({
     lab: plainLab,
     steps: [],
     source: { kind: 'auto' },
-    watched: false,
+    sequential: false,
     signal: new AbortController().signal,
     dryRun: false,
     deadline: 30,
@@ -115,7 +115,7 @@ describe('a step that was not applied yet', () => {
         if (looks < 3) throw new Error('refused');
       }),
     ];
-    await runOf()(step('one', { healthy }));
+    await runOf()(step('one', { checks: healthy }));
     expect(events).toContainEqual({ event: 'waiting', step: 'one', check: 'it answers', reason: 'refused' });
   });
 
@@ -141,7 +141,7 @@ describe('a step that was applied before', () => {
       }),
     ];
     const one = step('one', {
-      healthy,
+      checks: healthy,
       apply: async () => {
         did.push('one');
         well = true;
@@ -185,7 +185,7 @@ describe('a step that fails', () => {
   });
 
   test('by its deadline is Unhealthy with the check, the last reason and what to type next', async () => {
-    await expect(runOf({ deadline: 0 })(step('one', { healthy: sick('refused') }))).rejects.toMatchObject({
+    await expect(runOf({ deadline: 0 })(step('one', { checks: sick('refused') }))).rejects.toMatchObject({
       name: 'Unhealthy',
       message: 'one: "it is well" is not so after 0 s: refused',
       next: expect.stringContaining('hardway check one'),
@@ -196,7 +196,7 @@ describe('a step that fails', () => {
   test('with a daemon shows its command as one would type it and its last log lines', async () => {
     const lastLog = vi.fn(async () => ['panic: no such file']);
     const run = runOf({ deadline: 0, supervisor: { status: async () => running, lastLog } });
-    await expect(run(step('one', { daemon, healthy: sick('refused') }))).rejects.toMatchObject({
+    await expect(run(step('one', { daemon, checks: sick('refused') }))).rejects.toMatchObject({
       name: 'Unhealthy',
       message: expect.stringMatching(/refused\ncommand: \/opt\/etcd '--name=lab 1'$/),
       log: ['panic: no such file'],
@@ -211,7 +211,7 @@ describe('a step that fails', () => {
   ])('is not waited for when its process %s', async (_, later) => {
     const status = vi.fn(async () => later).mockResolvedValueOnce(running);
     const run = runOf({ deadline: 3600, supervisor: { status, lastLog: async () => ['last words'] } });
-    await expect(run(step('one', { daemon, healthy: sick('refused') }))).rejects.toMatchObject({
+    await expect(run(step('one', { daemon, checks: sick('refused') }))).rejects.toMatchObject({
       name: 'Unhealthy',
       message: expect.stringContaining(`one does not stay up: ${later.words}`),
       log: ['last words'],
@@ -228,7 +228,7 @@ test('restarts from before this run are not taken for a death', async () => {
     }),
   ];
   const status = async () => ({ ...running, restarts: 5 });
-  await runOf({ supervisor: { status, lastLog: async () => [] } })(step('one', { daemon, healthy }));
+  await runOf({ supervisor: { status, lastLog: async () => [] } })(step('one', { daemon, checks: healthy }));
   expect(states()).toEqual(['one started', 'one healthy']);
 });
 
@@ -240,7 +240,7 @@ test('an aborted run begins no further step', async () => {
 
 test('a dry run tells the changes of every step and makes and records none', async () => {
   const run = runOf({ dryRun: true });
-  for (const id of ['one', 'two']) await run(step(id, { healthy: sick('it is not there') }));
+  for (const id of ['one', 'two']) await run(step(id, { checks: sick('it is not there') }));
   expect(events.filter(({ event }) => event === 'change')).toHaveLength(2);
   expect(await readState(paths.state)).toBeUndefined();
   expect(await readLedger(`${scratch.path}/ledger.jsonl`)).toEqual([]);
@@ -260,7 +260,7 @@ describe('what one step begins and a later one waits for', () => {
     const run = runOf();
     const load = vi.fn(async () => 'images');
     const got: string[] = [];
-    const apply: Step['apply'] = async ({ once }) => {
+    const apply: Step['apply'] = async ({ memo: once }) => {
       got.push(await once('images', load));
     };
     await run(step('one', { apply }));
@@ -272,17 +272,17 @@ describe('what one step begins and a later one waits for', () => {
   test('fails where it is waited for and not where it was begun', async () => {
     const run = runOf();
     const load = () => Promise.reject(new Error('registry is gone'));
-    const begin: Step['apply'] = async ({ once }) => {
+    const begin: Step['apply'] = async ({ memo: once }) => {
       void once('images', load);
     };
     await run(step('one', { apply: begin }));
-    const wait: Step['apply'] = ({ once }) => once('images', load);
+    const wait: Step['apply'] = ({ memo: once }) => once('images', load);
     await expect(run(step('two', { apply: wait }))).rejects.toThrow('registry is gone');
   });
 });
 
 describe('a step that rests on one other only', () => {
-  const three = (): readonly Step[] => [step('one'), step('two'), step('three', { needs: 'one' })];
+  const three = (): readonly Step[] => [step('one'), step('two'), step('three', { startAfter: 'one' })];
   const takeAll = async (steps: readonly Step[], more: Partial<Run> = {}): Promise<void> => {
     const run = runOf({ steps, ...more });
     for (const one of steps) await run(one);
@@ -303,18 +303,18 @@ describe('a step that rests on one other only', () => {
   });
 
   test.each<[string, Partial<Run>]>([
-    ['somebody watches', { watched: true }],
+    ['somebody watches', { sequential: true }],
     ['it was applied before', { state: applied(...three()) }],
   ])('waits for its turn where %s', async (_, more) => {
-    const unwell = step('two', { healthy: sick('down') });
-    const steps = [step('one'), unwell, step('three', { needs: 'one' })];
+    const unwell = step('two', { checks: sick('down') });
+    const steps = [step('one'), unwell, step('three', { startAfter: 'one' })];
     await expect(takeAll(steps, { deadline: 0, ...more })).rejects.toThrow('down');
     expect(did).not.toContain('three');
   });
 
   test('fails in its turn, and the steps before it are healthy', async () => {
     const apply = () => Promise.reject(new Error('no runc'));
-    await expect(takeAll([step('one'), step('two'), step('three', { needs: 'one', apply })])).rejects.toThrow(
+    await expect(takeAll([step('one'), step('two'), step('three', { startAfter: 'one', apply })])).rejects.toThrow(
       'no runc',
     );
     expect(states().slice(-2)).toEqual(['three started', 'three failed']);
@@ -326,7 +326,7 @@ describe('a step that rests on one other only', () => {
       await new Promise((resolve) => setTimeout(resolve, 20));
       ended = true;
     };
-    const steps = [step('one'), step('two', { healthy: sick('down') }), step('three', { needs: 'one', apply })];
+    const steps = [step('one'), step('two', { checks: sick('down') }), step('three', { startAfter: 'one', apply })];
     await expect(takeAll(steps, { deadline: 0 })).rejects.toThrow('down');
     expect(ended).toBe(true);
   });
@@ -335,9 +335,9 @@ describe('a step that rests on one other only', () => {
 describe('a late check', () => {
   const slow = (until: () => boolean): Step =>
     step('one', {
-      healthy: [
+      checks: [
         check('it is well', async () => {}),
-        lateCheck('its helper is well', async () => {
+        deferredCheck('its helper is well', async () => {
           if (!until()) throw new Error('not yet');
         }),
       ],
@@ -359,12 +359,12 @@ describe('a late check', () => {
   });
 
   test('is waited for at once where somebody watches', async () => {
-    const run = runOf({ steps: [slow(() => false), step('two')], deadline: 0, watched: true });
+    const run = runOf({ steps: [slow(() => false), step('two')], deadline: 0, sequential: true });
     await expect(run(slow(() => false))).rejects.toThrow('its helper is well');
   });
 });
 
 test('a view of the lab can change nothing', async () => {
-  await openView(plainLab).host.writeFile(`${scratch.path}/x`, 'x');
+  await readOnlyContext(plainLab).host.writeFile(`${scratch.path}/x`, 'x');
   await expect(rm(`${scratch.path}/x`)).rejects.toThrow('ENOENT');
 });

@@ -19,7 +19,7 @@ describe.each(cnis)('the steps with %s', (cni) => {
   });
 
   test('have a title and checks with a phrase each', () => {
-    for (const { id, title, healthy } of steps) {
+    for (const { id, title, checks: healthy } of steps) {
       expect(title, id).not.toBe('');
       expect(healthy.length, id).toBeGreaterThan(0);
       expect(new Set(healthy.map(({ phrase }) => phrase)).size, id).toBe(healthy.length);
@@ -61,9 +61,9 @@ describe.each(daemons)('the daemon of %s', (id, daemon) => {
   });
 
   test('starts again for the files that its flags name and we write', () => {
-    for (const file of daemon.reads) expect(isAbsolute(file), file).toBe(true);
+    for (const file of daemon.restartOn) expect(isAbsolute(file), file).toBe(true);
     const config = daemon.flags.find(({ name }) => name === 'config' || name === 'kubeconfig');
-    if (config) expect(daemon.reads).toContain(config.value);
+    if (config) expect(daemon.restartOn).toContain(config.value);
   });
 
   test('speaks only to this machine, where it can be told so', () => {

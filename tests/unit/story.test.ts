@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { pausesPassed } from '../../bin/teach/session.ts';
+import { skippedPauses } from '../../bin/teach/session.ts';
 import { stepIds, stepsWith } from '../../steps/index.ts';
 import { plainLab } from '../fixtures.ts';
 
@@ -12,7 +12,7 @@ const stateAt = (last: string) => {
   return { version: 1, lab: plainLab, steps: Object.fromEntries(done.map((id) => [id, record])) } as const;
 };
 const said = (last: string | undefined, ...pauses: readonly string[]): string =>
-  pausesPassed({ language: 'en', pauses: new Set(pauses) }, steps, last === undefined ? undefined : stateAt(last));
+  skippedPauses({ language: 'en', pauses: new Set(pauses) }, steps, last === undefined ? undefined : stateAt(last));
 
 test('a pause that the lab has left behind is said in one line, with how to get back to before it', () => {
   const line = said('smoke', 'network', 'kubelet', 'smoke');

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { isSupervision, supervisorIn, supervisorOf } from '../../lib/daemons/supervisor.ts';
+import { isServiceCommand, supervisorIn, supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { attachCommand, sessionOf, windowScript } from '../../lib/daemons/tmux.ts';
 import { type Daemon, flag } from '../../lib/engine/daemon.ts';
 import { components } from '../../steps/index.ts';
@@ -9,7 +9,7 @@ const daemon: Daemon = {
   description: 'kube-apiserver: the door',
   binary: '/opt/kube-apiserver',
   after: [],
-  reads: [],
+  restartOn: [],
   flags: [flag('name', "it's", 'a name'), flag('client-cert-auth', undefined, 'certificates only')],
   service: ['Environment=PATH=/opt:/bin', 'Delegate=yes'],
 };
@@ -52,8 +52,8 @@ test('the ledger tells under whom the components run', () => {
 });
 
 test('commands to a supervisor are known, also in the ledger, and somebody else’s tmux is not it', () => {
-  expect(isSupervision({ kind: 'run', argv: kill })).toBe(true);
-  expect(isSupervision({ kind: 'run', argv: ['systemctl', 'stop', 'etcd.service'] })).toBe(true);
-  expect(isSupervision({ kind: 'run', argv: ['tmux', 'kill-session', '-t', 'etcd'] })).toBe(false);
-  expect(isSupervision({ kind: 'run', argv: ['sysctl', '-qw', 'a=b'] })).toBe(false);
+  expect(isServiceCommand({ kind: 'run', argv: kill })).toBe(true);
+  expect(isServiceCommand({ kind: 'run', argv: ['systemctl', 'stop', 'etcd.service'] })).toBe(true);
+  expect(isServiceCommand({ kind: 'run', argv: ['tmux', 'kill-session', '-t', 'etcd'] })).toBe(false);
+  expect(isServiceCommand({ kind: 'run', argv: ['sysctl', '-qw', 'a=b'] })).toBe(false);
 });

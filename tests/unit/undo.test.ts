@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { undoEntries } from '../../bin/reset/undo.ts';
-import { openGate, type UndoEvent } from '../../lib/engine/gate.ts';
+import { createUndoer, type UndoEvent } from '../../lib/engine/gate.ts';
 import { keepEntries, type LedgerEntry, openLedger, readLedger } from '../../lib/engine/ledger.ts';
 import { sha256, statIfThere } from '../../lib/host/files.ts';
 import type { Undo } from '../../lib/host/host.ts';
@@ -19,7 +19,7 @@ const at = (name: string): string => join(folder, name);
 const entry = (undo: Undo, step = 'etcd'): LedgerEntry => ({ at: '2026-01-01T00:00:00.000Z', step, what: '', undo });
 
 const undo = async (undos: readonly Undo[], dryRun = false) => {
-  const gate = openGate(dryRun, (event) => told.push(event));
+  const gate = createUndoer(dryRun, (event) => told.push(event));
   await undoEntries(
     undos.map((one) => entry(one)),
     { gate, isOurs: () => true },

@@ -1,4 +1,4 @@
-import type { Gate } from '../../../lib/engine/gate.ts';
+import type { Undoer } from '../../../lib/engine/gate.ts';
 import { statIfThere } from '../../../lib/host/files.ts';
 import { paths } from '../../../lib/host/paths.ts';
 import { tryRun } from '../../../lib/host/run.ts';
@@ -25,13 +25,13 @@ export const foreignNamespaces = async (): Promise<readonly string[]> => {
 };
 
 /** Removes all Pods' containers through the CRI, for a containerd that lives on. */
-export const removePods = async (gate: Gate): Promise<void> => {
+export const removePods = async (gate: Undoer): Promise<void> => {
   if (!(await statIfThere('/run/containerd/containerd.sock'))) return;
   const crictl = (...args: readonly string[]) =>
     tryRun(`${paths.bin}/crictl`, ['-r', 'unix:///run/containerd/containerd.sock', '-t', '20s', ...args]);
   const pods = words((await crictl('pods', '--quiet')).stdout);
   if (pods.length === 0) return;
-  await gate.act('Pods removed', `${pods.length} Pods`, async () => {
+  await gate.apply('Pods removed', `${pods.length} Pods`, async () => {
     await crictl('rmp', '--all', '--force');
     const left = words((await crictl('pods', '--quiet')).stdout);
     if (left.length > 0) throw new Error(`containerd still has ${left.length} of them`);
@@ -39,8 +39,8 @@ export const removePods = async (gate: Gate): Promise<void> => {
 };
 
 /** Takes Kubernetes' part out of containerd's data, where the rest is somebody else's. */
-export const removeKubernetesNamespace = async (gate: Gate): Promise<void> =>
-  gate.act('Kubernetes taken out of containerd', 'namespace k8s.io', async () => {
+export const removeKubernetesNamespace = async (gate: Undoer): Promise<void> =>
+  gate.apply('Kubernetes taken out of containerd', 'namespace k8s.io', async () => {
     for (const kind of ['containers', 'images', 'leases']) {
       const names = words((await ctr('-n', 'k8s.io', kind, 'list', '--quiet')).stdout);
       const sync = kind === 'containers' ? [] : ['--sync'];

@@ -3,8 +3,8 @@ import { removeTree } from '../../../lib/engine/gate.ts';
 import { statIfThere } from '../../../lib/host/files.ts';
 import { run } from '../../../lib/host/run.ts';
 import { mountTable } from '../../../lib/host/snapshot/system.ts';
-import type { Picture } from '../../../lib/host/snapshot.ts';
-import { type Aftermath, wasThere } from './scope.ts';
+import type { HostSnapshot } from '../../../lib/host/snapshot.ts';
+import { type CleanupScope, wasThere } from './scope.ts';
 
 /** Folders and files that the daemons make by themselves, by the step with which they go. */
 const made = {
@@ -22,42 +22,42 @@ const made = {
 } as const;
 
 /** Removes a path; of a mount point, or a folder that was there before, only what is in it. */
-const removePath = async (path: string, { gate, before, shared }: Aftermath): Promise<void> => {
+const removePath = async (path: string, { gate, before, shared }: CleanupScope): Promise<void> => {
   const stat = await statIfThere(path);
   if (!stat) return;
-  if (shared && /\/containerd$/.test(path)) return gate.keep(`${path}: containers or images of others are in it`);
+  if (shared && /\/containerd$/.test(path)) return gate.reportKept(`${path}: containers or images of others are in it`);
   const stays = wasThere(before, 'file', path) || (await mountTable()).some(({ point }) => point === path);
-  if (!stays) return gate.act('folders of daemons removed', path, () => removeTree(path));
+  if (!stays) return gate.apply('folders of daemons removed', path, () => removeTree(path));
   if (!stat.isDirectory()) return;
   const inside = (await readdir(path)).filter((name) => !wasThere(before, 'file', `${path}/${name}`));
   if (inside.length > 0)
-    await gate.act('folders of daemons removed', `what is in ${path}`, async () => {
+    await gate.apply('folders of daemons removed', `what is in ${path}`, async () => {
       for (const name of inside) await removeTree(`${path}/${name}`);
     });
   if (!gate.dryRun) await restoreMode(path, before);
 };
 
 /** containerd takes rights off the folder that it is given. */
-const restoreMode = async (path: string, before: Picture | undefined): Promise<void> => {
+const restoreMode = async (path: string, before: HostSnapshot | undefined): Promise<void> => {
   const mode = /^folder ([0-7]+) /.exec(before?.sections['file']?.[path] ?? '')?.[1];
   if (mode) await chmod(path, Number.parseInt(mode, 8));
 };
 
 /** kubectl remembers API servers in the home of whoever called it. */
-export const removeKubectlCaches = async ({ gate, before }: Aftermath): Promise<void> => {
+export const removeKubectlCaches = async ({ gate, before }: CleanupScope): Promise<void> => {
   for (const home of before?.homes ?? ['/root']) {
     const folder = `${home}/.kube`;
     const cache = `${folder}/cache`;
     if (!wasThere(before, 'file', cache) && (await statIfThere(cache)))
-      await gate.act('folders of daemons removed', cache, () => removeTree(cache));
+      await gate.apply('folders of daemons removed', cache, () => removeTree(cache));
     // One that holds a kubeconfig of ours is in the ledger.
     if (!wasThere(before, 'file', folder) && (await readdir(folder).catch(() => ['none'])).length === 0)
-      await gate.act('folders of daemons removed', folder, () => rmdir(folder));
+      await gate.apply('folders of daemons removed', folder, () => rmdir(folder));
   }
 };
 
 /** The folder in which named network namespaces are; it is a mount of itself once one was made. */
-export const removeNetnsFolder = async ({ gate, before }: Aftermath): Promise<void> => {
+export const removeNetnsFolder = async ({ gate, before }: CleanupScope): Promise<void> => {
   if (gate.dryRun || wasThere(before, 'file', '/run/netns')) return;
   if ((await readdir('/run/netns').catch(() => ['none'])).length > 0) return;
   if ((await mountTable()).some(({ point }) => point === '/run/netns')) await run('umount', ['/run/netns']);
@@ -67,6 +67,6 @@ export const removeNetnsFolder = async ({ gate, before }: Aftermath): Promise<vo
 /** Removes the folders that the daemons of one step made. */
 export const removeMade =
   (step: keyof typeof made) =>
-  async (aftermath: Aftermath): Promise<void> => {
+  async (aftermath: CleanupScope): Promise<void> => {
     for (const path of made[step]) await removePath(path, aftermath);
   };

@@ -6,7 +6,7 @@ import {
   iptablesPrograms,
   nft,
 } from '../../../lib/host/snapshot/firewall.ts';
-import { type Aftermath, wasThere } from './scope.ts';
+import { type CleanupScope, wasThere } from './scope.ts';
 
 const kubeletChains = ['KUBE-KUBELET-CANARY', 'KUBE-FIREWALL', 'KUBE-IPTABLES-HINT'];
 
@@ -41,7 +41,7 @@ const ownerOf = (chain: string): string | undefined => {
   return /^(cali|CNI)-/.test(chain) ? 'network' : undefined;
 };
 
-const removeRulesOf = async (program: IptablesProgram, { gate, before, undone }: Aftermath): Promise<void> => {
+const removeRulesOf = async (program: IptablesProgram, { gate, before, undone }: CleanupScope): Promise<void> => {
   const isOurs = ({ table, name, policy }: Chain): boolean =>
     policy === '-' &&
     undone.includes(ownerOf(name) ?? '') &&
@@ -50,12 +50,12 @@ const removeRulesOf = async (program: IptablesProgram, { gate, before, undone }:
   if (lines.length === 0) return;
   const count = lines.filter((line) => /^-[DX] /.test(line)).length;
   // One by one, but in one call: with --noflush it does what the lines say and touches no other rule.
-  await gate.act('rules and chains removed', `${program}: ${count}`, () =>
+  await gate.apply('rules and chains removed', `${program}: ${count}`, () =>
     run(`${program}-restore`, ['--noflush'], { input: `${lines.join('\n')}\n` }),
   );
 };
 
-export const removeRules = async (aftermath: Aftermath): Promise<void> => {
+export const removeRules = async (aftermath: CleanupScope): Promise<void> => {
   for (const program of iptablesPrograms) await removeRulesOf(program, aftermath);
 };
 
@@ -63,7 +63,7 @@ export const removeRules = async (aftermath: Aftermath): Promise<void> => {
 const iptablesTable = /^table (ip6?) (raw|mangle|nat|filter|security)$/;
 
 /** Tables and built-in chains that iptables made in nft when it was first asked, once nothing is left in them. */
-export const removeEmptyTables = async ({ gate, before }: Aftermath): Promise<void> => {
+export const removeEmptyTables = async ({ gate, before }: CleanupScope): Promise<void> => {
   if (gate.dryRun) return; // nothing is empty yet
   const all = Object.entries(await nft());
   for (const [table] of all.filter(([name]) => iptablesTable.test(name))) {
@@ -75,25 +75,25 @@ export const removeEmptyTables = async ({ gate, before }: Aftermath): Promise<vo
     const lines = empty.map(([name]) => `delete chain ${where} ${name.split(' ').at(-1)}`);
     if (empty.length === inside.length && !wasThere(before, 'nft', table)) lines.push(`delete ${table}`);
     if (lines.length === 0) continue;
-    await gate.act('empty nft tables and chains removed', table, () =>
+    await gate.apply('empty nft tables and chains removed', table, () =>
       run('nft', ['--file', '-'], { input: `${lines.join('\n')}\n` }),
     );
   }
 };
 
 /** The tables that Calico has in nft beside its chains in those of iptables: against forged ARP answers, for one. */
-export const removeCalicoTables = async ({ gate, before }: Aftermath): Promise<void> => {
+export const removeCalicoTables = async ({ gate, before }: CleanupScope): Promise<void> => {
   const { stdout } = await tryRun('nft', ['list', 'tables']);
   for (const [name, family = '', table = ''] of stdout.matchAll(/^table (\w+) (calico(?:-arp)?)$/gm)) {
     if (wasThere(before, 'nft', name)) continue;
-    await gate.act('nft tables of Calico removed', name, () => run('nft', ['delete', 'table', family, table]));
+    await gate.apply('nft tables of Calico removed', name, () => run('nft', ['delete', 'table', family, table]));
   }
 };
 
-export const removeIpsets = async ({ gate, before }: Aftermath): Promise<void> => {
+export const removeIpsets = async ({ gate, before }: CleanupScope): Promise<void> => {
   const { stdout } = await tryRun('ipset', ['list', '-name']);
   for (const name of stdout.split('\n')) {
     if (!/^(cali[46]0|KUBE-)/.test(name) || wasThere(before, 'ipset', name)) continue;
-    await gate.act('ipsets removed', name, () => run('ipset', ['destroy', name]));
+    await gate.apply('ipsets removed', name, () => run('ipset', ['destroy', name]));
   }
 };

@@ -2,17 +2,17 @@ import { writeFile } from 'node:fs/promises';
 import { readIfThere } from '../../../lib/host/files.ts';
 import { tryRun } from '../../../lib/host/run.ts';
 import { parameterFile } from '../../../lib/host/snapshot/kernel.ts';
-import type { Picture } from '../../../lib/host/snapshot.ts';
-import type { Aftermath } from './scope.ts';
+import type { HostSnapshot } from '../../../lib/host/snapshot.ts';
+import type { CleanupScope } from './scope.ts';
 
 /** Sets kernel parameters back that the daemons changed; forwarding first, as it changes others with it. */
-export const restoreParameters = async ({ gate, before }: Aftermath): Promise<void> => {
+export const restoreParameters = async ({ gate, before }: CleanupScope): Promise<void> => {
   const former = Object.entries(before?.sections['kernel parameter'] ?? {});
   const first = former.filter(([name]) => /ip_forward$|\.forwarding$/.test(name));
   for (const [name, value] of [...first, ...former.filter((entry) => !first.includes(entry))]) {
     const now = (await readIfThere(parameterFile(name)))?.trim().replaceAll('\t', ' ');
     if (now === undefined || now === value) continue;
-    await gate.act('settings back', `sysctl -w ${name}=${value}`, () => writeFile(parameterFile(name), value));
+    await gate.apply('settings back', `sysctl -w ${name}=${value}`, () => writeFile(parameterFile(name), value));
   }
 };
 
@@ -21,7 +21,7 @@ const ourModules =
   /^(overlay|veth|bridge|br_netfilter|stp|llc|vxlan|ip6?_udp_tunnel|udp_tunnel|ipip|tunnel4|ip_tunnel|dummy|nf_|nft_|nfnetlink|xt_|x_tables|ip6?t_|ip_set|ip6?_tables|ip_vs|nfnetlink_acct)/;
 
 /** Unloads modules that were not loaded before, as long as one of them is unused: each may set others free. */
-export const unloadModules = async (before: Picture | undefined): Promise<void> => {
+export const unloadModules = async (before: HostSnapshot | undefined): Promise<void> => {
   const loaded = before?.sections['kernel module'];
   if (!loaded || Object.keys(loaded).length === 0) return; // a container's kernel is not its own
   const stubborn = new Set<string>();

@@ -1,7 +1,7 @@
 import { readdir, rm } from 'node:fs/promises';
 import { run, tryRun } from '../../../lib/host/run.ts';
-import { holdersOf, mountTable } from '../../../lib/host/snapshot/system.ts';
-import { type Aftermath, wasThere } from './scope.ts';
+import { mountTable, processesUsing } from '../../../lib/host/snapshot/system.ts';
+import { type CleanupScope, wasThere } from './scope.ts';
 
 /** Where mounts of Pods and of their runtime are, and the step that brings them; what ends in / is a folder of them. */
 const mountPlaces: readonly (readonly [step: string, place: string])[] = [
@@ -14,24 +14,24 @@ const mountPlaces: readonly (readonly [step: string, place: string])[] = [
   ['network', '/sys/fs/bpf'],
 ];
 
-export const unmount = async ({ gate, before, shared, undone }: Aftermath): Promise<void> => {
+export const unmount = async ({ gate, before, shared, undone }: CleanupScope): Promise<void> => {
   const points = (await mountTable()).map(({ point }) => point).reverse();
   for (const point of points) {
     if (!mountPlaces.some(([step, place]) => undone.includes(step) && point.startsWith(place))) continue;
     if (wasThere(before, 'mount', point)) continue;
     if (shared && point.startsWith('/run/containerd/') && !/\/k8s\.io\/|\.grpc\.v1\.cri\//.test(point)) continue;
-    await gate.act('unmounted', point, async () => {
+    await gate.apply('unmounted', point, async () => {
       const { code, stderr } = await tryRun('umount', [point]);
       const isLeft = code !== 0 && (await mountTable()).some((mount) => mount.point === point);
-      if (isLeft) throw new Error(`${stderr.trim()}${await holdersOf(point)}`);
+      if (isLeft) throw new Error(`${stderr.trim()}${await processesUsing(point)}`);
     });
   }
 };
 
-export const removeNamespaces = async ({ gate, before }: Aftermath): Promise<void> => {
+export const removeNamespaces = async ({ gate, before }: CleanupScope): Promise<void> => {
   for (const name of await readdir('/run/netns').catch(() => [])) {
     if (!name.startsWith('cni-') || wasThere(before, 'network namespace', name)) continue;
-    await gate.act('network namespaces removed', name, () => rm(`/run/netns/${name}`));
+    await gate.apply('network namespaces removed', name, () => rm(`/run/netns/${name}`));
   }
 };
 
@@ -47,13 +47,13 @@ const isOurLink = ({ ifname, master }: Link): boolean =>
   ) ||
   (/^veth/.test(ifname) && master === 'cni0');
 
-export const removeLinks = async ({ gate, before }: Aftermath): Promise<void> => {
+export const removeLinks = async ({ gate, before }: CleanupScope): Promise<void> => {
   const { stdout } = await tryRun('ip', ['-j', 'link', 'show']);
   const links = (stdout.trim() === '' ? [] : JSON.parse(stdout)) as readonly Link[];
   const ours = links.filter((link) => isOurLink(link) && !wasThere(before, 'link', link.ifname));
   // The bridge last: it would only let its veths go.
   for (const { ifname } of ours.sort((a, b) => Number(a.ifname === 'cni0') - Number(b.ifname === 'cni0'))) {
-    await gate.act('links removed', ifname, async () => {
+    await gate.apply('links removed', ifname, async () => {
       const { code, stderr } = await tryRun('ip', ['link', 'delete', ifname]);
       // Its other end may just have gone with its namespace, and it with that.
       if (code !== 0 && !/Cannot find device/.test(stderr)) throw new Error(stderr.trim());
@@ -62,14 +62,14 @@ export const removeLinks = async ({ gate, before }: Aftermath): Promise<void> =>
 };
 
 /** Calico throws away what is sent to an address of its pool that no Pod has; it marks its routes as protocol 80. */
-export const removeRoutes = async ({ gate, before }: Aftermath): Promise<void> => {
+export const removeRoutes = async ({ gate, before }: CleanupScope): Promise<void> => {
   const former = Object.keys(before?.sections['route'] ?? {});
   for (const family of ['-4', '-6']) {
     const { stdout } = await tryRun('ip', [family, '-j', 'route', 'show', 'proto', '80']);
     const routes = (stdout.trim() === '' ? [] : JSON.parse(stdout)) as readonly { type?: string; dst: string }[];
     for (const { type = 'unicast', dst } of routes) {
       if (former.some((name) => `${name} `.startsWith(`${type === 'unicast' ? '' : `${type} `}${dst} `))) continue;
-      await gate.act('routes removed', `${type} ${dst}`, () =>
+      await gate.apply('routes removed', `${type} ${dst}`, () =>
         run('ip', [family, 'route', 'delete', type, dst, 'proto', '80']),
       );
     }

@@ -35,7 +35,7 @@ interface Event {
 }
 
 /** Something that somebody did for a Pod. */
-export interface Deed {
+export interface TimelineEvent {
   readonly at: string;
   readonly who: string;
   readonly what: string;
@@ -56,7 +56,7 @@ const conditions: Readonly<Record<string, { who: string; text: Text }>> = {
   },
 };
 
-const deedsOf = (events: readonly Event[]): readonly Deed[] =>
+const deedsOf = (events: readonly Event[]): readonly TimelineEvent[] =>
   events.map(({ reason, message, eventTime, firstTimestamp, source, reportingComponent }) => ({
     at: eventTime ?? firstTimestamp ?? '',
     who: source?.component || reportingComponent || '?',
@@ -64,7 +64,7 @@ const deedsOf = (events: readonly Event[]): readonly Deed[] =>
   }));
 
 /** Events of the same second stand in the order in which they can only have happened. */
-const rank = ({ who, what }: Deed): number => {
+const rank = ({ who, what }: TimelineEvent): number => {
   const order = [
     / Deployment /,
     / ReplicaSet /,
@@ -83,10 +83,11 @@ const rank = ({ who, what }: Deed): number => {
 };
 
 /** Deeds in the order of their times; those of one second in the order of cause and effect. */
-export const inOrder = (deeds: readonly Deed[]): readonly Deed[] =>
+export const sortTimeline = (deeds: readonly TimelineEvent[]): readonly TimelineEvent[] =>
   deeds.toSorted((a, b) => a.at.slice(0, 19).localeCompare(b.at.slice(0, 19)) || rank(a) - rank(b));
 
-const lineOf = ({ at, who, what }: Deed): string => `${at.slice(11, 19)}  ${who.padEnd(22)} ${what.split('\n')[0]}`;
+const lineOf = ({ at, who, what }: TimelineEvent): string =>
+  `${at.slice(11, 19)}  ${who.padEnd(22)} ${what.split('\n')[0]}`;
 
 /** Who did what for a Pod, from its Deployment to Running, with times. Throws UserError where there is no such Pod. */
 export const explainPod = async (
@@ -103,13 +104,13 @@ export const explainPod = async (
     const selector = encodeURIComponent(`involvedObject.kind=${kind},involvedObject.name=${of}`);
     return (await api.get<{ items: Event[] }>(`${ofNamespace}/events?fieldSelector=${selector}`)).items;
   };
-  const stored = (kind: string, { name: of, creationTimestamp }: Meta): Deed => ({
+  const stored = (kind: string, { name: of, creationTimestamp }: Meta): TimelineEvent => ({
     at: creationTimestamp,
     who: 'kube-apiserver',
     what: `${created[language]} ${kind} ${of}`,
   });
 
-  const deeds: Deed[] = [stored('Pod', pod.metadata), ...deedsOf(await eventsOf('Pod', name))];
+  const deeds: TimelineEvent[] = [stored('Pod', pod.metadata), ...deedsOf(await eventsOf('Pod', name))];
   const plural: Readonly<Record<string, string>> = { ReplicaSet: 'replicasets', Deployment: 'deployments' };
   for (let owner = pod.metadata.ownerReferences?.[0]; owner && plural[owner.kind]; ) {
     const { kind, name: of } = owner;
@@ -129,7 +130,7 @@ export const explainPod = async (
   const waiting = pod.status.conditions?.find(({ status, message }) => status !== 'True' && message);
   return [
     `${namespace}/${name}: ${pod.status.phase}${pod.spec.nodeName ? `, ${pod.spec.nodeName}` : ''}`,
-    ...inOrder(deeds).map(lineOf),
+    ...sortTimeline(deeds).map(lineOf),
     ...(waiting ? [`... ${waiting.message}`] : []),
   ].join('\n');
 };

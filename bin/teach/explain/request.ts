@@ -1,6 +1,6 @@
 import type { Language, Text } from '../../../lib/engine/text.ts';
 import { kubeconfigFile } from '../../../lib/host/paths.ts';
-import { typed } from '../../../steps/observe.ts';
+import { runInLabShell } from '../../../steps/observe.ts';
 
 interface Stage {
   readonly title: string;
@@ -63,7 +63,7 @@ export const explainRequest = async (language: Language): Promise<string> => {
   for (const [index, { title, text, commands }] of stages.entries()) {
     const shown = [];
     for (const command of commands) {
-      const output = (await typed(command)).trimEnd();
+      const output = (await runInLabShell(command)).trimEnd();
       shown.push(`  $ ${command}\n${output.replaceAll(/^/gm, '    ')}`);
     }
     parts.push([`${index + 1}. ${title}`, text[language].replaceAll(/^/gm, '  '), ...shown].join('\n'));

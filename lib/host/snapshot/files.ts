@@ -7,7 +7,7 @@ import { type Section, section } from './section.ts';
 const roots = ['/etc', '/opt', '/usr/local', '/var/lib', '/var/log', '/run'];
 
 /** Folders and files that change by themselves on an idle machine, and why nobody could keep them still. */
-const restless: readonly (readonly [pattern: RegExp, why: string])[] = [
+const ignoredPaths: readonly (readonly [pattern: RegExp, why: string])[] = [
   [new RegExp(`^(${paths.root}|${paths.vms}|${paths.lock.replace('.', '\\.')}[^/]*)(/|$)`), 'our own, gone last'],
   [/^\/var\/log\/(?!pods$|containers$|calico$)/, 'logs are written; only that a folder of ours is there counts'],
   [/^\/var\/lib\/(apt|dpkg|ucf|systemd|update-notifier|ubuntu-release-upgrader|PackageKit|snapd)\//, 'package lists'],
@@ -30,11 +30,11 @@ const small = 64 * 1024;
 /** Levels below a home: enough for .kube and .ssh, not for what people work on. */
 const homeDepth = 2;
 
-const isRestless = (path: string): boolean => restless.some(([pattern]) => pattern.test(path));
+const isIgnored = (path: string): boolean => ignoredPaths.some(([pattern]) => pattern.test(path));
 
 const checksum = (path: string): string => createHash('sha1').update(readFileSync(path)).digest('base64url');
 
-const wordsFor = (path: string, stat: Stats): string => {
+const describe = (path: string, stat: Stats): string => {
   const owner = `${(stat.mode & 0o7777).toString(8)} ${stat.uid}:${stat.gid}`;
   if (stat.isSymbolicLink()) return `link to ${readlinkSync(path)}`;
   if (stat.isDirectory()) return `folder ${owner}`;
@@ -54,7 +54,7 @@ export const files = (homes: readonly string[]): Section => {
     let entries: Dirent[] = [];
     try {
       stat = lstatSync(path);
-      found.push([path, wordsFor(path, stat)]);
+      found.push([path, describe(path, stat)]);
       if (!stat.isDirectory() || depth === 0 || (device !== 0 && stat.dev !== device)) return;
       entries = readdirSync(path, { withFileTypes: true });
     } catch {
@@ -62,7 +62,7 @@ export const files = (homes: readonly string[]): Section => {
     }
     for (const { name } of entries) {
       const inner = `${path}/${name}`;
-      if (!isRestless(inner)) visit(inner, stat.dev, depth - 1);
+      if (!isIgnored(inner)) visit(inner, stat.dev, depth - 1);
     }
   };
   for (const root of roots) visit(root, 0, 32);

@@ -4,7 +4,7 @@ import { tryRun } from '../run.ts';
 import { type Section, section } from './section.ts';
 
 /** Mount points that sessions and single runs of services bring and take away. */
-const passing = /^\/run\/(user|credentials)\/|^\/proc\/sys\/fs\/binfmt_misc$|^\/var\/lib\/hardway-vms\//;
+const ignoredMounts = /^\/run\/(user|credentials)\/|^\/proc\/sys\/fs\/binfmt_misc$|^\/var\/lib\/hardway-vms\//;
 
 /** A mount as /proc/self/mountinfo has it; its numbers are left out, as a remount changes them. */
 export interface Mount {
@@ -30,7 +30,7 @@ export const mountTable = async (): Promise<readonly Mount[]> => {
 };
 
 /** Who works in a folder, for a message: "; used by sleep (pid 12)". Empty where nobody is found. */
-export const holdersOf = async (folder: string): Promise<string> => {
+export const processesUsing = async (folder: string): Promise<string> => {
   const isBelow = (path: string): boolean => path === folder || path.startsWith(`${folder}/`);
   const holders = readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -58,7 +58,7 @@ const mounts = async (): Promise<Section> => {
   const counted = new Map<string, number>();
   return section(
     (await mountTable())
-      .filter(({ point }) => !passing.test(point))
+      .filter(({ point }) => !ignoredMounts.test(point))
       .map(({ point, type, source }) => {
         const times = (counted.get(point) ?? 0) + 1;
         counted.set(point, times);
@@ -87,7 +87,7 @@ const cgroups = (): Section => {
 };
 
 /** Units that D-Bus or a timer starts and that end by themselves, and those of sessions and single commands. */
-const visiting =
+const ignoredUnits =
   /^(user@|user-runtime-dir@|session-|run-|systemd-(hostnamed|timedated|localed|tmpfiles-clean|fsckd|initctl|ask-password|update-|networkd-wait|coredump|userdb)|apt-|dpkg-|packagekit|fwupd|polkit|man-db|logrotate|fstrim|e2scrub|motd-news|snapd|unattended|update-notifier|cloud-|getty@|modprobe@|phpsessionclean|sysstat|anacron|ua-|esm-|apport)/;
 
 /**
@@ -104,7 +104,7 @@ const units = async (): Promise<Section> => {
     '--state=active,failed',
   ]);
   const listed = (stdout.trim() === '' ? [] : JSON.parse(stdout)) as readonly { unit: string; active: string }[];
-  return section(listed.filter(({ unit }) => !visiting.test(unit)).map(({ unit, active }) => [unit, active]));
+  return section(listed.filter(({ unit }) => !ignoredUnits.test(unit)).map(({ unit, active }) => [unit, active]));
 };
 
 const users = async (): Promise<Section> => {

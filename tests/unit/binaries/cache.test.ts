@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { archiveName, cached, keep, recipeOf, temporaryFor } from '../../../lib/binaries/cache.ts';
+import { archiveName, cached, recipeOf, store, temporaryFor } from '../../../lib/binaries/cache.ts';
 import { productOf, versions } from '../../../lib/binaries/versions.ts';
 
 let folder: string;
@@ -14,7 +14,7 @@ beforeEach(async () => {
   path = join(folder, 'bin/thing');
   const temporary = await temporaryFor(path);
   await writeFile(temporary, 'right');
-  await keep(temporary, path, { origin: 'go', recipe: 'r1', mode: 0o755 });
+  await store(temporary, path, { origin: 'go', recipe: 'r1', mode: 0o755 });
 });
 afterEach(() => rm(folder, { recursive: true }));
 
