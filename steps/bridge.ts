@@ -23,6 +23,14 @@ export const conflist = ({ podCIDR }: Lab) => ({
 
 export const bridge: Step = {
   id: 'network',
+  carriesPods: true,
+  leaves: {
+    mounts: ['/run/netns/cni-'],
+    netns: [/^cni-/],
+    bridges: ['cni0'],
+    chains: [/^CNI-/],
+    paths: ['/var/lib/cni'],
+  },
   title: 'network of Pods (bridge)',
 
   async apply({ lab, host }) {

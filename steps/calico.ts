@@ -69,6 +69,28 @@ const objects = async ({ lab, signal, progress, source }: Context) => {
 
 export const calico: Step = {
   id: 'network',
+  carriesPods: true,
+  leaves: {
+    mounts: ['/run/netns/cni-', '/run/calico/', '/sys/fs/bpf'],
+    netns: [/^cni-/],
+    links: [/^cali[0-9a-f]{11}$/, /^vxlan(-v6)?\.calico$/, /^wireguard\.cali$/, /^bpf(in|out)\.cali$/],
+    routes: [80], // Felix's; it also throws away what is sent to an address of its pool that no Pod has
+    chains: [/^cali-/, /^CNI-/],
+    rules: [/^cali:.{16}$/],
+    nftTables: [/^calico(-arp)?$/],
+    ipsets: [/^cali[46]0/],
+    paths: [
+      '/etc/cni/net.d/10-calico.conflist',
+      '/etc/cni/net.d/calico-kubeconfig',
+      '/opt/cni/bin/calico',
+      '/opt/cni/bin/calico-ipam',
+      '/var/lib/cni',
+      '/var/lib/calico',
+      '/var/log/calico',
+      '/run/calico',
+      '/run/nodeagent',
+    ],
+  },
   title: 'network of Pods (Calico)',
 
   async apply(context) {

@@ -43,6 +43,7 @@ const write = async ({ host }: Context, name: string, pem: Pem): Promise<void> =
 
 export const certificates: Step = {
   id: 'certificates',
+  loses: { what: 'its certificates and keys' },
   title: 'certificates',
 
   async apply(context) {

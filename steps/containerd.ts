@@ -74,6 +74,12 @@ const answers = async (): Promise<void> => {
 
 export const containerd: Step = {
   id: 'containerd',
+  runsContainers: true,
+  leaves: {
+    processes: [['-namespace', 'k8s.io']], // its shims
+    mounts: ['/var/lib/containerd/', '/run/containerd/'],
+    paths: ['/var/lib/containerd', '/run/containerd', '/run/nri', '/opt/containerd'],
+  },
   title: 'containerd',
   startAfter: 'binaries', // images are imported while the control plane starts
   daemon,

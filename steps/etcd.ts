@@ -42,6 +42,7 @@ const daemon = (lab: Lab) => ({
 
 export const etcd: Step = {
   id: 'etcd',
+  holdsObjects: true,
   title: 'etcd',
   daemon,
 

@@ -29,6 +29,7 @@ const daemon = (lab: Lab) => ({
   binary: `${paths.bin}/kube-apiserver`,
   // Without etcd it never ends by itself; it has no state of its own to lose.
   service: ['TimeoutStopSec=5'],
+  killAtOnce: true as const,
   after: ['network.target', 'etcd'],
   restartOn: [
     certFile('ca'),
@@ -141,6 +142,8 @@ const encryptionConfig = async (): Promise<string> =>
 
 export const kubeApiserver: Step = {
   id: 'kube-apiserver',
+  servesObjects: true,
+  loses: { what: "etcd's data: every object of the cluster" },
   title: 'kube-apiserver',
   daemon,
 

@@ -36,6 +36,7 @@ export const configuration = ({ node, podCIDR, machine }: Lab) => ({
 
 export const kubeProxy: Step = {
   id: 'kube-proxy',
+  leaves: { links: [/^kube-ipvs0$/], chains: [/^KUBE-/], ipsets: [/^KUBE-/] },
   title: 'kube-proxy',
   daemon,
 

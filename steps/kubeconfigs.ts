@@ -35,6 +35,7 @@ const givePerson = async (host: Host, content: string): Promise<void> => {
 
 export const kubeconfigs: Step = {
   id: 'kubeconfigs',
+  leaves: { homes: ['.kube/cache'] }, // kubectl remembers API servers in the home of whoever called it
   title: 'kubeconfigs',
 
   async apply({ host }) {

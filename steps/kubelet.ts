@@ -82,6 +82,14 @@ const kubeletAccess = {
 
 export const kubelet: Step = {
   id: 'kubelet',
+  runsPods: true,
+  loses: { what: 'Pods and their volumes', countedIn: '/var/lib/kubelet/pods' },
+  leaves: {
+    cgroups: ['kubepods', 'kubepods.slice'],
+    mounts: ['/var/lib/kubelet/'],
+    chains: [/^KUBE-(KUBELET-CANARY|FIREWALL|IPTABLES-HINT)$/],
+    paths: ['/var/lib/kubelet', '/var/log/pods', '/var/log/containers'],
+  },
   title: 'kubelet',
   daemon,
 

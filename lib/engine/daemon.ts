@@ -20,6 +20,8 @@ export interface Daemon {
   readonly restartOn: readonly string[];
   /** Components that come first at boot, and units of the machine by their full name. */
   readonly after: readonly string[];
+  /** It keeps nothing that a stop could lose and takes long to stop: it gets SIGKILL at once. */
+  readonly killAtOnce?: true;
   /** Further lines of the [Service] section, where this daemon differs from the others. */
   readonly service?: readonly string[];
 }

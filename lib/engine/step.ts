@@ -2,6 +2,7 @@ import type { Host } from '../host/host.ts';
 import type { Check } from './check.ts';
 import type { Daemon } from './daemon.ts';
 import type { Lab } from './lab.ts';
+import type { Leaves } from './leaves.ts';
 import type { Text } from './text.ts';
 
 /** Where binaries and images come from. */
@@ -43,6 +44,20 @@ export interface Step {
   readonly objects?: (context: Context) => Promise<readonly object[]>;
   /** Takes out of a cluster that lives on what `apply` put into it. Absent where that is nothing: the ledger has the rest. */
   readonly deleteObjects?: (context: Context) => Promise<void>;
+  /** What its daemon makes while it runs, for a reset to remove. */
+  readonly leaves?: Partial<Leaves>;
+  /** What a person loses with it for good; with `countedIn`, that folder's entries are counted. */
+  readonly loses?: { readonly what: string; readonly countedIn?: string };
+  /** It keeps the API server's objects: etcd. They cannot be read by an API server with other keys. */
+  readonly holdsObjects?: true;
+  /** It serves the API: as long as it stays, objects of undone steps are deleted through it. */
+  readonly servesObjects?: true;
+  /** It runs containers, also those of others: containerd. */
+  readonly runsContainers?: true;
+  /** It runs Pods: the kubelet. */
+  readonly runsPods?: true;
+  /** It gives Pods their network; none can outlive that. */
+  readonly carriesPods?: true;
   /** How we know that it works. Never empty. */
   readonly checks: readonly Check<Context>[];
   /** What has become true with this step, and what is not true yet: steps/story.ts tells it. */
