@@ -2,6 +2,8 @@ import { nodeIsReady } from '../lib/cluster/objects.ts';
 import { check } from '../lib/engine/check.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
+import { observationsWith } from './network.ts';
+import { lines, observe } from './observe.ts';
 
 /** The reference plugins as a chain: a bridge, addresses from a file, masquerading, host ports, and a way through the firewall. */
 export const conflist = ({ podCIDR }: Lab) => ({
@@ -20,6 +22,15 @@ export const conflist = ({ podCIDR }: Lab) => ({
     { type: 'firewall' },
   ],
 });
+
+const route = observe(
+  {
+    en: 'one route leads to all of them: they hang on a bridge of this machine',
+    fr: 'une seule route mène à eux tous : ils sont accrochés à un pont de cette machine',
+  },
+  'ip route | grep cni0',
+  lines(1, / dev cni0 /),
+);
 
 export const bridge: Step = {
   id: 'network',
@@ -43,4 +54,6 @@ export const bridge: Step = {
   },
 
   checks: [check('the Node is Ready', nodeIsReady)],
+
+  observations: (lab) => observationsWith(route, lab),
 };

@@ -9,6 +9,8 @@ import { overlap } from '../lib/engine/settings.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { readIfThere } from '../lib/host/files.ts';
 import { paths } from '../lib/host/paths.ts';
+import { observationsWith } from './network.ts';
+import { atLeast, observe } from './observe.ts';
 
 const definitionsPath = '/apis/crd.projectcalico.org/v1';
 
@@ -66,6 +68,15 @@ const objects = async ({ lab, signal, progress, source }: Context) => {
   const mtu = Number((await readIfThere(`/sys/class/net/${lab.node.interface}/mtu`)) ?? 1500);
   return calicoObjects(manifest, lab, mtu);
 };
+
+const route = observe(
+  {
+    en: 'each has a route of its own, to its own interface on this machine: there is no bridge',
+    fr: 'chacun a sa propre route, vers sa propre interface sur cette machine : il n’y a pas de pont',
+  },
+  'ip route | grep cali',
+  atLeast(2, / dev cali\w+ scope link/),
+);
 
 export const calico: Step = {
   id: 'network',
@@ -142,4 +153,6 @@ export const calico: Step = {
         throw new Error(`its address is ${address ?? 'not there yet'}`);
     }),
   ],
+
+  observations: (lab) => observationsWith(route, lab),
 };

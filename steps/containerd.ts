@@ -7,6 +7,7 @@ import { flag } from '../lib/engine/daemon.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { paths } from '../lib/host/paths.ts';
+import { observe, printsNothing, says } from './observe.ts';
 
 const configFile = `${paths.config}/containerd.toml`;
 
@@ -105,4 +106,26 @@ export const containerd: Step = {
   },
 
   checks: [check('answers the CRI', answers), check('has the sandbox image', () => hasImage(imageReference('pause')))],
+
+  observations: () => [
+    observe(
+      { en: 'containerd answers', fr: 'containerd répond' },
+      'crictl version',
+      says('RuntimeName:  containerd', 'RuntimeApiVersion:  v1'),
+    ),
+    observe(
+      {
+        en: 'it runs nothing: it does what a kubelet asks for, and there is none',
+        fr: 'il n’exécute rien : il fait ce qu’un kubelet demande, et il n’y en a pas',
+      },
+      'crictl pods --quiet',
+      printsNothing,
+      { stays: true },
+    ),
+    observe(
+      { en: 'the cluster has no Node yet', fr: 'le cluster n’a pas encore de Node' },
+      'kubectl get nodes',
+      says('No resources found'),
+    ),
+  ],
 };

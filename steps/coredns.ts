@@ -6,6 +6,8 @@ import { applyObjects, deleteObjects, deploymentIsAvailable } from '../lib/clust
 import { check } from '../lib/engine/check.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
+import { fromPod } from './demo.ts';
+import { observe, says } from './observe.ts';
 
 const objects = ({ machine, dnsAddress, domain }: Lab) =>
   readManifest('coredns', {
@@ -41,5 +43,18 @@ export const coredns: Step = {
       const [address] = await resolver.resolve4(`kubernetes.default.svc.${lab.domain}`);
       if (address !== lab.apiServiceAddress) throw new Error(`kubernetes.default is said to be at ${address}`);
     }),
+  ],
+
+  observations: () => [
+    observe(
+      { en: 'now its name works too', fr: 'maintenant son nom marche aussi' },
+      fromPod('web:3000'),
+      says('connected'),
+    ),
+    observe(
+      { en: 'CoreDNS itself is a Deployment like any other', fr: 'CoreDNS est lui-même un Deployment comme un autre' },
+      'kubectl -n kube-system get deployment coredns',
+      says('1/1'),
+    ),
   ],
 };

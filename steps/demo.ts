@@ -33,6 +33,14 @@ const parts = {
 type Part = keyof typeof parts;
 const partNames = Object.keys(parts) as readonly Part[];
 
+/** Lists the Pods of the Deployment web. */
+export const webPods = 'kubectl get pods -l app=web';
+/** Connects to `target` from a Pod of web. */
+export const fromPod = (target: string): string =>
+  `kubectl exec deploy/web -- /agnhost connect ${target} --timeout=3s && echo connected`;
+/** Lists the rules of kube-proxy that choose a Pod for the Service web. */
+export const chainOfWeb = "iptables-save -t nat | grep -- '-A KUBE-SVC-.*default/web '";
+
 /** Where a learner finds the manifest. */
 export const demoFile = (part: Part): string => `${paths.demo}/${part}.yaml`;
 

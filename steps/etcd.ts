@@ -7,6 +7,7 @@ import { flag } from '../lib/engine/daemon.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { certFile, keyFile, paths } from '../lib/host/paths.ts';
+import { observe, says } from './observe.ts';
 
 const peer = 'https://127.0.0.1:2380';
 
@@ -63,5 +64,23 @@ export const etcd: Step = {
       await askEtcd('deleterange', { key });
       if (kvs?.[0]?.value !== value) throw new Error(`put ${value}, got ${kvs?.[0]?.value ?? 'nothing'}`);
     }),
+  ],
+
+  observations: () => [
+    observe(
+      { en: 'etcd answers whoever shows a certificate', fr: 'etcd répond à qui montre un certificat' },
+      'etcdctl endpoint health',
+      says('is healthy'),
+    ),
+    observe(
+      { en: 'and nobody else', fr: 'et à personne d’autre' },
+      'env -u ETCDCTL_CERT -u ETCDCTL_KEY etcdctl endpoint health --command-timeout=1s 2>&1 | tail -n 2',
+      says('unhealthy'),
+    ),
+    observe(
+      { en: 'it is empty: nobody has written anything yet', fr: 'il est vide : personne n’a encore rien écrit' },
+      "etcdctl get '' --prefix --count-only --write-out=fields | grep Count",
+      says('"Count" : 0'),
+    ),
   ],
 };

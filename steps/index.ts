@@ -1,5 +1,5 @@
 import { type Cni, extras, type Lab } from '../lib/engine/lab.ts';
-import type { Step } from '../lib/engine/step.ts';
+import { type LabStep, type Step, stepIn } from '../lib/engine/step.ts';
 import { binaries } from './binaries.ts';
 import { bridge } from './bridge.ts';
 import { calico } from './calico.ts';
@@ -16,15 +16,12 @@ import { kubeconfigs } from './kubeconfigs.ts';
 import { kubelet } from './kubelet.ts';
 import { preflight } from './preflight.ts';
 import { smoke } from './smoke.ts';
-import { storyOf } from './story.ts';
 
 /** The two ways to give Pods a network; both are the step `network`. */
 const networks: Readonly<Record<Cni, Step>> = { calico, bridge };
 
-/** What of a lab decides on its steps, and what on their story. */
-type Choice = Pick<Lab, 'cni' | 'with'> & Partial<Pick<Lab, 'pki' | 'supervisor'>>;
-
-const inOrder = ({ cni, with: wanted }: Choice): readonly Step[] => [
+/** THE order of the guide, for a lab with this network and these extras. */
+const inOrder = ({ cni, with: wanted }: Pick<Lab, 'cni' | 'with'>): readonly Step[] => [
   preflight,
   binaries,
   certificates,
@@ -42,13 +39,10 @@ const inOrder = ({ cni, with: wanted }: Choice): readonly Step[] => [
   smoke,
 ];
 
-/** The guide, in its order, for a lab with these choices; each step with its part of the story. */
-export const stepsWith = (lab: Choice): readonly Step[] => {
-  const story = storyOf(lab);
-  return inOrder(lab).map((step) => ({ ...step, observations: story[step.id] ?? [] }));
-};
+/** The steps of a lab, in their order. */
+export const stepsWith = (lab: Lab): readonly LabStep[] => inOrder(lab).map(stepIn(lab));
 
-const allSteps = stepsWith({ cni: 'calico', with: extras });
+const allSteps = inOrder({ cni: 'calico', with: extras });
 
 /** The names of all of them, extras too; they do not depend on the network. */
 export const stepIds = allSteps.map(({ id }) => id);

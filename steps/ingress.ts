@@ -7,6 +7,8 @@ import { applyObjects, deleteObjects, deploymentIsAvailable } from '../lib/clust
 import { check } from '../lib/engine/check.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
+import { demoFile, writeDemo } from './demo.ts';
+import { act, all, lines, observe, says } from './observe.ts';
 
 /** The node's port that leads to Traefik's HTTP; manifests/traefik.yaml fixes it. */
 export const ingressPort = 30080;
@@ -22,6 +24,10 @@ export const throughIngress = ({ node }: Pick<Lab, 'node'>, host: string): Promi
   const options = { host: node.address, port: ingressPort, headers: { host }, timeout: timeoutMs, agent: false };
   return answerTo(request(options), { whom: `${node.address}:${ingressPort}`, timeoutMs: timeoutMs });
 };
+
+/** A request for /hostname, which a Pod of web answers with its name, at Traefik's port of the Node. */
+const throughTraefik = (name: string): string =>
+  `curl -s -m 3 -H 'Host: ${name}' "http://$(kubectl get nodes -o jsonpath='{.items[0].status.addresses[0].address}'):${ingressPort}/hostname"`;
 
 const objects = () => readManifest('traefik', { image: imageReference('traefik') });
 
@@ -46,5 +52,38 @@ export const ingress: Step = {
       const { status, body } = await throughIngress(lab, 'nobody.invalid');
       if (status !== 404) throw new Error(`the answer was ${status}: ${body.trim().slice(0, 200)}`);
     }),
+  ],
+
+  observations: () => [
+    observe(
+      {
+        en: 'Traefik is a Pod like any other, and its Service opens a port on the Node',
+        fr: 'Traefik est un Pod comme un autre, et son Service ouvre un port sur le Node',
+      },
+      'kubectl -n traefik get pods,services',
+      all(lines(1, /^pod\/traefik-\S+ +1\/1 +Running/), says(`80:${ingressPort}/TCP`)),
+    ),
+    act(
+      { en: 'an Ingress gives the Service web a host name', fr: 'un Ingress donne un nom d’hôte au Service web' },
+      `kubectl apply -f ${demoFile('web-ingress')} && kubectl get ingress web`,
+      says('web.test'),
+      writeDemo,
+    ),
+    observe(
+      {
+        en: 'who asks the Node for that name gets an answer from a Pod of web',
+        fr: 'qui demande ce nom au Node reçoit la réponse d’un Pod de web',
+      },
+      throughTraefik('web.test'),
+      lines(1, /^web-/),
+    ),
+    observe(
+      {
+        en: 'who asks for a name that no Ingress has gets a 404',
+        fr: 'qui demande un nom qu’aucun Ingress n’a reçoit un 404',
+      },
+      throughTraefik('other.test'),
+      says('404 page not found'),
+    ),
   ],
 };

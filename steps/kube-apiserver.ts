@@ -8,6 +8,8 @@ import type { Lab, PkiProfile } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { readIfThere } from '../lib/host/files.ts';
 import { certFile, keyFile, paths } from '../lib/host/paths.ts';
+import { beginDemo, demoFile } from './demo.ts';
+import { act, all, observe, says, saysNot } from './observe.ts';
 
 const auditPolicy = `${paths.config}/audit-policy.yaml`;
 const encryption = `${paths.config}/encryption.yaml`;
@@ -166,5 +168,41 @@ export const kubeApiserver: Step = {
       const expected = context.lab.apiServiceAddress;
       if (service.spec.clusterIP !== expected) throw new Error(`it is at ${service.spec.clusterIP}, not ${expected}`);
     }),
+  ],
+
+  observations: () => [
+    observe(
+      { en: 'the API server answers kubectl', fr: 'le serveur d’API répond à kubectl' },
+      'kubectl version',
+      says('Server Version: v'),
+    ),
+    observe(
+      { en: 'it knows every kind of object', fr: 'il connaît toutes les sortes d’objets' },
+      "kubectl api-resources | grep -wE '^(nodes|pods|services|deployments|replicasets)'",
+      all(...['nodes', 'pods', 'services', 'deployments', 'replicasets'].map((kind) => says(kind))),
+    ),
+    observe(
+      {
+        en: 'etcd is no longer empty: the API server writes below /registry',
+        fr: 'etcd n’est plus vide : le serveur d’API écrit sous /registry',
+      },
+      'etcdctl get /registry/namespaces --prefix --keys-only | grep .',
+      says('/registry/namespaces/default', '/registry/namespaces/kube-system'),
+    ),
+    act(
+      { en: 'it accepts a Deployment of two Pods', fr: 'il accepte un Deployment de deux Pods' },
+      `kubectl apply -f ${demoFile('web')}`,
+      says('deployment.apps/web created'),
+      beginDemo,
+    ),
+    observe(
+      {
+        en: 'and nothing happens: no ReplicaSet, no Pod, as nobody runs the controllers',
+        fr: 'et rien ne se passe : ni ReplicaSet ni Pod, car personne n’exécute les contrôleurs',
+      },
+      'kubectl get deployments,replicasets,pods',
+      all(says('deployment.apps/web', '0/2'), saysNot('replicaset.apps/'), saysNot('pod/')),
+      { stays: true },
+    ),
   ],
 };

@@ -5,6 +5,8 @@ import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { certFile, keyFile, kubeconfigFile, paths } from '../lib/host/paths.ts';
+import { webPods } from './demo.ts';
+import { all, lines, observe, says } from './observe.ts';
 
 const kubeconfig = kubeconfigFile('kube-controller-manager');
 
@@ -67,5 +69,25 @@ export const kubeControllerManager: Step = {
     check('has made the default ServiceAccount', async (context) => {
       await (await apiOf(context)).get('/api/v1/namespaces/default/serviceaccounts/default');
     }),
+  ],
+
+  observations: () => [
+    observe(
+      {
+        en: 'the Deployment has its ReplicaSet, and that its two Pods',
+        fr: 'le Deployment a son ReplicaSet, et celui-ci ses deux Pods',
+      },
+      'kubectl get replicasets,pods',
+      all(lines(1, /^replicaset\.apps\/web-/), lines(2, /^pod\/web-/)),
+    ),
+    observe(
+      {
+        en: 'they stay Pending, without an event: nobody chooses a Node for them',
+        fr: 'ils restent Pending, sans événement : personne ne leur choisit un Node',
+      },
+      `${webPods}; kubectl get events --field-selector involvedObject.kind=Pod`,
+      all(lines(2, /^web-.* Pending /), says('No resources found')),
+      { stays: true },
+    ),
   ],
 };

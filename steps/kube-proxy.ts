@@ -7,6 +7,8 @@ import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { kubeconfigFile, paths } from '../lib/host/paths.ts';
 import { run } from '../lib/host/run.ts';
+import { demoFile, writeDemo } from './demo.ts';
+import { act, all, lines, observe, says, saysNot } from './observe.ts';
 
 const configFile = `${paths.config}/kube-proxy.yaml`;
 
@@ -54,5 +56,31 @@ export const kubeProxy: Step = {
       if (!stdout.includes('default/kubernetes:https'))
         throw new Error('KUBE-SERVICES does not list default/kubernetes');
     }),
+  ],
+
+  observations: () => [
+    act(
+      { en: 'a Service gets an address at once', fr: 'un Service reçoit aussitôt une adresse' },
+      `kubectl apply -f ${demoFile('web-service')} && kubectl get service web`,
+      says('ClusterIP'),
+      writeDemo,
+    ),
+    observe(
+      {
+        en: 'there is nobody behind it: its EndpointSlice is empty',
+        fr: 'il n’y a personne derrière : son EndpointSlice est vide',
+      },
+      'kubectl get endpointslices -l kubernetes.io/service-name=web',
+      says('<unset>'),
+    ),
+    observe(
+      {
+        en: 'so kube-proxy has one rule for it, which refuses',
+        fr: 'kube-proxy n’a donc qu’une règle pour lui, qui refuse',
+      },
+      "iptables-save | grep 'default/web '",
+      all(lines(1, /default\/web has no endpoints.* -j REJECT/), saysNot('KUBE-SVC-')),
+      { stays: true },
+    ),
   ],
 };

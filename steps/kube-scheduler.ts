@@ -4,6 +4,8 @@ import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { certFile, keyFile, kubeconfigFile, paths } from '../lib/host/paths.ts';
+import { webPods } from './demo.ts';
+import { lines, observe, says } from './observe.ts';
 
 const kubeconfig = kubeconfigFile('kube-scheduler');
 
@@ -40,5 +42,17 @@ export const kubeScheduler: Step = {
     check('answers https://127.0.0.1:10259/readyz', async () => {
       await requestText('https://127.0.0.1:10259/readyz', { credentials: { ca: certFile('ca') } });
     }),
+  ],
+
+  observations: () => [
+    observe(
+      {
+        en: 'now somebody has looked for a Node, and found none',
+        fr: 'maintenant quelqu’un a cherché un Node, et n’en a trouvé aucun',
+      },
+      'kubectl get events --field-selector reason=FailedScheduling',
+      says('no nodes available to schedule pods'),
+    ),
+    observe({ en: 'the Pods are still Pending', fr: 'les Pods sont toujours Pending' }, webPods, lines(2, / Pending /)),
   ],
 };

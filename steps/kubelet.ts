@@ -5,9 +5,10 @@ import { applyObjects, deleteObjects } from '../lib/cluster/objects.ts';
 import { ensureRunning } from '../lib/daemons/supervisor.ts';
 import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
-import type { Lab } from '../lib/engine/lab.ts';
-import type { Step } from '../lib/engine/step.ts';
+import type { Lab, PkiProfile } from '../lib/engine/lab.ts';
+import type { Observation, Step } from '../lib/engine/step.ts';
 import { certFile, keyFile, kubeconfigFile, paths } from '../lib/host/paths.ts';
+import { lines, observe, says } from './observe.ts';
 
 const configFile = `${paths.config}/kubelet.yaml`;
 const resolvConf = `${paths.config}/resolv.conf`;
@@ -80,6 +81,28 @@ const kubeletAccess = {
   subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'kube-apiserver-kubelet-client' }],
 };
 
+const everySecret = `kubectl --kubeconfig ${kubeconfigFile('kubelet')} auth can-i get secrets --all-namespaces`;
+
+/** What somebody gets who has stolen the kubelet's credential. */
+const reachOfKubelet: Readonly<Record<PkiProfile, Observation>> = {
+  components: observe(
+    {
+      en: 'the kubelet may not read every Secret: its certificate opens what its own Pods use',
+      fr: 'le kubelet ne peut pas lire tous les Secrets : son certificat ouvre ce que ses propres Pods utilisent',
+    },
+    everySecret,
+    says('no'),
+  ),
+  guide: observe(
+    {
+      en: 'the kubelet may read every Secret: that is why one certificate for all is bad',
+      fr: 'le kubelet peut lire tous les Secrets : voilà pourquoi un seul certificat pour tous est une mauvaise idée',
+    },
+    everySecret,
+    says('yes'),
+  ),
+};
+
 export const kubelet: Step = {
   id: 'kubelet',
   runsPods: true,
@@ -117,5 +140,38 @@ export const kubelet: Step = {
     check('has registered this machine as a Node', async (context) => {
       await (await apiOf(context)).get(`/api/v1/nodes/${context.lab.node.name}`);
     }),
+  ],
+
+  observations: ({ pki }) => [
+    observe(
+      {
+        en: 'this machine is a Node, and it is NotReady',
+        fr: 'cette machine est un Node, et il est NotReady',
+      },
+      'kubectl get nodes',
+      lines(1, / NotReady /),
+    ),
+    observe(
+      { en: 'because there is no network for Pods', fr: 'parce qu’il n’y a pas de réseau pour les Pods' },
+      'kubectl get nodes -o jsonpath=\'{.items[0].status.conditions[?(@.type=="Ready")].message}\'',
+      says('cni plugin not initialized'),
+    ),
+    observe(
+      {
+        en: 'so it carries a taint that keeps Pods away',
+        fr: 'il porte donc un taint qui tient les Pods à distance',
+      },
+      "kubectl get nodes -o jsonpath='{.items[0].spec.taints}'",
+      says('node.kubernetes.io/not-ready', 'NoSchedule'),
+    ),
+    observe(
+      {
+        en: 'and the scheduler now gives that as its reason',
+        fr: 'et c’est maintenant la raison que donne le scheduler',
+      },
+      "kubectl get pods -l app=web -o jsonpath='{.items[0].status.conditions[0].message}'",
+      says('0/1 nodes are available', 'untolerated taint'),
+    ),
+    reachOfKubelet[pki],
   ],
 };

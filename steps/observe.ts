@@ -94,6 +94,18 @@ export const says =
     for (const word of words) if (!output.includes(word)) throw new Error(`it does not say "${word}"`);
   };
 
+/** A judge: the output does not have this word. */
+export const saysNot =
+  (word: string) =>
+  (output: string): void => {
+    if (output.includes(word)) throw new Error(`it says "${word}"`);
+  };
+
+/** A judge: nothing at all was printed. */
+export const printsNothing = (output: string): void => {
+  if (output.trim() !== '') throw new Error('it prints something');
+};
+
 /** A judge: the output has so many lines that match. */
 export const lines =
   (count: number, pattern: RegExp) =>

@@ -5,11 +5,15 @@ import { requestText } from '../lib/cluster/http.ts';
 import { ensureImages } from '../lib/cluster/images.ts';
 import { readManifest } from '../lib/cluster/manifest.ts';
 import { applyObjects, deleteObjects, deploymentIsAvailable, nodeIsReady } from '../lib/cluster/objects.ts';
+import { supervisorOf } from '../lib/daemons/supervisor.ts';
 import { type Check, check, until, waitFor } from '../lib/engine/check.ts';
 import { Unhealthy } from '../lib/engine/errors.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { kubeconfigFile, paths } from '../lib/host/paths.ts';
 import { run } from '../lib/host/run.ts';
+import { chainOfWeb, webPods } from './demo.ts';
+import { kubeScheduler } from './kube-scheduler.ts';
+import { act, all, atLeast, lines, observe, says } from './observe.ts';
 
 const namespace = 'hardway-smoke';
 /** Seconds that a proof may take: what it rests on has been found healthy. */
@@ -104,6 +108,11 @@ const isGone = async (api: Api): Promise<void> => {
   if (!(left instanceof ApiError && left.status === 404)) throw new Error(`the namespace ${namespace} is still there`);
 };
 
+/** Throws unless a unit was stopped: kube-scheduler ends with 1 when it is told to, which systemd calls failed. */
+const stopped = (output: string): void => {
+  if (!/^(inactive|failed)$/m.test(output)) throw new Error('it still runs');
+};
+
 export const smoke: Step = {
   id: 'smoke',
   title: 'smoke test',
@@ -132,5 +141,67 @@ export const smoke: Step = {
   checks: [
     check('the Node is Ready', nodeIsReady),
     check('CoreDNS is Available', (context) => deploymentIsAvailable(context, 'kube-system', 'coredns')),
+  ],
+
+  observations: (lab) => [
+    act(
+      { en: 'from two Pods to four, by one number', fr: 'de deux Pods à quatre, par un seul nombre' },
+      'kubectl scale deployment web --replicas=4',
+      says('deployment.apps/web scaled'),
+    ),
+    observe({ en: 'four Pods run', fr: 'quatre Pods tournent' }, webPods, lines(4, / 1\/1 +Running /)),
+    observe(
+      {
+        en: 'one in 4, else one in 3, else one in 2, else the last: a quarter each',
+        fr: 'un sur 4, sinon un sur 3, sinon un sur 2, sinon le dernier : un quart chacun',
+      },
+      chainOfWeb,
+      all(says('0.25000000000', '0.333333333', '0.50000000000'), lines(4, / -j KUBE-SEP-/)),
+    ),
+    act(
+      { en: 'a Pod is killed', fr: 'un Pod est tué' },
+      'kubectl delete "$(kubectl get pods -l app=web -o name | head -n 1)"',
+      says('deleted'),
+    ),
+    observe(
+      {
+        en: 'its ReplicaSet has made another, the fifth since the beginning',
+        fr: 'son ReplicaSet en a fait un autre, le cinquième depuis le début',
+      },
+      'kubectl get events --field-selector reason=SuccessfulCreate -o custom-columns=WHO:.source.component,WHAT:.message | grep web-',
+      atLeast(5, /^replicaset-controller +Created pod: web-/),
+    ),
+    observe({ en: 'and four run again', fr: 'et quatre tournent à nouveau' }, webPods, lines(4, / 1\/1 +Running /)),
+    act(
+      { en: 'the scheduler is stopped', fr: 'le scheduler est arrêté' },
+      supervisorOf(lab).typed(kubeScheduler.id).stop,
+      stopped,
+    ),
+    observe(
+      {
+        en: 'the Pods live on: it only ever chose their Node',
+        fr: 'les Pods vivent toujours : il n’a fait que choisir leur Node',
+      },
+      webPods,
+      lines(4, / 1\/1 +Running /),
+      { stays: true },
+    ),
+    act(
+      { en: 'but a fifth', fr: 'mais un cinquième' },
+      'kubectl scale deployment web --replicas=5',
+      says('deployment.apps/web scaled'),
+    ),
+    observe(
+      { en: 'stays Pending', fr: 'reste Pending' },
+      webPods,
+      all(lines(4, / 1\/1 +Running /), lines(1, / Pending /)),
+      { stays: true },
+    ),
+    act(
+      { en: 'until the scheduler is back', fr: 'jusqu’au retour du scheduler' },
+      supervisorOf(lab).typed(kubeScheduler.id).start,
+      says('active'),
+    ),
+    observe({ en: 'then it runs', fr: 'alors il tourne' }, webPods, lines(5, / 1\/1 +Running /)),
   ],
 };

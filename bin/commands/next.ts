@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { UserError } from '../../lib/engine/errors.ts';
+import { exampleLab } from '../../lib/engine/lab.ts';
 import { readState } from '../../lib/engine/state.ts';
 import { languageOf, languages } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
@@ -10,7 +11,7 @@ import { type Options, up } from '../up/up.ts';
 const next = async (options: Options): Promise<void> => {
   const language = languageOf(options.lang);
   const state = process.getuid?.() === 0 ? await readState(paths.state) : undefined;
-  const steps = stepsWith(state?.lab ?? { cni: 'calico', with: [] });
+  const steps = stepsWith(state?.lab ?? exampleLab);
   const at = steps.findLastIndex(({ id }) => id in (state?.steps ?? {})) + 1;
   const step = steps[at];
   if (!step)

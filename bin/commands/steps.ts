@@ -1,11 +1,12 @@
 import { Command } from 'commander';
+import { exampleLab } from '../../lib/engine/lab.ts';
 import { readState } from '../../lib/engine/state.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { stepsWith } from '../../steps/index.ts';
 
 const list = async ({ json }: { json?: boolean }): Promise<void> => {
   const state = process.getuid?.() === 0 ? await readState(paths.state) : undefined;
-  for (const [index, { id, title }] of stepsWith(state?.lab ?? { cni: 'calico', with: [] }).entries()) {
+  for (const [index, { id, title }] of stepsWith(state?.lab ?? exampleLab).entries()) {
     const known = state?.steps[id];
     if (json) process.stdout.write(`${JSON.stringify({ step: id, title, appliedAt: known?.at ?? null })}\n`);
     else

@@ -35,9 +35,7 @@ const explainStep = async (id: string, lab: Lab, language: Language): Promise<st
     translator(language),
     readFlagConsequences(language),
   ]);
-  const daemon = stepsWith(lab)
-    .find((step) => step.id === id)
-    ?.daemon?.(lab);
+  const daemon = stepsWith(lab).find((step) => step.id === id)?.daemon;
   if (!daemon) return lessonPage(lesson);
   const without = (name: string): string => words[language].without(losses[id]?.[name] ?? '');
   const file = daemon.flags.find(({ name }) => name === 'config')?.value;

@@ -1,7 +1,7 @@
 import type { Lab } from '../../lib/engine/lab.ts';
 import { guideWarning } from '../../lib/engine/lab.ts';
 import { type ObservationRecords, recordedLines } from '../../lib/engine/observations.ts';
-import type { Step } from '../../lib/engine/step.ts';
+import type { LabStep } from '../../lib/engine/step.ts';
 import type { Language } from '../../lib/engine/text.ts';
 import { readLesson } from './lesson.ts';
 import { assertNoPrivateKey, type ManualStep, preamble } from './script.ts';
@@ -44,7 +44,7 @@ const indented = (...lines: readonly string[]): string => lines.map((line) => ` 
 
 /** What to look at after a step, and what was seen there. `before` is the step in front of it. */
 const observationSection = (
-  { id, observations = [] }: Step,
+  { id, observations }: LabStep,
   before: string | undefined,
   seen: ObservationRecords,
   language: Language,

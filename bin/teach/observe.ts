@@ -1,6 +1,6 @@
 import { reasonOf, Unhealthy } from '../../lib/engine/errors.ts';
 import type { RunEvent } from '../../lib/engine/events.ts';
-import type { Context, Observation, Step } from '../../lib/engine/step.ts';
+import type { Context, LabStep, Observation } from '../../lib/engine/step.ts';
 import type { Language } from '../../lib/engine/text.ts';
 
 interface Telling {
@@ -14,8 +14,12 @@ interface Telling {
  * Goes through the observations of a step in their order and tells each with its output. Throws Unhealthy, with what
  * was seen instead, at the first that is not so.
  */
-export const observeStep = async (step: Step, context: Context, { language, tell, keep }: Telling): Promise<void> => {
-  const observations = step.observations ?? [];
+export const observeStep = async (
+  step: LabStep,
+  context: Context,
+  { language, tell, keep }: Telling,
+): Promise<void> => {
+  const { observations } = step;
   if (observations.length === 0) return;
   const begin = performance.now();
   for (const observation of observations) {

@@ -1,9 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
 import { type Daemon, type Field, type Flag, fieldsOf } from '../../lib/engine/daemon.ts';
-import type { Lab } from '../../lib/engine/lab.ts';
 import { readLedger } from '../../lib/engine/ledger.ts';
-import type { Step } from '../../lib/engine/step.ts';
+import type { LabStep } from '../../lib/engine/step.ts';
 import type { Language } from '../../lib/engine/text.ts';
 import { readIfThere } from '../../lib/host/files.ts';
 import { paths } from '../../lib/host/paths.ts';
@@ -94,8 +93,7 @@ const filesPage = async (step: string, more: (count: number) => string): Promise
 
 /** Everything that is shown of a step before its observations: lesson, command, files. */
 export const stepPage = async (
-  step: Step,
-  lab: Lab,
+  step: LabStep,
   language: Language,
   place: { number: number; total: number },
 ): Promise<string> => {
@@ -109,7 +107,7 @@ export const stepPage = async (
   return [
     `${rule}\n${stepOf(step.id, place.number, place.total)}\n${rule}`,
     lessonPage(lesson),
-    ...(step.daemon ? [`## ${run}\n${commandPage(step.daemon(lab), (flag) => [why(flag.why)])}`] : []),
+    ...(step.daemon ? [`## ${run}\n${commandPage(step.daemon, (flag) => [why(flag.why)])}`] : []),
     ...(made === '' ? [] : [`## ${files}\n${made}`]),
   ].join('\n\n');
 };

@@ -1,7 +1,7 @@
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { runChecks } from '../../lib/engine/check.ts';
 import { reasonOf } from '../../lib/engine/errors.ts';
-import type { Context, Step } from '../../lib/engine/step.ts';
+import type { Context, LabStep } from '../../lib/engine/step.ts';
 import type { Language } from '../../lib/engine/text.ts';
 import { demoIsThere } from '../../steps/demo.ts';
 import { explainWord } from './explain.ts';
@@ -16,9 +16,9 @@ export class Stopped extends Error {
 }
 
 export interface Pause {
-  readonly step: Step;
+  readonly step: LabStep;
   /** The steps up to this one. */
-  readonly done: readonly Step[];
+  readonly done: readonly LabStep[];
   readonly context: Context;
   readonly language: Language;
   /** Whether the demo objects should be there. */
@@ -38,7 +38,7 @@ const broken = async ({ done, context, language, demo }: Pause): Promise<readonl
     done.map(async (step) => {
       const [failure] = await runChecks(step.checks, context);
       if (!failure) return [];
-      const way = step.daemon ? supervisorOf(context.lab).typed(step.daemon(context.lab).name).start : 'hardway up';
+      const way = step.daemon ? supervisorOf(context.lab).typed(step.daemon.name).start : 'hardway up';
       return [`${step.id}: ${failure.phrase}: ${failure.reason}`, wayBack(way)];
     }),
   );
@@ -47,8 +47,8 @@ const broken = async ({ done, context, language, demo }: Pause): Promise<readonl
 };
 
 const logs = async ({ step, done, context, language }: Pause): Promise<void> => {
-  const names = done.flatMap(({ daemon }) => (daemon ? [daemon(context.lab).name] : []));
-  const own = step.daemon?.(context.lab).name;
+  const names = done.flatMap(({ daemon }) => (daemon ? [daemon.name] : []));
+  const own = step.daemon?.name;
   const name = own ?? (await ask(words[language].whichComponent(names), context.signal))?.trim();
   if (name === undefined || !names.includes(name)) return;
   say((await supervisorOf(context.lab).lastLog(name, 20)).join('\n'));

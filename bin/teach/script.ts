@@ -9,7 +9,7 @@ import type { Lab } from '../../lib/engine/lab.ts';
 import { type LedgerEntry, readLedger } from '../../lib/engine/ledger.ts';
 import { readOnlyContext } from '../../lib/engine/runner.ts';
 import type { State } from '../../lib/engine/state.ts';
-import type { Step } from '../../lib/engine/step.ts';
+import type { LabStep } from '../../lib/engine/step.ts';
 import { readIfThere, statIfThere } from '../../lib/host/files.ts';
 import { quoted } from '../../lib/host/host.ts';
 import { certFile, keyFile, kubeconfigFile, paths } from '../../lib/host/paths.ts';
@@ -61,7 +61,7 @@ export const commandsOf = async (entries: readonly LedgerEntry[], byHand: ByHand
 
 /** A step with the commands that take it by hand. */
 export interface ManualStep {
-  readonly step: Step;
+  readonly step: LabStep;
   readonly commands: readonly string[];
 }
 
@@ -199,7 +199,7 @@ const imageCommands = (lab: Lab): readonly string[] =>
     (reference) => `image ${reference} ${relative(paths.cache, archivePath(paths.cache, lab.machine.arch, reference))}`,
   );
 
-const objectCommands = async (step: Step, lab: Lab): Promise<readonly string[]> => {
+const objectCommands = async (step: LabStep, lab: Lab): Promise<readonly string[]> => {
   const objects = (await step.objects?.(readOnlyContext(lab))) ?? [];
   if (objects.length === 0) return [];
   const file = `${paths.config}/${step.id}-objects.yaml`;

@@ -3,7 +3,7 @@ import type { Tell } from '../../lib/engine/events.ts';
 import { parseChoice } from '../../lib/engine/nearest.ts';
 import { saveObservation } from '../../lib/engine/observations.ts';
 import type { State } from '../../lib/engine/state.ts';
-import type { Context, Step } from '../../lib/engine/step.ts';
+import type { Context, LabStep } from '../../lib/engine/step.ts';
 import { type Language, languageOf } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { ensureDemo, removeDemo } from '../../steps/demo.ts';
@@ -60,13 +60,13 @@ export const parseLessonOptions = ({ observe, pause, lang, json }: Asked): Lesso
 };
 
 /** The last step that was there before this run: the story goes on from it. */
-const lastBefore = (steps: readonly Step[], state: State | undefined): number =>
+const lastBefore = (steps: readonly LabStep[], state: State | undefined): number =>
   steps.findLastIndex(({ id }) => id in (state?.steps ?? {}));
 
 /** Says which pauses that were asked for by name will not come, as later steps are there already; '' where all will. */
 export const skippedPauses = (
   { pauses, language }: LessonOptions,
-  steps: readonly Step[],
+  steps: readonly LabStep[],
   state: State | undefined,
 ): string => {
   const ids = steps.map(({ id }) => id);
@@ -84,7 +84,7 @@ export const skippedPauses = (
  */
 export const afterStep = (
   telling: LessonOptions | undefined,
-  steps: readonly Step[],
+  steps: readonly LabStep[],
   state: State | undefined,
   tell: Tell,
 ) => {
@@ -93,21 +93,20 @@ export const afterStep = (
   let demoIsKnown = false;
 
   /** Puts back the objects of the story that a former run left, or that somebody has deleted since. */
-  const demo = async (step: Step, context: Context, { language }: LessonOptions): Promise<void> => {
+  const demo = async (step: LabStep, context: Context, { language }: LessonOptions): Promise<void> => {
     if (demoIsKnown) return;
     const before = steps.slice(0, indexOf(step.id)).map(({ id }) => id);
     const back = await ensureDemo(context, before);
     if (back.length > 0) tell({ event: 'progress', step: step.id, text: words[language].putBack(back) });
   };
 
-  const showStep = async (step: Step, context: Context, now: LessonOptions): Promise<void> => {
+  const showStep = async (step: LabStep, context: Context, now: LessonOptions): Promise<void> => {
     const { language, pauses, only, bare } = now;
     const index = indexOf(step.id);
     const paused = pauses.has(step.id);
     const pager = paused ? openPager(words[language].page, context.signal) : noPager;
     const inFull = paused || (only === step.id && !bare);
-    if (inFull)
-      await pager.write(await stepPage(step, context.lab, language, { number: index + 1, total: steps.length }));
+    if (inFull) await pager.write(await stepPage(step, language, { number: index + 1, total: steps.length }));
     await demo(step, context, now);
     demoIsKnown ||= index >= indexOf('kube-apiserver');
     const look = ({ write }: Pager) =>
@@ -117,7 +116,7 @@ export const afterStep = (
         tell: (event) =>
           paused && event.event === 'observation' ? write(observationLines(event).join('\n')) : tell(event),
       });
-    if (inFull && (step.observations ?? []).length > 0) await pager.write(`\n## ${words[language].observations}`);
+    if (inFull && step.observations.length > 0) await pager.write(`\n## ${words[language].observations}`);
     if (!paused) return look(pager);
     await look(pager).catch((error: unknown) => {
       context.signal.throwIfAborted();
@@ -138,7 +137,7 @@ export const afterStep = (
     });
   };
 
-  return async (step: Step, context: Context): Promise<void> => {
+  return async (step: LabStep, context: Context): Promise<void> => {
     const index = indexOf(step.id);
     if (telling && index >= from && (telling.only === undefined || telling.only === step.id))
       await showStep(step, context, telling);

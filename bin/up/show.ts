@@ -1,18 +1,18 @@
 import type { ListrTaskWrapper } from 'listr2';
 import type { RunEvent, Tell } from '../../lib/engine/events.ts';
 import { shownOutput } from '../../lib/engine/observations.ts';
-import type { Step } from '../../lib/engine/step.ts';
+import type { LabStep } from '../../lib/engine/step.ts';
 
 /** Prepares the run of one step after the other, given somebody to tell. */
-export type Start = (tell: Tell) => (step: Step) => Promise<void>;
+export type Start = (tell: Tell) => (step: LabStep) => Promise<void>;
 
 /** How a run is shown: as it happens on a terminal, in lines elsewhere, as JSON for programs. */
-export type Show = (steps: readonly Step[], start: Start) => Promise<void>;
+export type Show = (steps: readonly LabStep[], start: Start) => Promise<void>;
 
 const seconds = (value: number | undefined): string =>
   `${(value ?? 0).toFixed(value !== undefined && value < 10 ? 2 : 0)} s`;
 
-const oneAfterTheOther = async (steps: readonly Step[], run: (step: Step) => Promise<void>): Promise<void> => {
+const oneAfterTheOther = async (steps: readonly LabStep[], run: (step: LabStep) => Promise<void>): Promise<void> => {
   for (const step of steps) await run(step);
 };
 

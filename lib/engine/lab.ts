@@ -96,7 +96,7 @@ export const exampleLab: Lab = {
   apiServiceAddress: '10.32.0.1',
   dnsAddress: '10.32.0.10',
   domain: 'cluster.local',
-  cni: 'bridge',
+  cni: 'calico',
   pki: 'components',
   supervisor: 'systemd',
   with: [],

@@ -8,7 +8,7 @@ import type { Tell } from './events.ts';
 import type { Lab } from './lab.ts';
 import type { openLedger } from './ledger.ts';
 import { type State, writeState } from './state.ts';
-import type { Context, Step } from './step.ts';
+import type { Context, LabStep } from './step.ts';
 
 /** How a supervisor answers for a component: whether it has died since it was started, and its last words. */
 export interface Supervisor {
@@ -21,7 +21,7 @@ export interface Supervisor {
 export interface Run {
   readonly lab: Lab;
   /** All that are taken, in their order. */
-  readonly steps: readonly Step[];
+  readonly steps: readonly LabStep[];
   readonly source: Context['source'];
   readonly signal: AbortSignal;
   readonly dryRun: boolean;
@@ -34,12 +34,12 @@ export interface Run {
   readonly owned: HostOptions['owned'];
   readonly supervisor: Supervisor;
   /** What comes after a step, applied or skipped, before the next one: observations, a pause. */
-  readonly afterwards?: (step: Step, context: Context) => Promise<void>;
+  readonly afterwards?: (step: LabStep, context: Context) => Promise<void>;
   /** What was known before this run; the runner writes it anew after every step. */
   readonly state: State | undefined;
 }
 
-const diskFull = (step: Step, error: unknown): UserError =>
+const diskFull = (step: LabStep, error: unknown): UserError =>
   error instanceof UserError
     ? error
     : new UserError(
@@ -54,9 +54,9 @@ const pollInterval = 50;
  * Everything a step is applied from. A step whose fingerprint is the recorded one, and that is healthy, is skipped.
  * What the lab has besides is not in it: that adds steps and changes none.
  */
-export const fingerprint = (step: Step, lab: Lab): string => {
+export const fingerprint = (step: LabStep, lab: Lab): string => {
   const { with: _, ...rest } = lab;
-  return sha256(JSON.stringify([rest, step.daemon?.(lab)])).slice(0, 16);
+  return sha256(JSON.stringify([rest, step.daemon])).slice(0, 16);
 };
 
 /** The memory behind Context.once. A rejected promise stays rejected: whoever waits for it gets the reason. */
@@ -86,7 +86,7 @@ export const createRunner = (run: Run) => {
   let current = '';
   const hostFor = createHosts(run);
 
-  const contextOf = (step: Step): Context => ({
+  const contextOf = (step: LabStep): Context => ({
     lab,
     signal,
     source: run.source,
@@ -99,30 +99,30 @@ export const createRunner = (run: Run) => {
     progress: (text) => current === step.id && tell({ event: 'progress', step: step.id, text }),
   });
 
-  const unhealthy = async (step: Step, message: string): Promise<Unhealthy> => {
+  const unhealthy = async (step: LabStep, message: string): Promise<Unhealthy> => {
     if (!step.daemon) return new Unhealthy(message, { next: `hardway check ${step.id}, then hardway up` });
-    const daemon = step.daemon(lab);
-    return new Unhealthy(`${message}\ncommand: ${quoted(commandLine(daemon))}`, {
-      log: await supervisor.lastLog(daemon.name, 8),
-      next: `hardway logs ${daemon.name}, then hardway up`,
+    const { name } = step.daemon;
+    return new Unhealthy(`${message}\ncommand: ${quoted(commandLine(step.daemon))}`, {
+      log: await supervisor.lastLog(name, 8),
+      next: `hardway logs ${name}, then hardway up`,
     });
   };
 
   /** Throws as soon as the step's process has ended since `restarts` was read: no check will pass then. */
-  const failIfDead = (step: Step, restarts: number) => async (): Promise<void> => {
+  const failIfDead = (step: LabStep, restarts: number) => async (): Promise<void> => {
     if (!step.daemon) return;
-    const status = await supervisor.status(step.daemon(lab).name);
+    const status = await supervisor.status(step.daemon.name);
     if (status.active && status.restarts <= restarts) return;
     throw await unhealthy(step, `${step.id} does not stay up: ${status.words}`);
   };
 
-  const record = async (step: Step, seconds: number): Promise<void> => {
+  const record = async (step: LabStep, seconds: number): Promise<void> => {
     const entry = { fingerprint: fingerprint(step, lab), at: new Date().toISOString(), seconds };
     records = { ...records, [step.id]: entry };
     await writeState(paths.state, { version: 1, lab, steps: records });
   };
 
-  const isKnown = (step: Step): boolean => records[step.id]?.fingerprint === fingerprint(step, lab);
+  const isKnown = (step: LabStep): boolean => records[step.id]?.fingerprint === fingerprint(step, lab);
 
   /** What was applied ahead of its turn. */
   const startedEarly = new Map<string, Promise<void>>();
@@ -136,8 +136,8 @@ export const createRunner = (run: Run) => {
     }
   };
 
-  const wait = async (step: Step, context: Context, checks: readonly Check<Context>[]): Promise<void> => {
-    const restarts = step.daemon ? (await supervisor.status(step.daemon(lab).name)).restarts : 0;
+  const wait = async (step: LabStep, context: Context, checks: readonly Check<Context>[]): Promise<void> => {
+    const restarts = step.daemon ? (await supervisor.status(step.daemon.name)).restarts : 0;
     const failure = await waitFor(checks, context, {
       interval: pollInterval,
       deadline: run.deadline * 1000,
@@ -156,7 +156,7 @@ export const createRunner = (run: Run) => {
   /** Late checks of the steps so far. */
   const deferredChecks: (() => Promise<void>)[] = [];
 
-  const bringUp = async (step: Step, context: Context): Promise<void> => {
+  const bringUp = async (step: LabStep, context: Context): Promise<void> => {
     await (startedEarly.get(step.id) ?? step.apply(context));
     if (run.dryRun) return;
     const late = step.checks.filter((one) => one.deferred);
@@ -170,7 +170,7 @@ export const createRunner = (run: Run) => {
     for (const waitOn of deferredChecks.splice(0)) await waitOn();
   };
 
-  const runStep = async (step: Step): Promise<void> => {
+  const runStep = async (step: LabStep): Promise<void> => {
     signal.throwIfAborted();
     current = step.id;
     const context = contextOf(step);
@@ -196,7 +196,7 @@ export const createRunner = (run: Run) => {
     if (!run.dryRun) await run.afterwards?.(step, context);
   };
 
-  return async (step: Step): Promise<void> => {
+  return async (step: LabStep): Promise<void> => {
     try {
       await runStep(step);
     } catch (error) {

@@ -30,7 +30,7 @@ export interface Observation {
   readonly look: (context: Context) => Promise<string>;
 }
 
-/** One stage of the guide, as a value. */
+/** One stage of the guide, as a value: the whole of its component. */
 export interface Step {
   readonly id: string;
   readonly title: string;
@@ -60,6 +60,21 @@ export interface Step {
   readonly carriesPods?: true;
   /** How we know that it works. Never empty. */
   readonly checks: readonly Check<Context>[];
-  /** What has become true with this step, and what is not true yet: steps/story.ts tells it. */
-  readonly observations?: readonly Observation[];
+  /** What has become true with this step, and what is not true yet. */
+  readonly observations?: (lab: Lab) => readonly Observation[];
 }
+
+/** A step in one lab: what depends on the lab has been computed. */
+export interface LabStep extends Omit<Step, 'daemon' | 'observations'> {
+  readonly daemon?: Daemon;
+  readonly observations: readonly Observation[];
+}
+
+/** Computes what of a step depends on the lab. */
+export const stepIn =
+  (lab: Lab) =>
+  ({ daemon, observations, ...step }: Step): LabStep => ({
+    ...step,
+    ...(daemon && { daemon: daemon(lab) }),
+    observations: observations?.(lab) ?? [],
+  });

@@ -37,7 +37,7 @@ const labs = [
 ] as const;
 
 const daemons = labs.flatMap(([which, lab]) =>
-  stepsWith(lab).flatMap(({ daemon }) => (daemon ? [[daemon(lab).name, which, daemon(lab)] as const] : [])),
+  stepsWith(lab).flatMap(({ daemon }) => (daemon ? [[daemon.name, which, daemon] as const] : [])),
 );
 
 /** Every flag is parsed before --help is answered, so an unknown one, or a value of the wrong type, ends badly. */

@@ -28,7 +28,7 @@ const complaints = async (name: string, units: ReadonlyMap<string, string>): Pro
 };
 
 const daemonsOf = (lab: typeof plainLab): readonly Daemon[] =>
-  stepsWith(lab).flatMap(({ daemon }) => (daemon ? [daemon(lab)] : []));
+  stepsWith(lab).flatMap(({ daemon }) => (daemon ? [daemon] : []));
 
 test.skipIf(found.code !== 0).each([
   ['a plain machine', plainLab],

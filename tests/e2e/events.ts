@@ -1,4 +1,5 @@
 import type { RunEvent } from '../../lib/engine/events.ts';
+import { exampleLab, type Lab } from '../../lib/engine/lab.ts';
 import type { Language } from '../../lib/engine/text.ts';
 import { stepsWith } from '../../steps/index.ts';
 
@@ -20,14 +21,10 @@ export const observed = (events: readonly RunEvent[]): string[] =>
   events.flatMap((event) => (event.event === 'observation' ? [`${event.step}: ${event.phrase}`] : []));
 
 /** All that is to be observed of such a lab after these steps, in its order. */
-export const observations = (
-  lab: Parameters<typeof stepsWith>[0],
-  steps: readonly string[],
-  language: Language,
-): string[] =>
-  stepsWith(lab)
+export const observations = (lab: Partial<Lab>, steps: readonly string[], language: Language): string[] =>
+  stepsWith({ ...exampleLab, ...lab })
     .filter(({ id }) => steps.includes(id))
-    .flatMap((step) => (step.observations ?? []).map(({ phrase }) => `${step.id}: ${phrase[language]}`));
+    .flatMap((step) => step.observations.map(({ phrase }) => `${step.id}: ${phrase[language]}`));
 
 /** The steps of `hardway up --cni bridge`, as people and tests rely on them. */
 export const stepIds = [

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { handOut } from '../../bin/teach/handout.ts';
 import { readObservations, saveObservation } from '../../lib/engine/observations.ts';
-import type { Observation, Step } from '../../lib/engine/step.ts';
+import type { LabStep, Observation } from '../../lib/engine/step.ts';
 import type { Language } from '../../lib/engine/text.ts';
 import { plainLab, scratchFolder } from '../fixtures.ts';
 
@@ -18,7 +18,7 @@ const observation: Observation = {
   command: 'kubectl get nodes',
   look: async () => '',
 };
-const step = (id: string, ...observations: readonly Observation[]): Step => ({
+const step = (id: string, ...observations: readonly Observation[]): LabStep => ({
   id,
   title: id,
   apply: async () => {},

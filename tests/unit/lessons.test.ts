@@ -67,7 +67,7 @@ test('the glossary has the same words in both languages, none of them a step', a
 const labs = [plainLab, oddLab].flatMap((lab) =>
   pkiProfiles.flatMap((pki) => supervisorNames.map((supervisor) => ({ ...lab, pki, supervisor }))),
 );
-const daemons = labs.flatMap((lab) => stepsWith(lab).flatMap(({ daemon }) => (daemon ? [daemon(lab)] : [])));
+const daemons = labs.flatMap((lab) => stepsWith(lab).flatMap(({ daemon }) => (daemon ? [daemon] : [])));
 const sorted = (names: Iterable<string>): readonly string[] => [...new Set(names)].toSorted();
 
 test('the reason of every flag and of every certificate is said in French too, and nothing else', async () => {

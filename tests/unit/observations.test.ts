@@ -4,7 +4,7 @@ import { reasonOf } from '../../lib/engine/errors.ts';
 import type { RunEvent } from '../../lib/engine/events.ts';
 import { cnis, extras } from '../../lib/engine/lab.ts';
 import { readOnlyContext } from '../../lib/engine/runner.ts';
-import type { Step } from '../../lib/engine/step.ts';
+import type { LabStep } from '../../lib/engine/step.ts';
 import { type Language, languageOf } from '../../lib/engine/text.ts';
 import { stepsWith } from '../../steps/index.ts';
 import { all, atLeast, lines, says } from '../../steps/observe.ts';
@@ -12,7 +12,7 @@ import { oddLab, plainLab } from '../fixtures.ts';
 
 const context = readOnlyContext(plainLab);
 /** Goes through a step's observations; what was told and what was kept, in their order. */
-const observed = async (step: Step, language: Language) => {
+const observed = async (step: LabStep, language: Language) => {
   const events: RunEvent[] = [];
   const kept: string[] = [];
   const told = observeStep(step, context, {
@@ -22,7 +22,7 @@ const observed = async (step: Step, language: Language) => {
   });
   return { events, kept, reason: await told.then(() => '', reasonOf) };
 };
-const stepWith = (...outcomes: readonly (string | Error)[]): Step => ({
+const stepWith = (...outcomes: readonly (string | Error)[]): LabStep => ({
   id: 'etcd',
   title: 'etcd',
   apply: async () => {},
@@ -58,7 +58,7 @@ describe('the observations of a step', () => {
   });
 
   test('can be told from each other by their English phrase, in every step of every lab', () => {
-    for (const { id, observations = [] } of [plainLab, oddLab].flatMap((lab) => stepsWith(lab))) {
+    for (const { id, observations } of [plainLab, oddLab].flatMap((lab) => stepsWith(lab))) {
       const phrases = observations.map(({ phrase }) => phrase.en);
       expect(phrases, id).toEqual([...new Set(phrases)]);
     }
@@ -66,7 +66,7 @@ describe('the observations of a step', () => {
 
   test('are there for every step that is of the cluster, each phrase in both languages', () => {
     const silent = ['preflight', 'binaries', 'certificates', 'kubeconfigs'];
-    for (const { id, observations = [] } of cnis.flatMap((cni) => stepsWith({ cni, with: extras }))) {
+    for (const { id, observations } of cnis.flatMap((cni) => stepsWith({ ...plainLab, cni, with: extras }))) {
       if (!silent.includes(id)) expect(observations.length, id).toBeGreaterThan(0);
       for (const { phrase } of observations) expect(phrase.fr).not.toBe(phrase.en);
     }

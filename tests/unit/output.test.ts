@@ -1,9 +1,9 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { asJson, asLines, type Show } from '../../bin/up/show.ts';
 import type { RunEvent } from '../../lib/engine/events.ts';
-import type { Step } from '../../lib/engine/step.ts';
+import type { LabStep } from '../../lib/engine/step.ts';
 
-const step = (id: string): Step => ({ id, title: id, apply: async () => {}, checks: [] });
+const step = (id: string): LabStep => ({ id, title: id, apply: async () => {}, checks: [], observations: [] });
 
 let written: string;
 beforeEach(() => {

@@ -7,7 +7,7 @@ import type { RunEvent } from '../../lib/engine/events.ts';
 import { openLedger, readLedger } from '../../lib/engine/ledger.ts';
 import { createRunner, fingerprint, type Run, readOnlyContext } from '../../lib/engine/runner.ts';
 import { readState, type State } from '../../lib/engine/state.ts';
-import type { Step } from '../../lib/engine/step.ts';
+import type { LabStep } from '../../lib/engine/step.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { plainLab, scratchFolder } from '../fixtures.ts';
 
@@ -33,7 +33,7 @@ afterEach(async () => {
 afterAll(() => rm(dirname(paths.state), { recursive: true }));
 
 /** A step of this test's own: it writes a file, and is healthy when the file is there. */
-const step = (id: string, more: Partial<Step> = {}): Step => ({
+const step = (id: string, more: Partial<LabStep> = {}): LabStep => ({
   id,
   title: id,
   apply: async ({ host }) => {
@@ -41,6 +41,7 @@ const step = (id: string, more: Partial<Step> = {}): Step => ({
     await host.writeFile(`${scratch.path}/${id}`, id);
   },
   checks: [check('it is well', async () => {})],
+  observations: [],
   ...more,
 });
 const sick = (reason: string) => [
@@ -48,14 +49,14 @@ const sick = (reason: string) => [
     throw new Error(reason);
   }),
 ];
-const daemon = () => ({
+const daemon = {
   name: 'etcd',
   description: 'etcd',
   binary: '/opt/etcd',
   flags: [flag('name', 'lab 1', 'its name')],
   restartOn: [],
   after: [],
-});
+};
 
 const running = { words: 'active (running)', restarts: 0, active: true };
 
@@ -77,7 +78,7 @@ const runOf = (more: Partial<Run> = {}) =>
   });
 
 const states = () => events.flatMap((one) => (one.event === 'step' ? [`${one.step} ${one.state}`] : []));
-const applied = (...steps: readonly Step[]): State => ({
+const applied = (...steps: readonly LabStep[]): State => ({
   version: 1,
   lab: plainLab,
   steps: Object.fromEntries(
@@ -152,7 +153,7 @@ describe('a step that was applied before', () => {
     expect(states()).toEqual(['one started', 'one healthy']);
   });
 
-  test.each<[string, Partial<Step>, Partial<Run>]>([
+  test.each<[string, Partial<LabStep>, Partial<Run>]>([
     ['the lab is another', {}, { lab: { ...plainLab, domain: 'other.local' } }],
     ['its daemon is another', { daemon }, {}],
   ])('is applied again when %s', async (_, more, run) => {
@@ -169,7 +170,7 @@ describe('a step that was applied before', () => {
 
 test('the fingerprint of a step follows the flags of its daemon and the lab', () => {
   const of = (value: string, lab = plainLab) =>
-    fingerprint(step('one', { daemon: () => ({ ...daemon(), flags: [flag('name', value, 'why')] }) }), lab);
+    fingerprint(step('one', { daemon: { ...daemon, flags: [flag('name', value, 'why')] } }), lab);
   expect(of('a')).toBe(of('a'));
   expect(new Set([of('a'), of('b'), of('a', { ...plainLab, serviceCIDR: '10.33.0.0/24' })]).size).toBe(3);
 });
@@ -260,7 +261,7 @@ describe('what one step begins and a later one waits for', () => {
     const run = runOf();
     const load = vi.fn(async () => 'images');
     const got: string[] = [];
-    const apply: Step['apply'] = async ({ memo: once }) => {
+    const apply: LabStep['apply'] = async ({ memo: once }) => {
       got.push(await once('images', load));
     };
     await run(step('one', { apply }));
@@ -272,18 +273,18 @@ describe('what one step begins and a later one waits for', () => {
   test('fails where it is waited for and not where it was begun', async () => {
     const run = runOf();
     const load = () => Promise.reject(new Error('registry is gone'));
-    const begin: Step['apply'] = async ({ memo: once }) => {
+    const begin: LabStep['apply'] = async ({ memo: once }) => {
       void once('images', load);
     };
     await run(step('one', { apply: begin }));
-    const wait: Step['apply'] = ({ memo: once }) => once('images', load);
+    const wait: LabStep['apply'] = ({ memo: once }) => once('images', load);
     await expect(run(step('two', { apply: wait }))).rejects.toThrow('registry is gone');
   });
 });
 
 describe('a step that rests on one other only', () => {
-  const three = (): readonly Step[] => [step('one'), step('two'), step('three', { startAfter: 'one' })];
-  const takeAll = async (steps: readonly Step[], more: Partial<Run> = {}): Promise<void> => {
+  const three = (): readonly LabStep[] => [step('one'), step('two'), step('three', { startAfter: 'one' })];
+  const takeAll = async (steps: readonly LabStep[], more: Partial<Run> = {}): Promise<void> => {
     const run = runOf({ steps, ...more });
     for (const one of steps) await run(one);
   };
@@ -333,7 +334,7 @@ describe('a step that rests on one other only', () => {
 });
 
 describe('a late check', () => {
-  const slow = (until: () => boolean): Step =>
+  const slow = (until: () => boolean): LabStep =>
     step('one', {
       checks: [
         check('it is well', async () => {}),
