@@ -32,9 +32,17 @@ const readPems = async (requests: readonly CertificateRequest[]): Promise<Readon
   return new Map(pems.filter(({ certificate, key }) => certificate && key).map((pem) => [pem.name, pem]));
 };
 
+/** A certificate under one of the names that it is kept by. */
+export interface NamedCertificate extends CertificateRequest {
+  /** The name of its template, which is its own name unless it is kept under several. */
+  readonly template: string;
+}
+
 /** The requests under every name that they are kept by: the guide's one certificate stands in many places. */
-export const everyName = (requests: readonly CertificateRequest[]): readonly CertificateRequest[] =>
-  requests.flatMap((request) => [request.name, ...request.also].map((name) => ({ ...request, name })));
+export const everyName = (requests: readonly CertificateRequest[]): readonly NamedCertificate[] =>
+  requests.flatMap((request) =>
+    [request.name, ...request.also].map((name) => ({ ...request, name, template: request.name })),
+  );
 
 const write = async ({ host }: Context, name: string, pem: Pem): Promise<void> => {
   await host.writeFile(keyFile(name), pem.key, 0o600);

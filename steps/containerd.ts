@@ -20,7 +20,7 @@ const daemon = (lab: Lab) => ({
   binary: `${paths.bin}/containerd`,
   after: ['network.target', 'local-fs.target'],
   restartOn: [configFile],
-  flags: [flag('config', configFile, 'its settings')],
+  flags: [flag('config', configFile)],
   config: configuration(lab),
   service: [
     `Environment=PATH=${paths.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,

@@ -18,7 +18,7 @@ const daemon = (lab: Lab) => ({
   binary: `${paths.bin}/kube-proxy`,
   after: ['kube-apiserver'],
   restartOn: [configFile, kubeconfigFile('kube-proxy')],
-  flags: [flag('config', configFile, 'its settings, with the kubeconfig in them')],
+  flags: [flag('config', configFile)],
   config: configuration(lab),
 });
 

@@ -20,14 +20,10 @@ const daemon = (lab: Lab) => ({
   after: ['containerd', 'kube-apiserver'],
   restartOn: [configFile, kubeconfigFile('kubelet'), certFile('kubelet-server')],
   flags: [
-    flag(
-      'kubeconfig',
-      kubeconfigFile('kubelet'),
-      'how it finds the API server, and who it is: system:node and the name',
-    ),
-    flag('config', configFile, 'its settings; without them it would let anybody run anything'),
-    flag('hostname-override', lab.node.name, 'the name of the Node: that in its certificate'),
-    flag('node-ip', lab.node.address, 'the address that the Node is reached by'),
+    flag('kubeconfig', kubeconfigFile('kubelet')),
+    flag('config', configFile),
+    flag('hostname-override', lab.node.name),
+    flag('node-ip', lab.node.address),
   ],
   config: configuration(lab),
   // Pods live on when the kubelet restarts.

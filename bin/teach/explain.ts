@@ -6,46 +6,52 @@ import type { Lab } from '../../lib/engine/lab.ts';
 import { parseChoice } from '../../lib/engine/nearest.ts';
 import type { Context } from '../../lib/engine/step.ts';
 import type { Language } from '../../lib/engine/text.ts';
-import type { CertificateRequest } from '../../lib/pki/templates.ts';
-import { everyName, requestsFor } from '../../steps/certificates.ts';
+import { certificates, everyName, type NamedCertificate, requestsFor } from '../../steps/certificates.ts';
 import { stepIds, stepsWith } from '../../steps/index.ts';
 import { certificateLine, explainCertificate } from './explain/certificate.ts';
 import { explainPod } from './explain/pod.ts';
 import { explainRequest } from './explain/request.ts';
 import { explainService } from './explain/service.ts';
 import { readLesson } from './lesson.ts';
-import { commandPage, configPage, lessonPage, readFlagConsequences, translator, wrapped } from './pages.ts';
+import { noteOn } from './notes.ts';
+import { commandPage, configPage, lessonPage, wrapped } from './pages.ts';
 import { words } from './words.ts';
 
 const glossary = async (language: Language): Promise<Readonly<Record<string, string>>> =>
-  parse(await readFile(`${import.meta.dirname}/../../lessons/${language}/words.yaml`, 'utf8'));
+  parse(await readFile(`${import.meta.dirname}/../../lessons/${language}/glossary.yaml`, 'utf8'));
 
 /** The certificates that a daemon holds: those that its flags, its files or its kubeconfig name. */
-const certificatesOf = (daemon: Daemon, requests: readonly CertificateRequest[]): readonly CertificateRequest[] => {
+const certificatesOf = (daemon: Daemon, certificates: readonly NamedCertificate[]): readonly NamedCertificate[] => {
   const files = [...daemon.restartOn, ...daemon.flags.map(({ value = '' }) => value)];
-  return requests.filter(({ name }) =>
+  return certificates.filter(({ name }) =>
     files.some((file) => file.endsWith(`/certs/${name}.pem`) || file.endsWith(`/kubeconfigs/${name}.conf`)),
   );
 };
 
+/** Returns the reason of a certificate's template in a lab, from the lesson of the certificates. */
+const certificateReasons = async (lab: Lab, language: Language) => {
+  const { notes } = await readLesson(certificates.id, language);
+  return ({ template }: NamedCertificate): string => noteOn(notes, template, lab).reason ?? '';
+};
+
 /** A step or component: its lesson; each flag with its value, its reason and what would be without it; its certificates. */
 const explainStep = async (id: string, lab: Lab, language: Language): Promise<string> => {
-  const [lesson, say, losses] = await Promise.all([
-    readLesson(id, language),
-    translator(language),
-    readFlagConsequences(language),
-  ]);
+  const lesson = await readLesson(id, language);
   const daemon = stepsWith(lab).find((step) => step.id === id)?.daemon;
   if (!daemon) return lessonPage(lesson);
-  const without = (name: string): string => words[language].without(losses[id]?.[name] ?? '');
+  const notesOn = (name: string): readonly string[] => {
+    const { reason, consequence } = noteOn(lesson.notes, name, lab);
+    return [...(reason ? [reason] : []), ...(consequence ? [words[language].without(consequence)] : [])];
+  };
   const file = daemon.flags.find(({ name }) => name === 'config')?.value;
-  const certificates = certificatesOf(daemon, everyName(await requestsFor(lab)));
+  const held = certificatesOf(daemon, everyName(await requestsFor(lab)));
+  const reasonOf = await certificateReasons(lab, language);
   return [
     lessonPage(lesson),
-    `## ${id}\n${commandPage(daemon, ({ name, why }) => [say(why), without(name)])}`,
-    ...(daemon.config ? [`## ${file}\n${configPage(daemon, ({ name }) => without(name))}`] : []),
-    ...(certificates.length > 0
-      ? [`## certs\n${certificates.map((one) => wrapped(certificateLine(one, say), 2)).join('\n')}`]
+    `## ${id}\n${commandPage(daemon, ({ name }) => notesOn(`--${name}`))}`,
+    ...(daemon.config ? [`## ${file}\n${configPage(daemon, ({ name }) => notesOn(name))}`] : []),
+    ...(held.length > 0
+      ? [`## certs\n${held.map((one) => wrapped(certificateLine(one, reasonOf(one)), 2)).join('\n')}`]
       : []),
   ].join('\n\n');
 };
@@ -81,13 +87,13 @@ export const explainLive = async (
     );
   if (subject === 'service') return explainService(context, namespace, name, language);
   if (subject === 'pod') return explainPod(context, namespace, name, language);
-  const requests = everyName(await requestsFor(context.lab));
+  const all = everyName(await requestsFor(context.lab));
   const wanted = parseChoice(
     'certificate',
-    requests.map((request) => request.name),
+    all.map((one) => one.name),
     name,
   );
-  const request = requests.find((one) => one.name === wanted);
-  if (!request) throw new Error(`${wanted} was found and is not there`);
-  return explainCertificate(request, await translator(language));
+  const certificate = all.find((one) => one.name === wanted);
+  if (!certificate) throw new Error(`${wanted} was found and is not there`);
+  return explainCertificate(certificate, (await certificateReasons(context.lab, language))(certificate));
 };

@@ -1,16 +1,19 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Language, Text } from '../../lib/engine/text.ts';
+import { type Note, noteHeadings, parseNotes } from './notes.ts';
 
-/** The parts of every lesson, in their order; a lesson's file has these headings, and perhaps that of the guide. */
-export const headings = {
+const questionsHeading: Text = { en: 'Three questions', fr: 'Trois questions' };
+
+/** The headings that every lesson has, in their order. Some also have that of the guide, and those of notes.ts. */
+export const headings: Readonly<Record<Language, readonly string[]>> = {
   en: [
     'What it is',
     'Why here',
     'What it talks to, and with which certificate',
     'What would happen without it',
     'What to try',
-    'Three questions',
+    questionsHeading.en,
   ],
   fr: [
     'Ce que c’est',
@@ -18,9 +21,9 @@ export const headings = {
     'À qui il parle, et avec quel certificat',
     'Ce qui arriverait sans lui',
     'À essayer',
-    'Trois questions',
+    questionsHeading.fr,
   ],
-} as const satisfies Record<Language, readonly string[]>;
+};
 
 /** The heading of what a lesson says of the guide's PKI, where it differs: it stands before the questions. */
 export const guideHeading: Text = { en: 'With --pki guide', fr: 'Avec --pki guide' };
@@ -39,15 +42,20 @@ export interface Question {
 interface Section {
   readonly heading: string;
   readonly text: string;
+  /** What the text asks, in the section of the questions; none in the others. */
+  readonly questions: readonly Question[];
 }
 
 export interface Lesson {
   readonly title: string;
+  /** Every section but those of the notes. */
   readonly sections: readonly Section[];
   readonly trials: readonly Trial[];
   /** What shows something else in a lab with the guide's PKI, once its last step is done. */
   readonly guideTrials: readonly Trial[];
   readonly questions: readonly Question[];
+  /** What is said of each flag, each configuration field, each certificate. */
+  readonly notes: readonly Note[];
 }
 
 /** Marks, in a block of commands, what the command above it prints. A comment, so that the block can be pasted whole. */
@@ -72,24 +80,30 @@ const questionsIn = (text: string): readonly Question[] =>
       return { question, answer: answer.join('\n').trim() };
     });
 
-/** The lesson in a markdown text. */
-export const parseLesson = (markdown: string): Lesson => {
+/** Parses a lesson. Throws UserError, with the file's name, for a note that is malformed. */
+export const parseLesson = (markdown: string, language: Language, file: string): Lesson => {
   const [head = '', ...parts] = markdown.split(/^## /m);
-  const sections = parts.map((part) => {
-    const [heading = '', ...text] = part.split('\n');
-    return { heading, text: text.join('\n').trim() };
+  const all = parts.map((part): Section => {
+    const [heading = '', ...lines] = part.split('\n');
+    const text = lines.join('\n').trim();
+    return { heading, text, questions: heading === questionsHeading[language] ? questionsIn(text) : [] };
   });
-  const isGuides = ({ heading }: Section): boolean => Object.values(guideHeading).includes(heading);
+  const isNotes = ({ heading }: Section): boolean => noteHeadings[language].includes(heading);
+  const isGuides = ({ heading }: Section): boolean => heading === guideHeading[language];
+  const sections = all.filter((section) => !isNotes(section));
   const trialsOf = (some: readonly Section[]): readonly Trial[] => some.flatMap(({ text }) => trialsIn(`${text}\n`));
   return {
     title: head.replace(/^# /, '').trim(),
     sections,
     trials: trialsOf(sections.filter((section) => !isGuides(section))),
     guideTrials: trialsOf(sections.filter(isGuides)),
-    questions: questionsIn(sections.at(-1)?.text ?? ''),
+    questions: sections.flatMap(({ questions }) => questions),
+    notes: all.filter(isNotes).flatMap(({ text }) => parseNotes(text, language, file)),
   };
 };
 
-/** The lesson of a step. */
-export const readLesson = async (step: string, language: Language): Promise<Lesson> =>
-  parseLesson(await readFile(join(import.meta.dirname, '../../lessons', language, `${step}.md`), 'utf8'));
+/** Reads the lesson of a step. Throws as parseLesson does. */
+export const readLesson = async (step: string, language: Language): Promise<Lesson> => {
+  const file = `lessons/${language}/${step}.md`;
+  return parseLesson(await readFile(join(import.meta.dirname, '../..', file), 'utf8'), language, file);
+};

@@ -1,12 +1,11 @@
-import { readFile } from 'node:fs/promises';
-import { parse } from 'yaml';
 import { type Daemon, type Field, type Flag, fieldsOf } from '../../lib/engine/daemon.ts';
+import type { Lab } from '../../lib/engine/lab.ts';
 import { readLedger } from '../../lib/engine/ledger.ts';
 import type { LabStep } from '../../lib/engine/step.ts';
 import type { Language } from '../../lib/engine/text.ts';
-import { readIfThere } from '../../lib/host/files.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { type Lesson, readLesson } from './lesson.ts';
+import { noteOn } from './notes.ts';
 import { words } from './words.ts';
 
 /** Columns of the smallest terminal that a lesson is read on. */
@@ -24,20 +23,6 @@ export const wrapped = (text: string, indent: number): string => {
     line += line === '' ? word : ` ${word}`;
   }
   return [...lines, line].map((one) => `${' '.repeat(indent)}${one}`).join('\n');
-};
-
-/** What would be without a flag of a component, or without a field of its configuration file. */
-type FlagConsequences = Readonly<Record<string, Readonly<Record<string, string>>>>;
-
-/** What each component would be without each of them, as the lessons say it. */
-export const readFlagConsequences = async (language: Language): Promise<FlagConsequences> =>
-  parse(await readFile(`${import.meta.dirname}/../../lessons/${language}/flags.yaml`, 'utf8'));
-
-/** Says one of the one-line reasons that steps and certificate templates carry in another language. */
-export const translator = async (language: Language): Promise<(why: string) => string> => {
-  const text = await readIfThere(`${import.meta.dirname}/../../lessons/${language}/whys.yaml`);
-  const known = (text === undefined ? {} : parse(text)) as Readonly<Record<string, string>>;
-  return (why) => known[why] ?? why;
 };
 
 /** Both parts on one line, or the second below the first where that would be too long. */
@@ -59,17 +44,17 @@ const fieldText = ({ name, value }: Field): string => {
 };
 
 /** The fields of a daemon's configuration file: one a line, below each what is to be said of it. */
-export const configPage = (daemon: Daemon, note: (field: Field) => string): string =>
+export const configPage = (daemon: Daemon, notes: (field: Field) => readonly string[]): string =>
   fieldsOf(daemon.config)
-    .map((field) => `${fieldText(field)}\n${wrapped(note(field), 6)}`)
+    .flatMap((field) => [fieldText(field), ...notes(field).map((note) => wrapped(note, 6))])
     .join('\n');
 
 /** The lesson as it is read, its answers left out: they are asked for. */
-export const lessonPage = ({ title, sections, questions }: Lesson): string =>
+export const lessonPage = ({ title, sections }: Lesson): string =>
   [
     `# ${title}`,
-    ...sections.map(({ heading, text }, index) =>
-      index === sections.length - 1
+    ...sections.map(({ heading, text, questions }) =>
+      questions.length > 0
         ? `## ${heading}\n${questions.map(({ question }) => wrapped(question, 2)).join('\n')}`
         : `## ${heading}\n${text}`,
     ),
@@ -94,20 +79,21 @@ const filesPage = async (step: string, more: (count: number) => string): Promise
 /** Everything that is shown of a step before its observations: lesson, command, files. */
 export const stepPage = async (
   step: LabStep,
+  { pki }: Pick<Lab, 'pki'>,
   language: Language,
   place: { number: number; total: number },
 ): Promise<string> => {
   const { stepOf, run, files, more } = words[language];
-  const [lesson, why, made] = await Promise.all([
-    readLesson(step.id, language),
-    translator(language),
-    filesPage(step.id, more),
-  ]);
+  const [lesson, made] = await Promise.all([readLesson(step.id, language), filesPage(step.id, more)]);
+  const reasons = ({ name }: Flag): readonly string[] => {
+    const { reason } = noteOn(lesson.notes, `--${name}`, { pki });
+    return reason ? [reason] : [];
+  };
   const rule = '='.repeat(columns);
   return [
     `${rule}\n${stepOf(step.id, place.number, place.total)}\n${rule}`,
     lessonPage(lesson),
-    ...(step.daemon ? [`## ${run}\n${commandPage(step.daemon, (flag) => [why(flag.why)])}`] : []),
+    ...(step.daemon ? [`## ${run}\n${commandPage(step.daemon, reasons)}`] : []),
     ...(made === '' ? [] : [`## ${files}\n${made}`]),
   ].join('\n\n');
 };

@@ -14,9 +14,11 @@ import { readIfThere, statIfThere } from '../../lib/host/files.ts';
 import { quoted } from '../../lib/host/host.ts';
 import { certFile, keyFile, kubeconfigFile, paths } from '../../lib/host/paths.ts';
 import { opensslCommands } from '../../lib/pki/openssl.ts';
-import { requestsFor } from '../../steps/certificates.ts';
+import { certificates, requestsFor } from '../../steps/certificates.ts';
 import { stepsWith } from '../../steps/index.ts';
 import { identities } from '../../steps/kubeconfigs.ts';
+import { readLesson } from './lesson.ts';
+import { noteOn } from './notes.ts';
 
 /** Shell commands in the place of writing a file: for what holds a key, which a transcript must not show. */
 export type ByHand = (path: string) => Promise<readonly string[] | undefined>;
@@ -133,11 +135,14 @@ const readinessCommands = ({ node, cni }: Lab): Readonly<Record<string, readonly
 });
 
 const certificateCommands = async (lab: Lab): Promise<readonly string[]> => {
-  const requests = await requestsFor(lab);
+  const [requests, { notes }] = await Promise.all([requestsFor(lab), readLesson(certificates.id, 'en')]);
   return [
     `cd ${paths.certs}`,
     'umask 077',
-    ...requests.flatMap(opensslCommands),
+    ...requests.flatMap((request) => [
+      `# ${request.name}: ${noteOn(notes, request.name, lab).reason ?? ''}`,
+      ...opensslCommands(request),
+    ]),
     'rm -f -- *.cnf *.csr *.srl',
     'chmod 644 -- *.pem',
     'chmod 600 -- *-key.pem',
@@ -169,13 +174,13 @@ const placeCommand = ({ machine }: Lab, path: string): string => {
 
 /** What is not written as it is here: keys, and what holds one, are made anew; programs come from where they are. */
 const scriptOverrides = (lab: Lab): ByHand => {
-  let certificates: Promise<readonly string[]> | undefined;
+  let issued: Promise<readonly string[]> | undefined;
   const programs: readonly string[] = [...binaryNames, ...cniPlugins];
   return async (path) => {
     if (path.startsWith(`${paths.certs}/`)) {
-      if (certificates) return [];
-      certificates = certificateCommands(lab);
-      return certificates;
+      if (issued) return [];
+      issued = certificateCommands(lab);
+      return issued;
     }
     const identity = identities.find((one) => kubeconfigFile(one) === path);
     if (identity) return kubeconfigCommands(identity);

@@ -106,7 +106,8 @@ export const afterStep = (
     const paused = pauses.has(step.id);
     const pager = paused ? openPager(words[language].page, context.signal) : noPager;
     const inFull = paused || (only === step.id && !bare);
-    if (inFull) await pager.write(await stepPage(step, language, { number: index + 1, total: steps.length }));
+    if (inFull)
+      await pager.write(await stepPage(step, context.lab, language, { number: index + 1, total: steps.length }));
     await demo(step, context, now);
     demoIsKnown ||= index >= indexOf('kube-apiserver');
     const look = ({ write }: Pager) =>

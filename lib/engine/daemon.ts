@@ -1,9 +1,8 @@
-/** One flag of a daemon, and in one line why it is set: unit file, explain and transcript all read it from here. */
+/** One flag of a daemon. The unit file, explain and transcript read it from here; the lessons say why it is set. */
 export interface Flag {
   readonly name: string;
   /** Absent for a flag that takes none. */
   readonly value?: string;
-  readonly why: string;
 }
 
 /** A component's process as data. */
@@ -26,11 +25,7 @@ export interface Daemon {
   readonly service?: readonly string[];
 }
 
-export const flag = (name: string, value: string | undefined, why: string): Flag => ({
-  name,
-  ...(value !== undefined && { value }),
-  why,
-});
+export const flag = (name: string, value?: string): Flag => (value === undefined ? { name } : { name, value });
 
 /** One field of a configuration file, by its dotted path. */
 export interface Field {

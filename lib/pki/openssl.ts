@@ -43,14 +43,9 @@ const requestFile = (request: CertificateRequest): string => {
  * them; those of its signer come first. They hold no key: each run makes its own.
  */
 export const opensslCommands = (request: CertificateRequest): readonly string[] => {
-  const { name, CN, why, signer, years, also } = request;
-  const head = `# ${name}: ${why}`;
+  const { name, CN, signer, years, also } = request;
   if (CN === undefined)
-    return [
-      head,
-      `openssl genrsa -out ${name}-key.pem 2048`,
-      `openssl rsa -in ${name}-key.pem -pubout -out ${name}.pem`,
-    ];
+    return [`openssl genrsa -out ${name}-key.pem 2048`, `openssl rsa -in ${name}-key.pem -pubout -out ${name}.pem`];
   const config = [`cat >${name}.cnf <<'EOF'`, requestFile(request), 'EOF'];
   const key = `-newkey rsa:2048 -nodes -keyout ${name}-key.pem -config ${name}.cnf`;
   const made = signer
@@ -63,5 +58,5 @@ export const opensslCommands = (request: CertificateRequest): readonly string[] 
     also.length > 0
       ? [`for name in ${also.join(' ')}; do cp ${name}.pem $name.pem; cp ${name}-key.pem $name-key.pem; done`]
       : [];
-  return [head, ...config, ...made, ...copies];
+  return [...config, ...made, ...copies];
 };

@@ -39,8 +39,6 @@ export const template = z.strictObject({
   years: z.int().min(1).max(100).default(1),
   /** Under which other names it is kept too: one certificate in the place of several. */
   also: z.array(text).default([]),
-  /** Who shows it to whom. */
-  why: text,
 });
 
 export type Template = z.infer<typeof template>;

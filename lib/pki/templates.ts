@@ -44,7 +44,7 @@ const fill = (node: unknown, variables: Variables, file: string, path: readonly 
 
 /**
  * The template in a text. Throws UserError that names the file and the field when the text is not YAML, a field is
- * missing, unknown or wrong, or a variable has no value.
+ * unknown or wrong, or a variable has no value.
  */
 export const readTemplate = async (file: string, yaml: string, variables: Variables): Promise<Template> => {
   const [{ parse, YAMLParseError }, { template }] = await Promise.all([import('yaml'), import('./schema.ts')]);

@@ -8,9 +8,9 @@ const daemon: Daemon = {
   binary: '/opt/etcd',
   after: ['network.target', 'kube-apiserver'],
   restartOn: [],
-  flags: [flag('name', 'lab-1', 'its name'), flag('client-cert-auth', undefined, 'certificates only')],
+  flags: [flag('name', 'lab-1'), flag('client-cert-auth')],
 };
-const withValue = (value: string): Daemon => ({ ...daemon, flags: [flag('x', value, 'a value')] });
+const withValue = (value: string): Daemon => ({ ...daemon, flags: [flag('x', value)] });
 const lineOf = (value: string): string =>
   unitFile(withValue(value))
     .split('\n')

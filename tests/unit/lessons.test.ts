@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { guideHeading, headings, parseLesson, readLesson } from '../../bin/teach/lesson.ts';
-import { readFlagConsequences } from '../../bin/teach/pages.ts';
+import { noteOn, parseNotes } from '../../bin/teach/notes.ts';
 import { fieldsOf } from '../../lib/engine/daemon.ts';
+import { UserError } from '../../lib/engine/errors.ts';
 import { pkiProfiles, supervisorNames } from '../../lib/engine/lab.ts';
 import { languages } from '../../lib/engine/text.ts';
 import { requestsFor } from '../../steps/certificates.ts';
@@ -42,7 +43,7 @@ describe.each(stepIds)('the lesson of %s', (id) => {
 
   test.each(languages)('in %s fits a terminal of 80 columns, commands aside', async (language) => {
     const text = await readFile(join(folder, language, `${id}.md`), 'utf8');
-    const prose = text.replaceAll(/^```sh\n.*?^```/gms, '');
+    const prose = text.replaceAll(/^```sh\n.*?^```/gms, '').replaceAll(/^- `\S+`\.$/gm, ''); // a field's whole path
     expect(prose.split('\n').filter((line) => line.length > 80 && !line.startsWith('### '))).toEqual([]);
   });
 
@@ -58,7 +59,7 @@ describe.each(stepIds)('the lesson of %s', (id) => {
 });
 
 test('the glossary has the same words in both languages, none of them a step', async () => {
-  const [en, fr] = await Promise.all(languages.map((language) => yaml(`${language}/words.yaml`)));
+  const [en, fr] = await Promise.all(languages.map((language) => yaml(`${language}/glossary.yaml`)));
   expect(Object.keys(fr ?? {})).toEqual(Object.keys(en ?? {}));
   expect(Object.keys(en ?? {}).filter((word) => stepIds.includes(word))).toEqual([]);
 });
@@ -70,32 +71,79 @@ const labs = [plainLab, oddLab].flatMap((lab) =>
 const daemons = labs.flatMap((lab) => stepsWith(lab).flatMap(({ daemon }) => (daemon ? [daemon] : [])));
 const sorted = (names: Iterable<string>): readonly string[] => [...new Set(names)].toSorted();
 
-test('the reason of every flag and of every certificate is said in French too, and nothing else', async () => {
-  const requests = (await Promise.all(labs.map(requestsFor))).flat();
-  const said = [...daemons.flatMap(({ flags }) => flags), ...requests].map(({ why }) => why);
-  expect(sorted(Object.keys(await yaml('fr/whys.yaml')))).toEqual(sorted(said));
+describe.each(languages)('the lessons in %s', (language) => {
+  test.each(components)(
+    'say of each flag and each field that %s has in any lab why it is set or what would be without it, and of no other',
+    async (id) => {
+      const own = daemons.filter(({ name }) => name === id);
+      const flags = own.flatMap((daemon) => daemon.flags.map(({ name }) => `--${name}`));
+      const fields = own.flatMap(({ config }) => fieldsOf(config).map(({ name }) => name));
+      const { notes } = await readLesson(id, language);
+      expect(sorted(notes.map(({ name }) => name))).toEqual(sorted([...flags, ...fields]));
+      for (const { name, profile, reason, consequence } of notes) {
+        if (name.startsWith('--')) expect(reason, name).toMatch(/\w{2}/);
+        if (profile) continue;
+        expect(consequence, name).toMatch(/^\S.{10,}[^.\s]$/);
+        expect(consequence?.length, name).toBeLessThan(160);
+      }
+    },
+  );
+
+  test('say of each certificate of a profile what it is for, and of no other', async () => {
+    const { notes } = await readLesson('certificates', language);
+    for (const pki of pkiProfiles)
+      for (const { name } of await requestsFor({ ...plainLab, pki }))
+        expect(noteOn(notes, name, { pki }).reason, name).toMatch(/\w{2}/);
+    const requests = await Promise.all(pkiProfiles.map((pki) => requestsFor({ ...plainLab, pki })));
+    expect(sorted(notes.map(({ name }) => name))).toEqual(sorted(requests.flat().map(({ name }) => name)));
+  });
 });
 
-describe.each(languages)('what would be without a flag or a setting, in %s,', (language) => {
-  test.each(components)('is said of each that %s has in any lab, and of no other', async (component) => {
-    const { [component]: losses = {} } = await readFlagConsequences(language);
-    const own = daemons.filter(({ name }) => name === component);
-    const set = own.flatMap(({ flags, config }) => [...flags, ...fieldsOf(config)].map(({ name }) => name));
-    expect(sorted(Object.keys(losses))).toEqual(sorted(set));
-    for (const [name, loss] of Object.entries(losses)) {
-      expect(loss, name).toMatch(/^\S.{10,}[^.\s]$/);
-      expect(loss.length, name).toBeLessThan(160);
-    }
+test('what differs with the PKI profile is said of the same flags and certificates in both languages', async () => {
+  for (const id of stepIds) {
+    const [en, fr] = await Promise.all(languages.map(async (language) => (await readLesson(id, language)).notes));
+    const keys = (notes: typeof en) => notes?.map(({ name, profile }) => [name, profile]);
+    expect(keys(fr)).toEqual(keys(en));
+  }
+});
+
+describe('a note', () => {
+  const notesIn = (text: string) => parseNotes(text, 'en', 'x.md');
+
+  test('is a name, a reason and a consequence, over several lines, and may hold for one PKI profile', () => {
+    const notes = notesIn(
+      '- `--a`: one: two.\n  Three. Without it: it ends,\n  "no a".\n- `--a` (guide): another.\n- `b.c`. Without it: nothing.',
+    );
+    expect(notes).toEqual([
+      { name: '--a', reason: 'one: two. Three', consequence: 'it ends, "no a"' },
+      { name: '--a', profile: 'guide', reason: 'another' },
+      { name: 'b.c', consequence: 'nothing' },
+    ]);
+    expect(noteOn(notes, '--a', { pki: 'guide' })).toMatchObject({ reason: 'another', consequence: 'it ends, "no a"' });
+    expect(noteOn(notes, '--a', { pki: 'components' })).toMatchObject({ reason: 'one: two. Three' });
+    expect(noteOn(notes, '--z', { pki: 'guide' })).toEqual({});
   });
 
-  test('is said of components only', async () => {
-    expect(sorted(Object.keys(await readFlagConsequences(language)))).toEqual(sorted(components));
+  test.each([
+    ['text outside an item', 'some words', '"some words" is neither an item'],
+    ['a name without backquotes', '- --a: one.', 'is not of the form'],
+    ['no full stop', '- `--a`: one', 'is not of the form'],
+    ['no full stop after the consequence', '- `--a`: one. Without it: two', 'is not of the form'],
+    ['an unknown profile', '- `--a` (giude): one.', 'names no PKI profile; there are components, guide'],
+    ['nothing to say', '- `--a`.', 'says nothing'],
+    ['a name that has a note already', '- `--a`: one.\n- `--a`: two.', 'is there twice'],
+  ])('with %s is refused with the file and the line', (_, text, problem) => {
+    expect(() => notesIn(text)).toThrow(UserError);
+    expect(() => notesIn(text)).toThrow(/^x\.md: /);
+    expect(() => notesIn(text)).toThrow(problem);
   });
 });
 
 test('a block of commands becomes commands and what each shows', () => {
   const { trials, questions } = parseLesson(
     '# t: x\n\n## What to try\n\n```sh\na | b\n#> one\n#> two\nc\n```\n\n## Three questions\n\n### Why?\n\nSo.\nAnd so.\n',
+    'en',
+    't.md',
   );
   expect(trials).toEqual([
     { command: 'a | b', expected: ['one', 'two'] },

@@ -24,28 +24,26 @@ describe('a template', () => {
 
   test('has its variables filled in wherever they stand', async () => {
     const template = await read(
-      'CN: system:node:{{node}}\nnames: [{ O: "{{ domain }}" }]\nhosts: ["{{address}}", "a.{{domain}}"]\nwhy: "{{node}}"',
+      'CN: system:node:{{node}}\nnames: [{ O: "{{ domain }}" }]\nhosts: ["{{address}}", "a.{{domain}}"]',
     );
     expect(template).toMatchObject({
       CN: 'system:node:kubernetes',
       names: [{ O: 'cluster.local' }],
       hosts: ['10.240.0.10', 'a.cluster.local'],
-      why: 'kubernetes',
     });
   });
 
   test('names a host once, also when the node is called as the Service is', async () => {
-    expect((await read('hosts: [kubernetes, "{{node}}"]\nwhy: x')).hosts).toEqual(['kubernetes']);
+    expect((await read('hosts: [kubernetes, "{{node}}"]')).hosts).toEqual(['kubernetes']);
   });
 
   test.each([
-    ['an unknown variable', 'hosts: [a, "{{nod}}"]\nwhy: x', 'hosts[1]: no variable is called "nod"; there are node, '],
-    ['an unknown field', 'CM: a\nwhy: x', '"CM"'],
-    ['an unknown part of a name', 'CN: a\nnames: [{ X: y }]\nwhy: x', 'names[0]: '],
-    ['a missing field', 'CN: a', 'why: '],
-    ['a usage that does not exist', 'usages: [server aut]\nwhy: x', 'usages[0]: '],
-    ['a host that is none', 'hosts: ["a b"]\nwhy: x', 'hosts[0]: is neither a DNS name nor an IP address'],
-    ['years that are no number', 'years: soon\nwhy: x', 'years: '],
+    ['an unknown variable', 'hosts: [a, "{{nod}}"]', 'hosts[1]: no variable is called "nod"; there are node, '],
+    ['an unknown field', 'CM: a', '"CM"'],
+    ['an unknown part of a name', 'CN: a\nnames: [{ X: y }]', 'names[0]: '],
+    ['a usage that does not exist', 'usages: [server aut]', 'usages[0]: '],
+    ['a host that is none', 'hosts: ["a b"]', 'hosts[0]: is neither a DNS name nor an IP address'],
+    ['years that are no number', 'years: soon', 'years: '],
     ['text that is not YAML', 'CN: [', 'this is not YAML'],
     ['an empty file', '', 'x.yaml: '],
   ])('with %s is refused with the file and the field', async (_, yaml, words) => {

@@ -10,7 +10,7 @@ const daemon: Daemon = {
   binary: '/opt/kube-apiserver',
   after: [],
   restartOn: [],
-  flags: [flag('name', "it's", 'a name'), flag('client-cert-auth', undefined, 'certificates only')],
+  flags: [flag('name', "it's"), flag('client-cert-auth')],
   service: ['Environment=PATH=/opt:/bin', 'Delegate=yes'],
 };
 const entry = (argv: readonly string[]) => ({ at: '', step: 'etcd', what: '', undo: { kind: 'run' as const, argv } });

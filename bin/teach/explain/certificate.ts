@@ -3,16 +3,13 @@ import { readFile } from 'node:fs/promises';
 import { certFile, keyFile } from '../../../lib/host/paths.ts';
 import type { CertificateRequest } from '../../../lib/pki/templates.ts';
 
-/** A certificate in one line: who it is, to whom it may be shown as what, who vouches for it. */
-export const certificateLine = (
-  { name, CN, names, hosts, signer, why }: CertificateRequest,
-  say: (why: string) => string,
-): string => {
-  if (CN === undefined) return `${name}: ${say(why)}`;
+/** Formats a certificate as one line: subject, SANs, CA, and the reason for it. */
+export const certificateLine = ({ name, CN, names, hosts, signer }: CertificateRequest, reason: string): string => {
+  if (CN === undefined) return `${name}: ${reason}`;
   const groups = names.flatMap(({ O }) => (O ? [`O=${O}`] : []));
   const subject = [`CN=${CN}`, ...groups].join(', ');
   const sans = hosts.length > 0 ? `; SAN ${hosts.join(' ')}` : '';
-  return `${name}: ${subject}${sans}; CA ${signer ?? name}; ${say(why)}`;
+  return `${name}: ${subject}${sans}; CA ${signer ?? name}; ${reason}`;
 };
 
 const usages: Readonly<Record<string, string>> = {
@@ -21,12 +18,9 @@ const usages: Readonly<Record<string, string>> = {
 };
 
 /** What is in a certificate on this machine, and what it is for. Throws when its file cannot be read. */
-export const explainCertificate = async (
-  request: CertificateRequest,
-  say: (why: string) => string,
-): Promise<string> => {
-  const { name, why, CN, signer } = request;
-  if (CN === undefined) return `${keyFile(name)}\n  ${say(why)}`;
+export const explainCertificate = async (request: CertificateRequest, reason: string): Promise<string> => {
+  const { name, CN, signer } = request;
+  if (CN === undefined) return `${keyFile(name)}\n  ${reason}`;
   const certificate = new X509Certificate(await readFile(certFile(name)));
   const rows: readonly (readonly [string, string | undefined])[] = [
     ['subject', certificate.subject.split('\n').join(', ')],
@@ -42,7 +36,7 @@ export const explainCertificate = async (
   ];
   return [
     certFile(name),
-    `  ${say(why)}`,
+    `  ${reason}`,
     ...rows.flatMap(([field, value]) => (value ? [`  ${field.padEnd(8)} ${value}`] : [])),
     `  openssl verify -CAfile ${certFile(signer ?? name)} ${certFile(name)}`,
   ].join('\n');
