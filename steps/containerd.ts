@@ -19,7 +19,6 @@ const daemon = (lab: Lab) => ({
   description: 'containerd: runs containers for the kubelet',
   binary: `${paths.bin}/containerd`,
   after: ['network.target', 'local-fs.target'],
-  restartOn: [configFile],
   flags: [flag('config', configFile)],
   config: configuration(lab),
   service: [

@@ -16,7 +16,6 @@ const daemon = (lab: Lab) => ({
   description: 'etcd: the store of everything that Kubernetes knows',
   binary: `${paths.bin}/etcd`,
   after: ['network.target'],
-  restartOn: [certFile('etcd-ca'), certFile('etcd-server'), keyFile('etcd-server')],
   flags: [
     flag('name', lab.node.name),
     flag('data-dir', paths.etcd),

@@ -25,15 +25,6 @@ const daemon = (lab: Lab) => ({
   service: ['TimeoutStopSec=5'],
   killAtOnce: true as const,
   after: ['network.target', 'etcd'],
-  restartOn: [
-    certFile('ca'),
-    certFile('apiserver'),
-    certFile('apiserver-etcd-client'),
-    certFile('front-proxy-ca'),
-    keyFile('service-account'),
-    auditPolicy,
-    encryption,
-  ],
   flags: [
     flag('etcd-servers', 'https://127.0.0.1:2379'),
     flag('etcd-cafile', certFile('etcd-ca')),

@@ -15,13 +15,6 @@ const daemon = () => ({
   description: 'kube-controller-manager: turns what is asked for into objects',
   binary: `${paths.bin}/kube-controller-manager`,
   after: ['kube-apiserver'],
-  restartOn: [
-    kubeconfig,
-    certFile('ca'),
-    keyFile('ca'),
-    keyFile('service-account'),
-    certFile('kube-controller-manager-server'),
-  ],
   flags: [
     flag('kubeconfig', kubeconfig),
     flag('authentication-kubeconfig', kubeconfig),

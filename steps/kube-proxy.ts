@@ -17,7 +17,6 @@ const daemon = (lab: Lab) => ({
   description: 'kube-proxy: makes the addresses of Services lead to Pods',
   binary: `${paths.bin}/kube-proxy`,
   after: ['kube-apiserver'],
-  restartOn: [configFile, kubeconfigFile('kube-proxy')],
   flags: [flag('config', configFile)],
   config: configuration(lab),
 });

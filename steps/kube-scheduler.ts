@@ -14,7 +14,6 @@ const daemon = () => ({
   description: 'kube-scheduler: chooses a Node for each Pod',
   binary: `${paths.bin}/kube-scheduler`,
   after: ['kube-apiserver'],
-  restartOn: [kubeconfig, certFile('kube-scheduler-server')],
   flags: [
     flag('kubeconfig', kubeconfig),
     flag('authentication-kubeconfig', kubeconfig),

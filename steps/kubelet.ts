@@ -18,7 +18,6 @@ const daemon = (lab: Lab) => ({
   description: 'kubelet: registers this machine as a Node and runs its Pods',
   binary: `${paths.bin}/kubelet`,
   after: ['containerd', 'kube-apiserver'],
-  restartOn: [configFile, kubeconfigFile('kubelet'), certFile('kubelet-server')],
   flags: [
     flag('kubeconfig', kubeconfigFile('kubelet')),
     flag('config', configFile),

@@ -77,7 +77,7 @@ const resumeKubelet = async (supervisor: Supervisor, { found, signal }: Task): P
   if (!lab) return;
   const context = readOnlyContext(lab);
   for (const { phrase, probe: look } of kubelet.checks) {
-    await until(phrase, () => look(context), { signal, deadline: 60_000 });
+    await until(phrase, (limit) => look(context, limit), { signal, deadline: 60_000 });
   }
 };
 

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
-import type { Daemon } from '../../lib/engine/daemon.ts';
+import { type Daemon, filesReadBy } from '../../lib/engine/daemon.ts';
 import { UserError } from '../../lib/engine/errors.ts';
 import type { Lab } from '../../lib/engine/lab.ts';
 import { parseChoice } from '../../lib/engine/nearest.ts';
@@ -22,7 +22,7 @@ const glossary = async (language: Language): Promise<Readonly<Record<string, str
 
 /** The certificates that a daemon holds: those that its flags, its files or its kubeconfig name. */
 const certificatesOf = (daemon: Daemon, certificates: readonly NamedCertificate[]): readonly NamedCertificate[] => {
-  const files = [...daemon.restartOn, ...daemon.flags.map(({ value = '' }) => value)];
+  const files = filesReadBy(daemon);
   return certificates.filter(({ name }) =>
     files.some((file) => file.endsWith(`/certs/${name}.pem`) || file.endsWith(`/kubeconfigs/${name}.conf`)),
   );

@@ -22,6 +22,16 @@ interface Found {
 /** e_machine of an ELF header: https://man7.org/linux/man-pages/man5/elf.5.html */
 const machines: Readonly<Record<Arch, number>> = { amd64: 62, arm64: 183 };
 
+/** Reads the first `length` bytes of a file, or all of a shorter one. */
+const firstBytes = async (path: string, length: number) => {
+  const file = await open(path);
+  try {
+    return await file.read(Buffer.alloc(length), 0, length, 0);
+  } finally {
+    await file.close();
+  }
+};
+
 /** Why a file cannot be a binary of the lab, or undefined when it can. */
 const fault = async (path: string, arch: Arch): Promise<string | undefined> => {
   if (
@@ -31,8 +41,7 @@ const fault = async (path: string, arch: Arch): Promise<string | undefined> => {
     ))
   )
     return 'is not there';
-  await using file = await open(path);
-  const { bytesRead, buffer } = await file.read(Buffer.alloc(20), 0, 20, 0);
+  const { bytesRead, buffer } = await firstBytes(path, 20);
   const isElf = bytesRead === 20 && buffer.subarray(0, 4).toString('latin1') === '\x7fELF';
   if (!isElf || buffer.readUInt16LE(18) !== machines[arch]) return `is not a Linux ${arch} program`;
   return access(path, constants.X_OK).then(

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { commandLine, type Daemon } from '../engine/daemon.ts';
+import { commandLine, type Daemon, filesReadBy } from '../engine/daemon.ts';
 import type { Undoer } from '../engine/gate.ts';
 import { statIfThere } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
@@ -135,7 +135,8 @@ export const ensureUnit = async (host: Host, daemon: Daemon): Promise<void> => {
   // Without a reload, which costs a third of a second: systemd reads the unit when it starts it.
   if (!before.enabled) await host.sh(['systemctl', 'enable', '--no-reload', unit], ['systemctl', 'disable', unit]);
   if (!before.active) await host.sh(['systemctl', 'start', unit], ['systemctl', 'stop', unit]);
-  else if (rewritten || (await anyNewer(daemon.restartOn, before.since))) await host.sh(['systemctl', 'restart', unit]);
+  else if (rewritten || (await anyNewer(filesReadBy(daemon), before.since)))
+    await host.sh(['systemctl', 'restart', unit]);
 };
 
 /**

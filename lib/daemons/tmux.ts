@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { commandLine, type Daemon } from '../engine/daemon.ts';
+import { commandLine, type Daemon, filesReadBy } from '../engine/daemon.ts';
 import { reasonOf, UserError } from '../engine/errors.ts';
 import type { Undoer } from '../engine/gate.ts';
 import { readIfThere, statIfThere } from '../host/files.ts';
@@ -149,19 +149,42 @@ const runs = async (pid: number): Promise<boolean> => {
   return stat !== undefined && !/^ [ZX]/.test(stat.slice(stat.lastIndexOf(')') + 1));
 };
 
-/** Seconds that a component may take to end when asked. */
-const stopTimeoutSeconds = 20;
+/** Sends a signal to a process; one that has ended meanwhile needs none. */
+const send = (pid: number, signal: NodeJS.Signals): void => {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+  }
+};
+
+/** Waits until a process has ended, at most `limitMs` milliseconds; says whether it has. */
+const endsWithin = async (pid: number, limitMs: number): Promise<boolean> => {
+  const deadline = performance.now() + limitMs;
+  while (await runs(pid)) {
+    if (performance.now() > deadline) return false;
+    await sleep(20);
+  }
+  return true;
+};
+
+/**
+ * Ends a process: asks with `first`, and kills it when it has not ended after `limitMs` milliseconds. Throws when it is
+ * still there after as long again: the kernel holds a process that waits for a dead disk (state D).
+ */
+export const endProcess = async (pid: number, first: NodeJS.Signals, limitMs = 20_000): Promise<void> => {
+  if (!(await runs(pid))) return;
+  send(pid, first);
+  if (await endsWithin(pid, limitMs)) return;
+  send(pid, 'SIGKILL');
+  if (!(await endsWithin(pid, limitMs))) throw new Error(`process ${pid} does not end, not even by SIGKILL`);
+};
 
 /** Ends the process of a window: the one whose id tmux gave, never one of that name. */
 const end = async ({ pid, dead, session }: Pane): Promise<void> => {
-  if (dead || !(await runs(pid))) return;
+  if (dead) return;
   // An API server waits up to a minute for clients that keep a connection; it has no state of its own to lose.
-  process.kill(pid, session === 'apiserver' ? 'SIGKILL' : 'SIGTERM');
-  const deadline = performance.now() + stopTimeoutSeconds * 1000;
-  while (await runs(pid)) {
-    if (performance.now() > deadline) process.kill(pid, 'SIGKILL');
-    await sleep(20);
-  }
+  await endProcess(pid, session === 'apiserver' ? 'SIGKILL' : 'SIGTERM');
 };
 
 const perform = ([file = '', ...args]: readonly string[]) => run(file, args);
@@ -198,7 +221,7 @@ export const ensureWindow = async (host: Host, daemon: Daemon): Promise<void> =>
   await host.writeFile(settingsFile, settings, 0o600);
   const rewritten = await host.writeFile(scriptFile(name), windowScript(daemon), 0o700);
   const pane = (await panes()).get(sessionOf(name));
-  if (pane && !pane.dead && !rewritten && !(await anyNewer(daemon.restartOn, pane.since))) return;
+  if (pane && !pane.dead && !rewritten && !(await anyNewer(filesReadBy(daemon), pane.since))) return;
 
   if (!(await statIfThere(logFile(name))))
     await host.change(

@@ -1,5 +1,6 @@
 import { expect, test, vi } from 'vitest';
-import { check, type Failure, runChecks, until, waitFor } from '../../lib/engine/check.ts';
+import { check, type Failure, pauseAfter, runChecks, until, waitFor } from '../../lib/engine/check.ts';
+import { cpuMilliseconds, run } from '../../lib/host/run.ts';
 
 const calm = {
   interval: 1,
@@ -114,4 +115,49 @@ test('an abort between two looks ends the waiting at once', async () => {
 test('until throws its phrase with the last reason when the deadline has passed', async () => {
   const look = () => Promise.reject(new Error('refused'));
   await expect(until('it answers', look, { signal: calm.signal, deadline: 1 })).rejects.toThrow('it answers: refused');
+});
+
+const never = () => new Promise<void>(() => {});
+
+test('a probe that never answers has failed when its time is over', async () => {
+  const failures = await runChecks([check('it answers', never)], undefined, { limitMs: 10 });
+  expect(failures).toEqual([{ phrase: 'it answers', reason: 'no answer in 0.01 s' }]);
+});
+
+test('a probe is told when its time is over', async () => {
+  let told: AbortSignal | undefined;
+  const obedient = check('it answers', async (_, signal) => {
+    told = signal;
+    await never();
+  });
+  await runChecks([obedient], undefined, { limitMs: 10 });
+  expect(told?.aborted).toBe(true);
+});
+
+test('an abort in the middle of a probe ends the waiting, whether the probe obeys or not', async () => {
+  const abort = new AbortController();
+  const deaf = check('never', async () => {
+    abort.abort(new Error('Ctrl-C'));
+    await never();
+  });
+  await expect(waitFor([deaf], undefined, { ...calm, signal: abort.signal })).rejects.toThrow('Ctrl-C');
+});
+
+test.each([
+  ['waited for its time-out', { elapsed: 2000, cpu: 10 }, 50],
+  ['computed all the time', { elapsed: 2000, cpu: 1900 }, 1900],
+  ['computed beside other work of ours', { elapsed: 300, cpu: 900 }, 300],
+  ['was quick', { elapsed: 1, cpu: 0 }, 50],
+])('the pause after a probe that %s', (_, cost, pause) => {
+  expect(pauseAfter({ interval: 50, ...cost })).toBe(pause);
+});
+
+test('the CPU time of a command counts once it has ended, its waiting does not', async () => {
+  const usedBy = async (script: string): Promise<number> => {
+    const before = cpuMilliseconds();
+    await run('sh', ['-c', script]);
+    return cpuMilliseconds() - before;
+  };
+  const computing = await usedBy('i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done');
+  expect(computing).toBeGreaterThan(await usedBy('sleep 0.2'));
 });

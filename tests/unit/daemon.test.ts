@@ -1,13 +1,12 @@
 import { expect, test } from 'vitest';
 import { unitFile } from '../../lib/daemons/systemd.ts';
-import { commandLine, type Daemon, flag } from '../../lib/engine/daemon.ts';
+import { commandLine, type Daemon, filesReadBy, flag } from '../../lib/engine/daemon.ts';
 
 const daemon: Daemon = {
   name: 'etcd',
   description: 'etcd: the store',
   binary: '/opt/etcd',
   after: ['network.target', 'kube-apiserver'],
-  restartOn: [],
   flags: [flag('name', 'lab-1'), flag('client-cert-auth')],
 };
 const withValue = (value: string): Daemon => ({ ...daemon, flags: [flag('x', value)] });
@@ -62,4 +61,22 @@ test.each([
   ['back\\slash', '  "--x=back\\\\slash"'],
 ])('systemd reads the value %s as it is', (value, line) => {
   expect(lineOf(value)).toBe(line);
+});
+
+test('a daemon reads the files of ours that its flags and its configuration name, however deep, each once', () => {
+  const config = {
+    tls: { cert: '/var/lib/hardway/certs/a.pem', port: 1 },
+    list: ['/var/lib/hardway/kubeconfigs/b.conf'],
+  };
+  const flags = [
+    flag('cert', '/var/lib/hardway/certs/a.pem'),
+    flag('config', '/var/lib/hardway/config/c.yaml'),
+    flag('data-dir', '/var/lib/hardway/etcd'),
+    flag('socket', '/run/x.sock'),
+  ];
+  expect(filesReadBy({ ...daemon, flags, config })).toEqual([
+    '/var/lib/hardway/certs/a.pem',
+    '/var/lib/hardway/config/c.yaml',
+    '/var/lib/hardway/kubeconfigs/b.conf',
+  ]);
 });

@@ -56,6 +56,12 @@ test('no file imports itself, however far around', () => {
   expect(circles).toEqual([]);
 });
 
+test('every source is in the JavaScript of the oldest Node that package.json promises', () => {
+  // `using` is a syntax error before Node 24; tsc translates it where asked to and so does not object.
+  const tooNew = sources.filter((file) => /^\s*(?:await\s+)?using\s+\w+\s*=/m.test(read(file)));
+  expect(tooNew).toEqual([]);
+});
+
 test('everything imported from the project exists', () => {
   const missing = [...imports].flatMap(([file, names]) =>
     names

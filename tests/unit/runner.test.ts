@@ -54,7 +54,6 @@ const daemon = {
   description: 'etcd',
   binary: '/opt/etcd',
   flags: [flag('name', 'lab 1')],
-  restartOn: [],
   after: [],
 };
 

@@ -1,6 +1,7 @@
 import { isAbsolute } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { binaryNames } from '../../lib/binaries/needed.ts';
+import { filesReadBy } from '../../lib/engine/daemon.ts';
 import { cnis, extras } from '../../lib/engine/lab.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { components, stepIds, stepsWith } from '../../steps/index.ts';
@@ -59,10 +60,11 @@ describe.each(daemons)('the daemon of %s', (id, daemon) => {
     for (const unit of daemon.after) if (!unit.endsWith('.target')) expect(earlier).toContain(unit);
   });
 
-  test('starts again for the files that its flags name and we write', () => {
-    for (const file of daemon.restartOn) expect(isAbsolute(file), file).toBe(true);
-    const config = daemon.flags.find(({ name }) => name === 'config' || name === 'kubeconfig');
-    if (config) expect(daemon.restartOn).toContain(config.value);
+  test('starts again for every certificate, key, kubeconfig and configuration file that its flags name', () => {
+    const named = daemon.flags.flatMap(({ name, value }) => (/file|cert|key$|ca$|config$/.test(name) && value) || []);
+    const ours = named.filter((value) => isAbsolute(value));
+    expect(ours.length).toBeGreaterThan(0);
+    expect(filesReadBy(daemon)).toEqual(expect.arrayContaining(ours));
   });
 
   test('speaks only to this machine, where it can be told so', () => {
