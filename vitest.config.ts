@@ -8,11 +8,19 @@ export default defineConfig({
   test: {
     reporters: ['default', tally],
     projects: [
-      { test: { name: 'unit', include: ['tests/unit/**/*.test.ts'], testTimeout: minute } },
+      {
+        test: {
+          name: 'unit',
+          include: ['tests/unit/**/*.test.ts'],
+          globalSetup: ['tests/scratch.ts'],
+          testTimeout: minute,
+        },
+      },
       {
         test: {
           name: 'contract',
           include: ['tests/contract/**/*.test.ts'],
+          globalSetup: ['tests/scratch.ts'],
           testTimeout: 2 * minute,
           hookTimeout: 2 * minute,
         },
@@ -22,7 +30,7 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['tests/e2e/**/*.test.ts'],
-          globalSetup: ['tests/e2e/setup.ts'],
+          globalSetup: ['tests/scratch.ts', 'tests/e2e/setup.ts'],
           fileParallelism: false,
           testTimeout: 20 * minute,
           hookTimeout: 40 * minute,

@@ -61,8 +61,8 @@ export const oddLab: Lab = labOf(
   { cni: 'bridge', pki: 'guide', supervisor: 'tmux', with: ['ingress'] },
 );
 
-/** A folder of the test's own, and how to get rid of it. */
+/** Creates a folder of the test's own. A hook that returns `remove` has it removed after its tests. */
 export const scratchFolder = async (): Promise<{ path: string; remove: () => Promise<void> }> => {
   const path = await mkdtemp(join(tmpdir(), 'hardway-test-'));
-  return { path, remove: () => rm(path, { recursive: true, force: true }) };
+  return { path, remove: () => rm(path, { recursive: true }) };
 };

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { chmod, cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { type Ran, tryRun } from '../../lib/host/run.ts';
+import { scratchFolder } from '../fixtures.ts';
 
 const project = join(import.meta.dirname, '../..');
 const system = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -12,9 +12,10 @@ const version = /^\d+\.\d+\.\d+\n$/;
 
 let scratch = '';
 beforeAll(async () => {
-  scratch = await mkdtemp(join(tmpdir(), 'hardway-launcher-'));
+  const { path, remove } = await scratchFolder();
+  scratch = path;
+  return remove;
 });
-afterAll(() => rm(scratch, { recursive: true, force: true }));
 
 /** Runs a launcher with nothing in its environment but what is given, as a first login has it. */
 const launch = (
@@ -27,6 +28,7 @@ const launch = (
     HOME: join(scratch, 'home'),
     HARDWAY_CACHE: join(scratch, 'cache'),
     ...options.env,
+    TMPDIR: scratch,
   };
   const words = Object.entries({ ...env, ...(options.path && { PATH: options.path }) }).map((pair) => pair.join('='));
   return tryRun('env', ['-i', ...words, launcher, ...args], options.cwd ? { cwd: options.cwd } : {});
@@ -50,7 +52,7 @@ const clone = async (): Promise<string> => {
 };
 
 /** A registry that nobody answers for: discard's port, on loopback. */
-const offline = { npm_config_registry: 'http://127.0.0.1:9/' };
+const offline = { npm_config_registry: 'http://127.0.0.1:9/', npm_config_fetch_retries: '0' };
 
 describe('the launcher', () => {
   test('says its version and nothing else', async () => {

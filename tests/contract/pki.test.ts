@@ -1,16 +1,16 @@
 import { X509Certificate } from 'node:crypto';
 import { globSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { paths } from '../../lib/host/paths.ts';
 import { run, tryRun } from '../../lib/host/run.ts';
 import { issue, type Pem } from '../../lib/pki/issue.ts';
 import { kubeconfig } from '../../lib/pki/kubeconfig.ts';
 import { type CertificateRequest, isAuthority, readProfile } from '../../lib/pki/templates.ts';
+import { scratchFolder } from '../fixtures.ts';
 
 const variables = { node: 'lab-1', address: '10.240.0.10', apiServiceAddress: '10.32.0.1', domain: 'cluster.local' };
 const profiles = ['components', 'guide'] as const;
@@ -20,10 +20,12 @@ const requests = new Map<string, readonly CertificateRequest[]>();
 const pems = new Map<string, readonly Pem[]>();
 
 beforeAll(async () => {
+  const scratch = await scratchFolder();
   for (const profile of profiles) {
     const wanted = await readProfile(profile, variables);
     const issued = await issue(wanted, new Map());
-    const folder = await mkdtemp(join(tmpdir(), 'hardway-pki-'));
+    const folder = join(scratch.path, profile);
+    await mkdir(folder);
     for (const { name, certificate, key } of issued) {
       await writeFile(join(folder, `${name}.pem`), certificate);
       await writeFile(join(folder, `${name}-key.pem`), key, { mode: 0o600 });
@@ -32,10 +34,7 @@ beforeAll(async () => {
     requests.set(profile, wanted);
     pems.set(profile, issued);
   }
-});
-
-afterAll(async () => {
-  for (const folder of folders.values()) await rm(folder, { recursive: true });
+  return scratch.remove;
 });
 
 describe.each(profiles)('openssl on the profile %s', (profile) => {

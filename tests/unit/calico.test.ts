@@ -1,7 +1,6 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, type TestContext, test } from 'vitest';
+import { beforeAll, describe, expect, type TestContext, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { archiveName } from '../../lib/binaries/cache.ts';
 import { calicoArchives, calicoIsWithinReach, calicoManifest, requireCalico } from '../../lib/binaries/calico.ts';
@@ -11,7 +10,7 @@ import type { KubeObject } from '../../lib/cluster/api.ts';
 import { calicoObjects } from '../../lib/cluster/calico.ts';
 import { readIfThere } from '../../lib/host/files.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { plainLab } from '../fixtures.ts';
+import { plainLab, scratchFolder } from '../fixtures.ts';
 
 interface Probe {
   readonly exec: { readonly command: readonly string[] };
@@ -133,9 +132,10 @@ describe("Calico's manifest, changed for a lab", () => {
 describe('Calico from a folder', () => {
   let folder: string;
   beforeAll(async () => {
-    folder = await mkdtemp(join(tmpdir(), 'hardway-calico-'));
+    const scratch = await scratchFolder();
+    folder = scratch.path;
+    return scratch.remove;
   });
-  afterAll(() => rm(folder, { recursive: true }));
   const where = (kind: 'dir' | 'go' | 'release') =>
     ({ cache: join(folder, 'cache'), arch: 'amd64', source: { kind, from: folder } }) as const;
 

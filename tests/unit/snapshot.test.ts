@@ -1,7 +1,6 @@
-import { mkdtemp, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { removalOf } from '../../bin/reset/clean/firewall.ts';
 import { parseChains } from '../../lib/host/snapshot/firewall.ts';
 import {
@@ -11,6 +10,7 @@ import {
   readSnapshot,
   saveSnapshot,
 } from '../../lib/host/snapshot.ts';
+import { scratchFolder } from '../fixtures.ts';
 
 const pictureOf = (link: Record<string, string>): HostSnapshot => ({
   version: 1,
@@ -32,7 +32,9 @@ test('what is new, gone and changed is said one by one, with what it was', () =>
 });
 
 test('a picture that was stored is read back; one that is torn or missing is none', async () => {
-  const file = join(await mkdtemp(join(tmpdir(), 'picture-')), 'picture.json');
+  const scratch = await scratchFolder();
+  onTestFinished(scratch.remove);
+  const file = join(scratch.path, 'picture.json');
   expect(await readSnapshot(file)).toBeUndefined();
   await saveSnapshot(file, pictureOf({ eth0: 'up' }));
   expect(await readSnapshot(file)).toEqual(pictureOf({ eth0: 'up' }));
@@ -82,5 +84,5 @@ test('of the rules only those that lead to our chains are removed, and only our 
 });
 
 test('where nothing is ours nothing is removed', () => {
-  expect(removalOf(parseChains(saved), () => false).join('\n')).not.toMatch(/KUBE|MINE/);
+  expect(removalOf(parseChains(saved), () => false)).toEqual([]);
 });

@@ -28,9 +28,12 @@ describe.each(cnis)('the steps with %s', (cni) => {
     }
   });
 
-  test('fit a line of eighty columns', () => {
+  test('fit a terminal of 80 by 24: in the list of a run a line each, its time behind it, and in tables a column', () => {
     expect(steps.length).toBeLessThan(24);
-    for (const { title } of steps) expect(title.length).toBeLessThanOrEqual(40);
+    for (const { id, title } of steps) {
+      expect(`✔ ${title}  unchanged`.length, id).toBeLessThanOrEqual(80);
+      expect(id.length, id).toBeLessThanOrEqual(24);
+    }
   });
 });
 

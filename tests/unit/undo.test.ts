@@ -1,5 +1,4 @@
-import { chmod, mkdir, mkdtemp, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
 import { undoEntries } from '../../bin/reset/undo.ts';
@@ -7,12 +6,15 @@ import { createUndoer, type UndoEvent } from '../../lib/engine/gate.ts';
 import { keepEntries, type LedgerEntry, openLedger, readLedger } from '../../lib/engine/ledger.ts';
 import { sha256, statIfThere } from '../../lib/host/files.ts';
 import type { Undo } from '../../lib/host/host.ts';
+import { scratchFolder } from '../fixtures.ts';
 
 let folder = '';
 let told: UndoEvent[] = [];
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'undo-'));
+  const scratch = await scratchFolder();
+  folder = scratch.path;
   told = [];
+  return scratch.remove;
 });
 const at = (name: string): string => join(folder, name);
 
@@ -122,5 +124,4 @@ test('of the ledger only the entries of the steps that stay are kept, a torn las
   await keepEntries(file, ['etcd']);
   expect((await readLedger(file)).map(({ what }) => what)).toEqual(['one']);
   expect(await readFile(file, 'utf8')).not.toContain('{"at":"20\n');
-  await rm(folder, { recursive: true });
 });

@@ -16,12 +16,14 @@ export const removalOf = (chains: readonly Chain[], isOurs: (chain: Chain) => bo
   return tables.flatMap((table) => {
     const here = chains.filter((chain) => chain.table === table);
     const ours = new Set(here.filter(isOurs).map(({ name }) => name));
+    // Calico also has rules that lead to no chain of its own; they go with its chains.
+    const calicoRule = [...ours].some((name) => name.startsWith('cali-')) ? / --comment "cali:[^"]{16}"/ : undefined;
     const rules = here
       .filter(({ name }) => !ours.has(name))
       .flatMap((chain) => chain.rules)
       .filter((rule) => {
         const target = / (?:-j|-g) (\S+)/.exec(rule.replaceAll(/"(\\.|[^"\\])*"/g, '""'))?.[1];
-        return (target !== undefined && ours.has(target)) || / --comment "cali:[^"]{16}"/.test(rule);
+        return (target !== undefined && ours.has(target)) || calicoRule?.test(rule);
       });
     if (ours.size === 0 && rules.length === 0) return [];
     return [

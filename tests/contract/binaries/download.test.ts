@@ -1,12 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { answers, fetchVerified, publishedSum } from '../../../lib/binaries/download.ts';
 import type { Progress } from '../../../lib/binaries/progress.ts';
 import { UserError } from '../../../lib/engine/errors.ts';
+import { scratchFolder } from '../../fixtures.ts';
 import {
   type Answer,
   cut,
@@ -32,14 +32,15 @@ let told: Progress[];
 beforeEach(async () => {
   site = await startSite();
   vi.stubEnv('HARDWAY_MIRROR', site.url);
-  folder = await mkdtemp(join(tmpdir(), 'hardway-download-'));
+  const scratch = await scratchFolder();
+  folder = scratch.path;
   path = join(folder, 'file.part');
   told = [];
+  return scratch.remove;
 });
 afterEach(async () => {
   vi.unstubAllEnvs();
   await site.close();
-  await rm(folder, { recursive: true });
 });
 
 const serve = (...list: Answer[]) => site.answers.set('/dl.example/file', list);

@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { extract, list } from 'tar';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { beforeAll, expect, test } from 'vitest';
 import { provide } from '../../../lib/binaries/provide.ts';
 import { imageReference } from '../../../lib/binaries/versions.ts';
+import { scratchFolder } from '../../fixtures.ts';
 
 const arch = process.arch === 'arm64' ? 'arm64' : 'amd64';
 const reference = imageReference('pause');
@@ -27,11 +27,12 @@ const build = async (cache: string): Promise<string> => {
 };
 
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'hardway-image-'));
+  const scratch = await scratchFolder();
+  folder = scratch.path;
   archive = await build(join(folder, 'cache'));
   await extract({ file: archive, cwd: folder });
+  return scratch.remove;
 });
-afterAll(() => rm(folder, { recursive: true }));
 
 const json = async (path: string) => JSON.parse(await readFile(join(folder, path), 'utf8'));
 const blob = (digest: string) => `blobs/sha256/${digest.replace('sha256:', '')}`;

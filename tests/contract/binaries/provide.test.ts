@@ -1,7 +1,6 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { access, copyFile, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { access, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -12,6 +11,7 @@ import { type ProvideOptions, provide } from '../../../lib/binaries/provide.ts';
 import { imageReference, versions } from '../../../lib/binaries/versions.ts';
 import { readIfThere } from '../../../lib/host/files.ts';
 import { paths } from '../../../lib/host/paths.ts';
+import { scratchFolder } from '../../fixtures.ts';
 import { publishImage, type Site, startSite, sumOf, whole } from './server.ts';
 
 const data = randomBytes(100_000);
@@ -24,13 +24,14 @@ let told: Progress[];
 beforeEach(async () => {
   site = await startSite();
   vi.stubEnv('HARDWAY_MIRROR', site.url);
-  cache = await mkdtemp(join(tmpdir(), 'hardway-provide-'));
+  const scratch = await scratchFolder();
+  cache = scratch.path;
   told = [];
+  return scratch.remove;
 });
 afterEach(async () => {
   vi.unstubAllEnvs();
   await site.close();
-  await rm(cache, { recursive: true });
 });
 
 const get = (options: Partial<ProvideOptions>) =>

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { extract } from 'tar';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Progress } from '../../../lib/binaries/progress.ts';
 import { provide } from '../../../lib/binaries/provide.ts';
 import { fetchImage } from '../../../lib/binaries/registry.ts';
 import { imageReference } from '../../../lib/binaries/versions.ts';
+import { scratchFolder } from '../../fixtures.ts';
 import { type Answer, cut, type Site, startSite, status, whole } from './server.ts';
 
 // pause is built once and its blobs are what the registry serves.
@@ -29,7 +29,8 @@ const blobOf = (folder: string, digest: string) =>
 const digestOf = (data: Buffer) => `sha256:${createHash('sha256').update(data).digest('hex')}`;
 
 beforeAll(async () => {
-  source = await mkdtemp(join(tmpdir(), 'hardway-pause-'));
+  const scratch = await scratchFolder();
+  source = scratch.path;
   const cache = join(source, 'cache');
   const { images } = await provide({ source: 'go', binaries: [], images: [reference], arch, cache, report: () => {} });
   await extract({ file: images.get(reference) ?? '', cwd: source });
@@ -37,8 +38,8 @@ beforeAll(async () => {
   const inside = JSON.parse((await blobOf(source, manifest.digest)).toString());
   config = inside.config;
   layer = inside.layers[0];
+  return scratch.remove;
 });
-afterAll(() => rm(source, { recursive: true }));
 
 let site: Site;
 let folder: string;
@@ -49,7 +50,8 @@ const json = (value: object, headers: Record<string, string> = {}, code = 200): 
 };
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'hardway-registry-'));
+  const scratch = await scratchFolder();
+  folder = scratch.path;
   told = [];
   site = await startSite();
   const index = { schemaVersion: 2, manifests: [{ ...manifest, platform: { os: 'windows', architecture: arch } }] };
@@ -60,10 +62,10 @@ beforeEach(async () => {
   for (const blob of [config, layer]) {
     site.answers.set(asks(`blobs/${blob.digest}`), [whole(await blobOf(source, blob.digest))]);
   }
+  return scratch.remove;
 });
 afterEach(async () => {
   await site.close();
-  await rm(folder, { recursive: true });
 });
 
 const nameAt = (url: string) => `${new URL(url).host}/pause:3.10.2`;

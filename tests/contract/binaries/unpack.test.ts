@@ -1,17 +1,18 @@
 import { execFile } from 'node:child_process';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { chmod, mkdir, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { beforeEach, expect, test } from 'vitest';
 import { unpack } from '../../../lib/binaries/unpack.ts';
+import { scratchFolder } from '../../fixtures.ts';
 
 const run = promisify(execFile);
 let folder: string;
 let tarball: string;
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'hardway-unpack-'));
+  const scratch = await scratchFolder();
+  folder = scratch.path;
   tarball = join(folder, 'etcd.tar.gz');
   const tree = join(folder, 'tree');
   await mkdir(join(tree, 'etcd-v1/docs'), { recursive: true });
@@ -21,8 +22,8 @@ beforeEach(async () => {
   await symlink('/etc/passwd', join(tree, 'etcd-v1/link'));
   await run('tar', ['-czf', tarball, '-C', tree, './etcd-v1']);
   await rm(tree, { recursive: true });
+  return scratch.remove;
 });
-afterEach(() => rm(folder, { recursive: true }));
 
 test('only the wanted member is taken out, also where the tarball writes ./ before it', async () => {
   await unpack(tarball, new Map([['etcd-v1/etcd', join(folder, 'out')]]));

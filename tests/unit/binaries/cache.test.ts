@@ -1,22 +1,23 @@
-import { mkdtemp, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { beforeEach, expect, test } from 'vitest';
 import { archiveName, cached, recipeOf, store, temporaryFor } from '../../../lib/binaries/cache.ts';
 import { productOf, versions } from '../../../lib/binaries/versions.ts';
+import { scratchFolder } from '../../fixtures.ts';
 
 let folder: string;
 let path: string;
 const wanted = [['go', 'r1']] as const;
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'hardway-cache-'));
+  const scratch = await scratchFolder();
+  folder = scratch.path;
   path = join(folder, 'bin/thing');
   const temporary = await temporaryFor(path);
   await writeFile(temporary, 'right');
   await store(temporary, path, { origin: 'go', recipe: 'r1', mode: 0o755 });
+  return scratch.remove;
 });
-afterEach(() => rm(folder, { recursive: true }));
 
 test('what was kept is in the cache and executable', async () => {
   expect(await cached(path, wanted)).toBe('go');
