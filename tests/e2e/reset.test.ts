@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { imageReference } from '../../lib/binaries/versions.ts';
 import { paths } from '../../lib/host/paths.ts';
+import { inside } from '../../lib/vm/guest.ts';
 import { execInVm, type Vm } from '../../lib/vm/vm.ts';
 import { dropVm, freshVm, hardway, sh, succeeded, until, up } from './lib.ts';
 
@@ -42,18 +43,10 @@ const runPods = async (pods: number): Promise<void> => {
   );
 };
 
-/** Runs code in the VM with the project's own picture. */
+/** How the VM differs from itself after some seconds, as the project's own snapshots see it. */
 const node = '/var/cache/hardway/node/node_modules/node/bin/node';
 const differencesAfter = (seconds: number): Promise<string> =>
-  sh(
-    vm,
-    `${node} --input-type=module -e "
-      import { differences, inWords, takePicture } from '/opt/hardway/lib/host/snapshot.ts';
-      const before = await takePicture(['/root']);
-      await new Promise((resolve) => setTimeout(resolve, ${seconds * 1000}));
-      console.log(differences(before, await takePicture(['/root'])).map(inWords).join('\\n'));
-    "`,
-  );
+  sh(vm, `${node} ${inside.project}/tests/e2e/snapshot-twice.ts ${seconds}`);
 
 describe('on a machine with things of others', () => {
   const foreign = `
