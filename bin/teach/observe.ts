@@ -1,13 +1,13 @@
 import { reasonOf, Unhealthy } from '../../lib/engine/errors.ts';
 import type { RunEvent } from '../../lib/engine/events.ts';
-import type { Context, LabStep, Observation } from '../../lib/engine/step.ts';
+import type { Context, LabObservation, LabStep } from '../../lib/engine/step.ts';
 import type { Language } from '../../lib/engine/text.ts';
 
 interface Telling {
   readonly language: Language;
   readonly tell: (event: RunEvent) => void | Promise<void>;
   /** Is given what each observation that is so has printed, before it is told. */
-  readonly keep: (observation: Observation, output: string) => Promise<void>;
+  readonly keep: (observation: LabObservation, output: string) => Promise<void>;
 }
 
 /**

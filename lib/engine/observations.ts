@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { writeAtomically } from '../host/files.ts';
 import { readJsonV1 } from './state.ts';
-import type { Observation } from './step.ts';
+import type { LabObservation } from './step.ts';
 
 /** The lines of output that are shown of one observation; the command shows a learner the rest. */
 const shown = 12;
@@ -16,14 +16,14 @@ export const shownOutput = (output: string): readonly string[] => {
   return [...lines.slice(0, shown), ...(left > 0 ? [`... ${left} more lines`] : [])];
 };
 
-/** What an observation printed when it was last so. */
-interface ObservationRecord {
-  /** Its phrase in English, which tells it from the others of its step. */
-  readonly phrase: string;
-  readonly command: string;
-  /** The lines as a person was shown them. */
-  readonly lines: readonly string[];
-}
+/** What an observation printed when it last held: the lines as a person was shown them. */
+type ObservationRecord =
+  | { readonly id: string; readonly lines: readonly string[] }
+  /** As an older hardway wrote it, with the English phrase as its identity. */
+  | { readonly phrase: string; readonly command: string; readonly lines: readonly string[] };
+
+const isOf = (record: ObservationRecord, { id, phrase, command }: LabObservation): boolean =>
+  'id' in record ? record.id === id : record.phrase === phrase.en && record.command === command;
 
 /** What was seen after each step, by its id. Much of it was true at that moment only: nobody can look again. */
 export type ObservationRecords = Readonly<Record<string, readonly ObservationRecord[]>>;
@@ -37,19 +37,17 @@ export const readObservations = async (path: string): Promise<ObservationRecords
 const writeObservations = (path: string, steps: ObservationRecords): Promise<void> =>
   writeAtomically(path, `${JSON.stringify({ version: 1, steps }, undefined, 2)}\n`, { mode: 0o600 });
 
-/** Keeps what an observation printed, in the place of what it printed before. Throws UserError as readSeen does. */
+/** Records what an observation printed, in place of its earlier record. Throws UserError as readObservations does. */
 export const saveObservation = async (
   path: string,
   step: string,
-  { phrase, command }: Observation,
+  observation: LabObservation,
   output: string,
 ): Promise<void> => {
   const seen = await readObservations(path);
-  const others = (seen[step] ?? []).filter((sight) => sight.phrase !== phrase.en);
-  await writeObservations(path, {
-    ...seen,
-    [step]: [...others, { phrase: phrase.en, command, lines: shownOutput(output) }],
-  });
+  const others = (seen[step] ?? []).filter((record) => !isOf(record, observation));
+  const record = { id: observation.id, lines: shownOutput(output) };
+  await writeObservations(path, { ...seen, [step]: [...others, record] });
 };
 
 /** Forgets what was seen after steps that are taken back. A file that cannot be read may hold just that, so it goes. */
@@ -63,6 +61,5 @@ export const deleteObservations = async (path: string, stays: ReadonlySet<string
 export const recordedLines = (
   seen: ObservationRecords,
   step: string,
-  { phrase, command }: Observation,
-): readonly string[] | undefined =>
-  seen[step]?.find((sight) => sight.phrase === phrase.en && sight.command === command)?.lines;
+  observation: LabObservation,
+): readonly string[] | undefined => seen[step]?.find((record) => isOf(record, observation))?.lines;

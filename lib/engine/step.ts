@@ -64,11 +64,24 @@ export interface Step {
   readonly observations?: (lab: Lab) => readonly Observation[];
 }
 
+/** An observation of a step in one lab. */
+export interface LabObservation extends Observation {
+  /** Tells it from the others of its step, in every language: its command, and which of those with that command it is. */
+  readonly id: string;
+}
+
 /** A step in one lab: what depends on the lab has been computed. */
 export interface LabStep extends Omit<Step, 'daemon' | 'observations'> {
   readonly daemon?: Daemon;
-  readonly observations: readonly Observation[];
+  readonly observations: readonly LabObservation[];
 }
+
+const withIds = (observations: readonly Observation[]): readonly LabObservation[] =>
+  observations.map((observation, index) => {
+    const { command } = observation;
+    const before = observations.slice(0, index).filter((other) => other.command === command).length;
+    return { ...observation, id: before === 0 ? command : `${command} #${before + 1}` };
+  });
 
 /** Computes what of a step depends on the lab. */
 export const stepIn =
@@ -76,5 +89,5 @@ export const stepIn =
   ({ daemon, observations, ...step }: Step): LabStep => ({
     ...step,
     ...(daemon && { daemon: daemon(lab) }),
-    observations: observations?.(lab) ?? [],
+    observations: withIds(observations?.(lab) ?? []),
   });

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { handOut } from '../../bin/teach/handout.ts';
 import { readObservations, saveObservation } from '../../lib/engine/observations.ts';
-import type { LabStep, Observation } from '../../lib/engine/step.ts';
+import type { LabObservation, LabStep } from '../../lib/engine/step.ts';
 import type { Language } from '../../lib/engine/text.ts';
 import { plainLab, scratchFolder } from '../fixtures.ts';
 
@@ -13,12 +13,13 @@ beforeEach(async () => {
 });
 afterEach(() => scratch.remove());
 
-const observation: Observation = {
+const observation: LabObservation = {
+  id: 'kubectl get nodes',
   phrase: { en: 'there is no Node', fr: 'il n’y a pas de Node' },
   command: 'kubectl get nodes',
   look: async () => '',
 };
-const step = (id: string, ...observations: readonly Observation[]): LabStep => ({
+const step = (id: string, ...observations: readonly LabObservation[]): LabStep => ({
   id,
   title: id,
   apply: async () => {},

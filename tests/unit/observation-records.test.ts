@@ -1,7 +1,7 @@
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { deleteObservations, readObservations, recordedLines, saveObservation } from '../../lib/engine/observations.ts';
-import type { Observation } from '../../lib/engine/step.ts';
+import type { LabObservation } from '../../lib/engine/step.ts';
 import { scratchFolder } from '../fixtures.ts';
 
 let scratch: Awaited<ReturnType<typeof scratchFolder>>;
@@ -12,7 +12,8 @@ beforeEach(async () => {
 });
 afterEach(() => scratch.remove());
 
-const observation = (en: string, command = `look at ${en}`): Observation => ({
+const observation = (en: string, command = `look at ${en}`, id = command): LabObservation => ({
+  id,
   phrase: { en, fr: `${en}, en français` },
   command,
   look: async () => '',
@@ -21,7 +22,7 @@ const nodes = observation('the Node');
 const pods = observation('the Pods');
 
 /** What is known of an observation now. */
-const known = async (step: string, of: Observation) => recordedLines(await readObservations(path), step, of);
+const known = async (step: string, of: LabObservation) => recordedLines(await readObservations(path), step, of);
 
 describe('what was seen', () => {
   test('is kept by step and observation, each with its last output', async () => {
@@ -50,6 +51,24 @@ describe('what was seen', () => {
   test('is of that command only', async () => {
     await saveObservation(path, 'kubelet', nodes, 'NotReady');
     expect(await known('kubelet', observation('the Node', 'another command'))).toBeUndefined();
+  });
+
+  test('is found again whatever its phrase is now, and is told from another with the same command', async () => {
+    await saveObservation(path, 'smoke', observation('four Pods run', 'get pods'), 'four');
+    await saveObservation(path, 'smoke', observation('then five', 'get pods', 'get pods #2'), 'five');
+    expect(await known('smoke', observation('four Pods are running', 'get pods'))).toEqual(['four']);
+    expect(await known('smoke', observation('five at last', 'get pods', 'get pods #2'))).toEqual(['five']);
+  });
+
+  test('is found in a file of an older hardway by the English phrase, and replaced there', async () => {
+    const old = { phrase: 'the Node', command: 'look at the Node', lines: ['NotReady'] };
+    const other = { phrase: 'again', command: 'look at the Node', lines: ['Ready'] };
+    await writeFile(path, JSON.stringify({ version: 1, steps: { kubelet: [old, other] } }));
+    expect(await known('kubelet', nodes)).toEqual(['NotReady']);
+    await saveObservation(path, 'kubelet', nodes, 'NotReady 5s');
+    expect(await known('kubelet', nodes)).toEqual(['NotReady 5s']);
+    expect(await readFile(path, 'utf8')).not.toContain('"NotReady"');
+    expect(await known('kubelet', observation('again', 'look at the Node', 'look at the Node #2'))).toEqual(['Ready']);
   });
 
   test('is for root only, and no half of it is left beside', async () => {
