@@ -17,7 +17,7 @@ const show = async (asked: string): Promise<void> => {
       `hardway logs ${component} -f; hardway up --supervisor tmux, in a new lab, gives each component a window`,
     );
   const [status] = await supervisorOf(lab).statuses([component]);
-  if (!status || status.words.includes('no window'))
+  if (!status?.exists)
     throw new Unhealthy(`${component} has no window in tmux: it was killed, or the machine was rebooted`, {
       next: 'hardway up',
     });

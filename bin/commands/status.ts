@@ -12,7 +12,8 @@ import { requireLab } from '../lab.ts';
 
 interface Row {
   readonly step: string;
-  readonly healthy: boolean;
+  readonly state: 'healthy' | 'unhealthy' | 'not applied';
+  /** Why it is unhealthy. */
   readonly reason?: string;
   readonly process?: string;
   readonly since?: string;
@@ -25,12 +26,12 @@ const rows = async ({ lab, steps: records }: State): Promise<readonly Row[]> => 
   const units = await supervisorOf(lab).statuses(daemons.map(({ id }) => id));
   return Promise.all(
     steps.map(async (step): Promise<Row> => {
-      if (!(step.id in records)) return { step: step.id, healthy: false, reason: 'not applied yet' };
+      if (!(step.id in records)) return { step: step.id, state: 'not applied' };
       const [failure] = await runChecks(step.checks, context);
       const unit = units[daemons.indexOf(step)];
       return {
         step: step.id,
-        healthy: failure === undefined,
+        state: failure ? 'unhealthy' : 'healthy',
         ...(failure && { reason: `${failure.phrase}: ${failure.reason}` }),
         ...(unit && { process: unit.words }),
         ...(unit?.since && { since: new Date(unit.since).toISOString() }),
@@ -39,10 +40,21 @@ const rows = async ({ lab, steps: records }: State): Promise<readonly Row[]> => 
   );
 };
 
-const line = ({ step, healthy, reason, process: words, since }: Row): string => {
-  const health = healthy ? 'healthy' : reason === 'not applied yet' ? reason : 'NOT HEALTHY';
-  const first = `${step.padEnd(25)} ${health.padEnd(16)} ${words ?? ''}${since ? ` since ${since.replace('T', ' ').slice(0, 19)} UTC` : ''}`;
-  return healthy || reason === 'not applied yet' ? first.trimEnd() : `${first.trimEnd()}\n  ${reason}`;
+const notAppliedYet = 'not applied yet';
+
+const jsonLine = ({ step, state, reason, ...process }: Row): string =>
+  JSON.stringify({
+    step,
+    healthy: state === 'healthy',
+    reason: state === 'not applied' ? notAppliedYet : reason, // absent where it is undefined
+    ...process,
+  });
+
+const line = ({ step, state, reason, process, since }: Row): string => {
+  const health = { healthy: 'healthy', unhealthy: 'NOT HEALTHY', 'not applied': notAppliedYet }[state];
+  const start = since ? ` since ${since.replace('T', ' ').slice(0, 19)} UTC` : '';
+  const first = `${step.padEnd(25)} ${health.padEnd(16)} ${process ?? ''}${start}`.trimEnd();
+  return reason === undefined ? first : `${first}\n  ${reason}`;
 };
 
 /** What is to be known of how this lab was made. */
@@ -57,9 +69,9 @@ const show = async ({ json, watch }: { json?: boolean; watch?: boolean }): Promi
     const state = await requireLab();
     const now = await rows(state);
     if (watch && process.stdout.isTTY && !json) process.stdout.write('\x1b[H\x1b[2J');
-    process.stdout.write(now.map((row) => `${json ? JSON.stringify(row) : line(row)}\n`).join(''));
+    process.stdout.write(now.map((row) => `${json ? jsonLine(row) : line(row)}\n`).join(''));
     if (!json) process.stdout.write(notes(state));
-    const bad = now.filter(({ healthy }) => !healthy);
+    const bad = now.filter(({ state: health }) => health !== 'healthy');
     if (!watch) {
       if (bad.length > 0)
         throw new Unhealthy(`${bad.length} of ${now.length} steps are not healthy`, { next: 'hardway up' });

@@ -34,6 +34,8 @@ WantedBy=multi-user.target
 
 /** What systemd says of a component's unit. */
 export interface UnitStatus {
+  /** Whether it has a unit; in tmux, a window. */
+  readonly exists: boolean;
   readonly active: boolean;
   readonly enabled: boolean;
   /** For a person: "active (running)", "not installed", "exited with code 1". */
@@ -65,19 +67,18 @@ export const unitStatuses = async (names: readonly string[]): Promise<readonly U
   ]);
   return stdout.split('\n\n').map((block, index) => {
     const value = new Map(block.split('\n').map((line) => line.split(/=(.*)/s).slice(0, 2) as [string, string]));
+    const exists = value.get('LoadState') !== 'not-found';
     const active = value.get('ActiveState') === 'active';
     const died = value.get('SubState') === 'auto-restart' || value.get('ActiveState') === 'failed';
-    const words =
-      value.get('LoadState') === 'not-found'
-        ? 'not installed'
-        : died
-          ? `ended: ${value.get('Result')}, exit code ${value.get('ExecMainStatus')}`
-          : `${value.get('ActiveState')} (${value.get('SubState')})`;
+    const loaded = died
+      ? `ended: ${value.get('Result')}, exit code ${value.get('ExecMainStatus')}`
+      : `${value.get('ActiveState')} (${value.get('SubState')})`;
     return {
+      exists,
       active,
       // systemd's own word for it may be older than an enable or disable that was cut short
       enabled: existsSync(`${paths.units}/multi-user.target.wants/${unitName(names[index] ?? '')}`),
-      words,
+      words: exists ? loaded : 'not installed',
       restarts: Number(value.get('NRestarts') ?? 0),
       since: active ? Number((value.get('ActiveEnterTimestamp') ?? '').replace('@', '')) * 1000 : 0,
     };
@@ -131,7 +132,7 @@ export const ensureUnit = async (host: Host, daemon: Daemon): Promise<void> => {
   const unit = unitName(daemon.name);
   const before = await unitStatus(daemon.name);
   const rewritten = await host.writeFile(unitPath(daemon.name), unitFile(daemon));
-  if (rewritten && before.words !== 'not installed') await host.sh(['systemctl', 'daemon-reload']);
+  if (rewritten && before.exists) await host.sh(['systemctl', 'daemon-reload']);
   // Without a reload, which costs a third of a second: systemd reads the unit when it starts it.
   if (!before.enabled) await host.sh(['systemctl', 'enable', '--no-reload', unit], ['systemctl', 'disable', unit]);
   if (!before.active) await host.sh(['systemctl', 'start', unit], ['systemctl', 'stop', unit]);
@@ -159,7 +160,7 @@ const stop = async (names: readonly string[]): Promise<void> => {
 export const stopComponents = async (names: readonly string[], gate: Undoer): Promise<void> => {
   if (names.length === 0) return;
   const statuses = await unitStatuses(names);
-  const known = names.filter((_, index) => statuses[index]?.words !== 'not installed');
+  const known = names.filter((_, index) => statuses[index]?.exists);
   const enabled = names.filter((_, index) => statuses[index]?.enabled);
   if (known.length > 0) await gate.apply('components stopped', known.join(', '), () => stop(known));
   if (enabled.length > 0)
