@@ -7,8 +7,9 @@ import type { Section } from './snapshot/section.ts';
 import { system } from './snapshot/system.ts';
 
 /**
- * The state of a machine in words: by kind of thing (link, mount, file, ...) what each one is called and what it is.
- * What changes by itself on an idle machine is left out, so that two pictures of one are equal.
+ * The state of a machine: by kind of thing (link, mount, file, ...) the name of each one and what it is. Both are text
+ * that is stored, compared and parsed, never translated; only the module that writes it reads it back.
+ * What changes by itself on an idle machine is left out, so that two snapshots of one are equal.
  */
 export interface HostSnapshot {
   readonly version: 1;

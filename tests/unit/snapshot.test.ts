@@ -1,8 +1,10 @@
-import { writeFile } from 'node:fs/promises';
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { removalOf } from '../../bin/reset/clean/firewall.ts';
-import { parseChains } from '../../lib/host/snapshot/firewall.ts';
+import { files, folderMode } from '../../lib/host/snapshot/files.ts';
+import { letsAllPass, parseChains } from '../../lib/host/snapshot/firewall.ts';
+import { hasRoute } from '../../lib/host/snapshot/network.ts';
 import {
   diffSnapshots,
   formatDifference,
@@ -85,4 +87,31 @@ test('of the rules only those that lead to our chains are removed, and only our 
 
 test('where nothing is ours nothing is removed', () => {
   expect(removalOf(parseChains(saved), () => false)).toEqual([]);
+});
+
+test('the mode of a folder is read back as it was recorded, and of nothing else', async () => {
+  const { path: home, remove } = await scratchFolder();
+  onTestFinished(remove);
+  await mkdir(join(home, 'data'));
+  await chmod(join(home, 'data'), 0o1711);
+  await writeFile(join(home, 'note'), 'x', { mode: 0o640 });
+  const recorded = files([home]);
+  expect(folderMode(recorded[join(home, 'data')])).toBe(0o1711);
+  expect(folderMode(recorded[join(home, 'note')])).toBeUndefined();
+  expect(folderMode(undefined)).toBeUndefined();
+});
+
+test('a route is found by type and destination, not by the beginning of another', () => {
+  const routes = { '10.0.0.0/16 via 10.1.0.1 dev eth0': 'in table main', 'blackhole 10.200.0.0/26': 'in table main' };
+  expect(hasRoute(routes, undefined, '10.0.0.0/16')).toBe(true);
+  expect(hasRoute(routes, 'unicast', '10.0.0.0/16')).toBe(true);
+  expect(hasRoute(routes, 'blackhole', '10.200.0.0/26')).toBe(true);
+  expect(hasRoute(routes, 'unicast', '10.200.0.0/26')).toBe(false);
+  expect(hasRoute(routes, 'blackhole', '10.200.0.0/2')).toBe(false);
+});
+
+test('an nft chain lets everything pass only where it has no rule and no other policy', () => {
+  expect(letsAllPass('type filter hook input priority filter; policy accept;')).toBe(true);
+  expect(letsAllPass('type filter hook input priority filter; policy drop;')).toBe(false);
+  expect(letsAllPass('type filter hook input priority filter; policy accept;; drop')).toBe(false);
 });

@@ -2,6 +2,7 @@ import { chmod, readdir, rmdir } from 'node:fs/promises';
 import { removeTree } from '../../../lib/engine/gate.ts';
 import { statIfThere } from '../../../lib/host/files.ts';
 import { run } from '../../../lib/host/run.ts';
+import { folderMode } from '../../../lib/host/snapshot/files.ts';
 import { mountTable } from '../../../lib/host/snapshot/system.ts';
 import type { HostSnapshot } from '../../../lib/host/snapshot.ts';
 import { type CleanupScope, wasThere } from './scope.ts';
@@ -39,8 +40,8 @@ const removePath = async (path: string, { gate, before, shared }: CleanupScope):
 
 /** containerd takes rights off the folder that it is given. */
 const restoreMode = async (path: string, before: HostSnapshot | undefined): Promise<void> => {
-  const mode = /^folder ([0-7]+) /.exec(before?.sections['file']?.[path] ?? '')?.[1];
-  if (mode) await chmod(path, Number.parseInt(mode, 8));
+  const mode = folderMode(before?.sections['file']?.[path]);
+  if (mode !== undefined) await chmod(path, mode);
 };
 
 /** kubectl remembers API servers in the home of whoever called it. */

@@ -4,6 +4,7 @@ import {
   chainsOf,
   type IptablesProgram,
   iptablesPrograms,
+  letsAllPass,
   nft,
 } from '../../../lib/host/snapshot/firewall.ts';
 import { type CleanupScope, wasThere } from './scope.ts';
@@ -70,9 +71,7 @@ export const removeEmptyTables = async ({ gate, before }: CleanupScope): Promise
   const all = Object.entries(await nft());
   for (const [table] of all.filter(([name]) => iptablesTable.test(name))) {
     const inside = all.filter(([name]) => name.startsWith(`${table} `));
-    const empty = inside.filter(
-      ([name, text]) => /^type \w+ hook [^;]*; policy accept;$/.test(text) && !wasThere(before, 'nft', name),
-    );
+    const empty = inside.filter(([name, text]) => letsAllPass(text) && !wasThere(before, 'nft', name));
     const where = table.replace('table ', '');
     const lines = empty.map(([name]) => `delete chain ${where} ${name.split(' ').at(-1)}`);
     if (empty.length === inside.length && !wasThere(before, 'nft', table)) lines.push(`delete ${table}`);

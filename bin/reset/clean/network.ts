@@ -1,5 +1,6 @@
 import { readdir, rm } from 'node:fs/promises';
 import { run, tryRun } from '../../../lib/host/run.ts';
+import { hasRoute } from '../../../lib/host/snapshot/network.ts';
 import { mountTable, processesUsing } from '../../../lib/host/snapshot/system.ts';
 import { type CleanupScope, wasThere } from './scope.ts';
 
@@ -63,12 +64,12 @@ export const removeLinks = async ({ gate, before }: CleanupScope): Promise<void>
 
 /** Calico throws away what is sent to an address of its pool that no Pod has; it marks its routes as protocol 80. */
 export const removeRoutes = async ({ gate, before }: CleanupScope): Promise<void> => {
-  const former = Object.keys(before?.sections['route'] ?? {});
+  const former = before?.sections['route'] ?? {};
   for (const family of ['-4', '-6']) {
     const { stdout } = await tryRun('ip', [family, '-j', 'route', 'show', 'proto', '80']);
     const routes = (stdout.trim() === '' ? [] : JSON.parse(stdout)) as readonly { type?: string; dst: string }[];
     for (const { type = 'unicast', dst } of routes) {
-      if (former.some((name) => `${name} `.startsWith(`${type === 'unicast' ? '' : `${type} `}${dst} `))) continue;
+      if (hasRoute(former, type, dst)) continue;
       await gate.apply('routes removed', `${type} ${dst}`, () =>
         run('ip', [family, 'route', 'delete', type, dst, 'proto', '80']),
       );

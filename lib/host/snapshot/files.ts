@@ -43,6 +43,12 @@ const describe = (path: string, stat: Stats): string => {
   return `file ${owner} ${stat.size > small ? `${stat.size} bytes` : checksum(path)}`;
 };
 
+/** Returns the permission bits of a folder as `describe` recorded them; undefined where it recorded no folder. */
+export const folderMode = (recorded: string | undefined): number | undefined => {
+  const octal = /^folder ([0-7]+) /.exec(recorded ?? '')?.[1];
+  return octal === undefined ? undefined : Number.parseInt(octal, 8);
+};
+
 /**
  * Every file below the roots and the homes, in one synchronous walk: that is several times faster than thousands of
  * promises. Other file systems that are mounted below are not entered: what is on them is not this machine's state.

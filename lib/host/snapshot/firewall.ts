@@ -52,6 +52,9 @@ const iptables = async (): Promise<Section> => {
   return section(found.flat());
 };
 
+/** Whether the text of an nft chain, as `nft` has it, says only that everything passes. */
+export const letsAllPass = (chain: string): boolean => /^type \w+ hook [^;]*; policy accept;$/.test(chain);
+
 /** Every nft chain, map and set with its text, without counters and without what is in a set. */
 export const nft = async (): Promise<Section> => {
   const { stdout } = await tryRun('nft', ['--stateless', '--terse', 'list', 'ruleset']);

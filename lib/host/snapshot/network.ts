@@ -68,6 +68,14 @@ const linksAndAddresses = async (): Promise<{ links: Section; addresses: Section
   };
 };
 
+/** How a route is recorded, up to its gateway: a route of the usual type has only its destination. */
+const routeKey = (type: string | undefined, dst: string): string =>
+  type === undefined || type === 'unicast' ? dst : `${type} ${dst}`;
+
+/** Whether a section of routes has one of this type to this destination, whatever its gateway. */
+export const hasRoute = (routes: Section, type: string | undefined, dst: string): boolean =>
+  Object.keys(routes).some((name) => `${name} `.startsWith(`${routeKey(type, dst)} `));
+
 /** Routes, but those of the table `local`: the kernel makes them from the addresses, an IPv6 one a second later. */
 const routes = async (): Promise<Section> => {
   const families = await Promise.all(['-4', '-6'].map((family) => ip<Route>(family, 'route', 'show', 'table', 'all')));
@@ -76,7 +84,7 @@ const routes = async (): Promise<Section> => {
       .flat()
       .filter(({ type, table, protocol }) => table !== 'local' && type !== 'multicast' && protocol !== 'redirect')
       .map(({ type, dst, gateway, dev, table, metric }) => [
-        said(type === 'unicast' ? undefined : type, dst, ['via', gateway], ['dev', dev], ['metric', metric]),
+        said(routeKey(type, dst), ['via', gateway], ['dev', dev], ['metric', metric]),
         `in table ${table ?? 'main'}`,
       ]),
   );
