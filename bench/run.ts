@@ -24,7 +24,7 @@ const roundsIn = (args: readonly string[]): number => {
 const rounds = roundsIn(process.argv.slice(2));
 await fillCache([], say);
 // Into the memory of the machine, so that the first run does not pay for reading the disk.
-await run('sh', ['-c', 'cat "$0"/bin/*/*/* "$0"/images/*/* >/dev/null', paths.cache]);
+await run('sh', ['-c', 'cat "$0"/bin/*/*/* "$0"/images/*/* >/dev/null', paths.cache], { timeout: 600_000 });
 
 const plainRuns: BringUp[] = [];
 const hardwayRuns: HardwayBringUp[] = [];

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Unhealthy, UserError } from '../../lib/engine/errors.ts';
 import { createUndoer, removeTree } from '../../lib/engine/gate.ts';
 import { takeLock } from '../../lib/engine/lock.ts';
-import { readIfThere } from '../../lib/host/files.ts';
+import { isMountPoint } from '../../lib/host/mounts.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { type Difference, diffSnapshots, type HostSnapshot, takeSnapshot } from '../../lib/host/snapshot.ts';
 import { stepIds } from '../../steps/index.ts';
@@ -55,8 +55,7 @@ const removeRoot = async (): Promise<void> => {
 
 /** Drops downloads and builds, unless they are shared with another machine: a VM's are its host's. */
 export const purgeCache = async (keep: (what: string) => void): Promise<void> => {
-  const table = (await readIfThere('/proc/self/mountinfo')) ?? '';
-  if (table.includes(` ${paths.cache} `)) return keep(`${paths.cache} is mounted here: it is another machine's too`);
+  if (isMountPoint(paths.cache)) return keep(`${paths.cache} is mounted here: it is another machine's too`);
   await removeTree(paths.cache);
 };
 

@@ -4,9 +4,8 @@ import { removeTree, type Undoer } from '../../lib/engine/gate.ts';
 import type { LedgerEntry } from '../../lib/engine/ledger.ts';
 import { readIfThere, removeTemporaries, sha256, statIfThere } from '../../lib/host/files.ts';
 import type { Undo } from '../../lib/host/host.ts';
-import { quoted } from '../../lib/host/host.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { run } from '../../lib/host/run.ts';
+import { quoted, runShown } from '../../lib/host/run.ts';
 
 /** Folders where people keep files of their own: one that we made is removed only when it is empty. */
 const isSharedDirectory = (path: string): boolean => /^\/(etc|home|root|usr)\//.test(path);
@@ -93,7 +92,7 @@ export const undoEntries = async (
         return gate.reportKept(`${undo.path}: ${inside.join(', ')} in it ${inside.length > 1 ? 'are' : 'is'} not ours`);
       }
       case 'run':
-        await run(undo.argv[0] ?? 'true', undo.argv.slice(1));
+        await runShown(undo.argv);
     }
   };
 

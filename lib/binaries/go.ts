@@ -92,7 +92,7 @@ const needC = async (libraries: readonly string[], { arch, report, signal, perfo
   if (process.getuid?.() === 0 && (await tryRun('apt-get', ['--version'])).code === 0) {
     report({ name: packages.join(' '), state: 'installing' });
     const plainly: Perform = async ([command = '', ...args]) => {
-      await run(command, args, { env: { DEBIAN_FRONTEND: 'noninteractive' }, ...(signal && { signal }) });
+      await run(command, args, { env: { DEBIAN_FRONTEND: 'noninteractive' }, timeout: 900_000, signal });
     };
     await install(packages, perform ?? plainly).catch((thrown) => {
       if (!(thrown instanceof CommandFailed)) throw thrown;
@@ -144,13 +144,14 @@ export const goBuild = async (
           CGO_ENABLED: product.cgo ? '1' : '0',
           HOME: homedir(),
         },
-        ...(signal && { signal }),
+        timeout: 2 * 3_600_000, // a first build of Kubernetes fetches its modules as well
+        signal,
       }),
     );
   } catch (thrown) {
     await rm(output, { force: true });
     if (signal?.aborted || thrown instanceof UserError) throw thrown;
-    const words = reasonOf(thrown).split('\n').slice(1).join('\n');
+    const words = thrown instanceof CommandFailed ? thrown.words : reasonOf(thrown);
     throw new UserError(
       `${basename(go)} could not build ${binary} ${product.version}: ${words}`,
       'if the module proxy cannot be reached, set GOPROXY or HTTPS_PROXY, or use --source release',

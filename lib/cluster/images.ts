@@ -14,7 +14,8 @@ const socket = '/run/containerd/containerd.sock';
 /** Asks containerd through the CRI, as the kubelet does. */
 export const crictl = (args: readonly string[], signal?: AbortSignal): Promise<Ran> =>
   tryRun(`${paths.bin}/crictl`, ['-r', `unix://${socket}`, '-i', `unix://${socket}`, ...args], {
-    ...(signal && { signal }),
+    ...(args[0] === 'pull' && { timeout: 3_600_000 }),
+    signal,
   });
 
 /** The references that containerd has for the kubelet. Throws containerd's own words when it does not answer. */
@@ -99,9 +100,7 @@ const importArchive = async (signal: AbortSignal, archive: string): Promise<stri
   const { code, stderr } = await tryRun(
     `${paths.bin}/ctr`,
     ['-a', socket, '-n', 'k8s.io', 'images', 'import', '--local', archive],
-    {
-      signal,
-    },
+    { timeout: 600_000, signal },
   );
   return code === 0 ? undefined : `${archive}: ${wordsOf(stderr)}`;
 };

@@ -146,6 +146,9 @@ export const ensureUnit = async (host: Host, daemon: Daemon): Promise<void> => {
  */
 const killAtOnce = ['kube-apiserver'];
 
+/** Milliseconds that stopping may take: longer than systemd itself waits before it kills (90 s). */
+export const stopTimeoutMs = 120_000;
+
 /** Stops components; systemd takes them in the reverse of the order in which their units start. */
 const stop = async (names: readonly string[]): Promise<void> => {
   const killed = names.filter((name) => killAtOnce.includes(name));
@@ -153,7 +156,7 @@ const stop = async (names: readonly string[]): Promise<void> => {
     await run('systemctl', ['stop', '--no-block', ...names]);
     await tryRun('systemctl', ['kill', '--signal=KILL', ...killed]); // fails where it has ended already
   }
-  await run('systemctl', ['stop', ...names]);
+  await run('systemctl', ['stop', ...names], { timeout: stopTimeoutMs });
 };
 
 /** Stops components and takes them out of the boot, all in a few commands. */

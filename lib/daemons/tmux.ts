@@ -1,11 +1,11 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { commandLine, type Daemon, filesReadBy } from '../engine/daemon.ts';
 import { reasonOf, UserError } from '../engine/errors.ts';
 import type { Undoer } from '../engine/gate.ts';
-import { readIfThere, statIfThere } from '../host/files.ts';
-import { type Host, quoted } from '../host/host.ts';
+import { statIfThere } from '../host/files.ts';
+import type { Host } from '../host/host.ts';
 import { paths } from '../host/paths.ts';
-import { run, tryRun } from '../host/run.ts';
+import { endProcess } from '../host/proc.ts';
+import { quoted, run, tryRun } from '../host/run.ts';
 import { anyNewer, type UnitStatus } from './systemd.ts';
 
 /** A socket of our own: what runs in other tmux servers on this machine is nobody's business here. */
@@ -142,43 +142,6 @@ const mustBeOutside = (): void => {
     'this terminal is a window of the lab itself: it would end in the middle',
     'detach from it with Ctrl-b d, then the same command again',
   );
-};
-
-/** Whether a process runs. One that has ended and that tmux has not asked about yet (state Z) does not. */
-const runs = async (pid: number): Promise<boolean> => {
-  const stat = await readIfThere(`/proc/${pid}/stat`).catch(() => undefined);
-  return stat !== undefined && !/^ [ZX]/.test(stat.slice(stat.lastIndexOf(')') + 1));
-};
-
-/** Sends a signal to a process; one that has ended meanwhile needs none. */
-const send = (pid: number, signal: NodeJS.Signals): void => {
-  try {
-    process.kill(pid, signal);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-  }
-};
-
-/** Waits until a process has ended, at most `limitMs` milliseconds; says whether it has. */
-const endsWithin = async (pid: number, limitMs: number): Promise<boolean> => {
-  const deadline = performance.now() + limitMs;
-  while (await runs(pid)) {
-    if (performance.now() > deadline) return false;
-    await sleep(20);
-  }
-  return true;
-};
-
-/**
- * Ends a process: asks with `first`, and kills it when it has not ended after `limitMs` milliseconds. Throws when it is
- * still there after as long again: the kernel holds a process that waits for a dead disk (state D).
- */
-export const endProcess = async (pid: number, first: NodeJS.Signals, limitMs = 20_000): Promise<void> => {
-  if (!(await runs(pid))) return;
-  send(pid, first);
-  if (await endsWithin(pid, limitMs)) return;
-  send(pid, 'SIGKILL');
-  if (!(await endsWithin(pid, limitMs))) throw new Error(`process ${pid} does not end, not even by SIGKILL`);
 };
 
 /** Ends the process of a window: the one whose id tmux gave, never one of that name. */

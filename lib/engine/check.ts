@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { cpuMilliseconds } from '../host/run.ts';
+import { cpuMilliseconds } from '../host/proc.ts';
 import { reasonOf } from './errors.ts';
 
 /** Looks at the real thing once and throws why it is not so. The signal ends it when it takes too long, or the run ends. */

@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
-import { mountTable, processesUsing } from '../host/snapshot/system.ts';
+import { mountsBelow } from '../host/mounts.ts';
+import { processesUsing } from '../host/proc.ts';
 import { reasonOf } from './errors.ts';
 
 /** What a reset tells while it goes on. */
@@ -43,8 +44,7 @@ export const createUndoer = (dryRun: boolean, tell: (event: UndoEvent) => void, 
 
 /** Removes a folder with all that is in it. Throws when something is mounted in it, naming who uses that. */
 export const removeTree = async (path: string): Promise<void> => {
-  const mounted = (await mountTable()).filter(({ point }) => point === path || point.startsWith(`${path}/`));
-  const busy = mounted.at(-1);
-  if (busy) throw new Error(`${busy.point} is mounted in it${await processesUsing(busy.point)}`);
+  const [busy] = mountsBelow(path);
+  if (busy) throw new Error(`${busy} is mounted in it${processesUsing(busy)}`);
   await rm(path, { recursive: true, force: true });
 };

@@ -1,15 +1,6 @@
 import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { identify, isAlive } from '../host/proc.ts';
 import { UserError } from './errors.ts';
-
-/** When a process started, in clock ticks since boot: with its pid, a name that is never given twice. */
-const startTimeOf = (pid: number): string | undefined => {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]; // proc(5): field 22, counted after "(comm) "
-  } catch {
-    return undefined;
-  }
-};
 
 /** The lock as it is on the disk, "pid start"; undefined where there is none. */
 const read = (path: string): string | undefined => {
@@ -23,8 +14,8 @@ const read = (path: string): string | undefined => {
 
 /** The pid of the living process that wrote this lock; undefined where it is gone or the lock was torn. */
 const holderOf = (lock: string): number | undefined => {
-  const [pid, start] = lock.trim().split(' ');
-  return pid && start && startTimeOf(Number(pid)) === start ? Number(pid) : undefined;
+  const [pid, start] = lock.trim().split(' ').map(Number);
+  return pid && start && isAlive({ pid, start }) ? pid : undefined;
 };
 
 /** Makes the link, which only one of several can; false where somebody else has. */
@@ -57,7 +48,7 @@ const removeStale = (path: string, stale: string): void => {
  */
 export const takeLock = (path: string): (() => void) => {
   const mine = `${path}.${process.pid}`;
-  writeFileSync(mine, `${process.pid} ${startTimeOf(process.pid)}\n`, { mode: 0o644 });
+  writeFileSync(mine, `${process.pid} ${identify(process.pid)?.start}\n`, { mode: 0o644 });
   try {
     while (!linked(mine, path)) {
       const lock = read(path);

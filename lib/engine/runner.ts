@@ -1,6 +1,7 @@
 import { sha256 } from '../host/files.ts';
-import { createHosts, type HostOptions, quoted } from '../host/host.ts';
+import { createHosts, type HostOptions } from '../host/host.ts';
 import { paths } from '../host/paths.ts';
+import { quoted } from '../host/run.ts';
 import { type Check, runChecks, waitFor } from './check.ts';
 import { commandLine } from './daemon.ts';
 import { isDiskFull, reasonOf, Unhealthy, UserError } from './errors.ts';
@@ -91,10 +92,13 @@ export const createRunner = (run: Run) => {
     signal,
     source: run.source,
     memo: once,
-    host: hostFor({
-      record: (change) => run.ledger.append(step.id, change),
-      tell: (what) => tell({ event: 'change', step: step.id, what }),
-    }),
+    host: hostFor(
+      {
+        record: (change) => run.ledger.append(step.id, change),
+        tell: (what) => tell({ event: 'change', step: step.id, what }),
+      },
+      signal,
+    ),
     // What begins ahead of its turn is silent until then.
     progress: (text) => current === step.id && tell({ event: 'progress', step: step.id, text }),
   });

@@ -1,9 +1,10 @@
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { access, readdir, stat, statfs } from 'node:fs/promises';
 import { arch, availableParallelism, hostname, totalmem } from 'node:os';
 import { basename } from 'node:path';
 import { readIfThere } from './files.ts';
 import { paths } from './paths.ts';
+import { executableOf } from './proc.ts';
 import { tryRun } from './run.ts';
 
 /** A TCP port in the state LISTEN, and who holds it. */
@@ -102,14 +103,6 @@ const network = async (wanted: string | undefined): Promise<Pick<HostFacts, 'nod
 
 /** The interface and address of the Node as they are now; undefined where there is none. See `network`. */
 export const nodeNow = async (wanted: string | undefined): Promise<HostFacts['node']> => (await network(wanted)).node;
-
-const executableOf = (pid: number): string => {
-  try {
-    return readlinkSync(`/proc/${pid}/exe`);
-  } catch {
-    return '';
-  }
-};
 
 const listening = async (): Promise<readonly Listener[]> => {
   const { stdout } = await tryRun('ss', ['-Hltnp']);

@@ -2,7 +2,7 @@ import { chmod, chown, cp, link, mkdir, readlink, rename, rm, symlink, writeFile
 import { basename, dirname } from 'node:path';
 import { readIfThere, removeTemporaries, sha256, statIfThere, temporaryOf, writeAtomically } from './files.ts';
 import { paths } from './paths.ts';
-import { CommandFailed } from './run.ts';
+import { quoted, runShown } from './run.ts';
 
 /** How one change to the machine is taken back. Data, so that it can be written down before the change happens. */
 export type Undo =
@@ -60,17 +60,16 @@ export interface HostOptions {
   readonly owned: ReadonlySet<string>;
 }
 
-/** Quotes a command the way a person would type it. */
-export const quoted = (argv: readonly string[]): string =>
-  argv.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(' ');
-
 /** A kernel parameter's file: dots are slashes. */
 const sysctlFile = (key: string): string => `/proc/sys/${key.replaceAll('.', '/')}`;
 
-/** The gate of one run, for several steps with a witness each: what an early step made is known to a later one. */
-export const createHosts = ({ dryRun, owned }: HostOptions): ((witness: ChangeListener) => Host) => {
-  const memory: HostState = { dryRun, ours: new Set(owned), planned: new Set() };
-  return (witness) => hostOf(memory, witness);
+/** Makes the Host of each step of one run; `signal` ends the commands it runs. All share the paths that hardway has made. */
+export const createHosts = ({
+  dryRun,
+  owned,
+}: HostOptions): ((listener: ChangeListener, signal?: AbortSignal) => Host) => {
+  const state: HostState = { dryRun, ours: new Set(owned), planned: new Set() };
+  return (listener, signal) => hostOf(state, listener, signal);
 };
 
 interface HostState {
@@ -81,7 +80,7 @@ interface HostState {
   readonly planned: Set<string>;
 }
 
-const hostOf = ({ dryRun, ours, planned }: HostState, { record, tell }: ChangeListener): Host => {
+const hostOf = ({ dryRun, ours, planned }: HostState, { record, tell }: ChangeListener, signal?: AbortSignal): Host => {
   const change = async ({ what, undo }: Change, perform: () => Promise<void>): Promise<void> => {
     tell(what);
     if (dryRun) return;
@@ -171,13 +170,7 @@ const hostOf = ({ dryRun, ours, planned }: HostState, { record, tell }: ChangeLi
     },
 
     async sh(argv, undo) {
-      const perform = async () => {
-        const { $ } = await import('zx/core'); // loaded where it is used: it is a tenth of a second
-        const done = await $({ quiet: true, nothrow: true, stdio: ['ignore', 'pipe', 'pipe'] })`${argv}`;
-        if (done.exitCode !== 0) {
-          throw new CommandFailed(argv, { stdout: done.stdout, stderr: done.stderr, code: done.exitCode ?? 1 });
-        }
-      };
+      const perform = () => runShown(argv, { signal });
       if (undo) return change({ what: quoted(argv), undo: { kind: 'run', argv: undo } }, perform);
       tell(quoted(argv));
       if (!dryRun) await perform();

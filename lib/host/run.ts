@@ -1,49 +1,134 @@
-import { readFileSync } from 'node:fs';
+import { access, constants, stat } from 'node:fs/promises';
+import { constants as system } from 'node:os';
+import { delimiter, join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { execa } from 'execa';
+import { endFamily } from './proc.ts';
 
-/** What a finished command left behind. `code` is 128 + signal number when a signal ended it, 127 when it was not found. */
+/** What a finished command left behind. */
 export interface Ran {
   readonly stdout: string;
   readonly stderr: string;
+  /** 128 + the number of the signal that ended it, 124 when it was ended for taking too long, 126 or 127 when it could not be started. */
   readonly code: number;
+  /** How it ended, where it did not do so by itself: "did not end within 60 s", "was ended by SIGKILL". */
+  readonly ending?: string;
 }
 
 export interface RunOptions {
   readonly input?: string;
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
-  /** Milliseconds; none by default. */
+  /** Milliseconds until the command and all that it started are ended; a minute by default. */
   readonly timeout?: number;
-  readonly signal?: AbortSignal;
+  readonly signal?: AbortSignal | undefined;
 }
 
-/** A command that ended with anything but 0; its message holds the command and the last lines it wrote to stderr. */
+const minute = 60_000;
+/** Milliseconds that a command which is being ended may take before it gets SIGKILL. */
+const patienceMs = 5000;
+
+/** Quotes words so that a POSIX shell reads them back as they are, and leaves alone what needs no quotes. */
+export const quoted = (argv: readonly string[]): string =>
+  argv.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`)).join(' ');
+
+/** A command that ended with anything but 0; its message holds the command, how it ended and the last lines it wrote. */
 export class CommandFailed extends Error {
   override readonly name = 'CommandFailed';
   readonly ran: Ran;
+  /** What the command itself said at its end, else how it ended. */
+  readonly words: string;
   constructor(argv: readonly string[], ran: Ran) {
-    const words = (ran.stderr.trim() || ran.stdout.trim()).split('\n').slice(-6).join('\n');
-    super(`${argv.join(' ')}: exit code ${ran.code}${words ? `\n${words}` : ''}`);
+    const lines = (ran.stderr.trim() || ran.stdout.trim()).split('\n');
+    const words = lines.filter((line) => line !== ran.ending).slice(-6);
+    super([`${quoted(argv)}: ${ran.ending ?? `exit code ${ran.code}`}`, ...words].join('\n').trimEnd());
     this.ran = ran;
+    this.words = words.join('\n') || (ran.ending ?? `exit code ${ran.code}`);
   }
 }
 
-/** Runs a command without a shell and returns what it left, whatever its exit code. Throws only when aborted. */
+/** A started process: the part of execa's and zx's objects that is needed to end it. */
+interface Started {
+  readonly pid?: number | undefined;
+  readonly stdout: Readable | null;
+  readonly stderr: Readable | null;
+}
+
+/**
+ * Waits for a command. When its time is over, or the signal says so, it is ended with all that it started, and its pipes
+ * are closed: a process that moved out of reach may still hold them, and the wait would last as long as that one lives.
+ * Returns the result and whether the time was over.
+ */
+const waitWithin = async <T>(
+  started: Started,
+  result: PromiseLike<T>,
+  { timeout, signal }: { readonly timeout: number; readonly signal: AbortSignal | undefined },
+): Promise<{ readonly result: T; readonly late: boolean }> => {
+  let late = false;
+  const stop = async (): Promise<void> => {
+    if (started.pid !== undefined) await endFamily(started.pid, patienceMs);
+    started.stdout?.destroy();
+    started.stderr?.destroy();
+  };
+  const timer = setTimeout(() => {
+    late = true;
+    void stop();
+  }, timeout);
+  signal?.addEventListener('abort', stop, { once: true });
+  try {
+    return { result: await result, late };
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', stop);
+  }
+};
+
+/** How execa and zx say that a command ended. */
+interface Result {
+  readonly stdout?: string | undefined;
+  readonly stderr?: string | undefined;
+  readonly exitCode?: number | null | undefined;
+  readonly signal?: string | null | undefined;
+  /** execa: why it could not be started, such as ENOENT. */
+  readonly code?: string | undefined;
+}
+
+/** The exit code as a shell has it (sh(1)). */
+const codeOf = ({ exitCode, signal, code }: Result): number => {
+  if (typeof exitCode === 'number') return exitCode;
+  if (signal) return 128 + (system.signals[signal as NodeJS.Signals] ?? 0);
+  return code === 'EACCES' ? 126 : 127;
+};
+
+/** What a command left; `late` is how many milliseconds it had, of one that took longer. The last line of stderr says so too. */
+const ranOf = (result: Result, late: number | undefined): Ran => {
+  const { stdout = '', stderr = '', signal } = result;
+  if (late !== undefined) {
+    const ending = `did not end within ${late / 1000} s`;
+    return { stdout, stderr: stderr.trim() === '' ? ending : `${stderr.trimEnd()}\n${ending}`, code: 124, ending };
+  }
+  return { stdout, stderr, code: codeOf(result), ...(signal && { ending: `was ended by ${signal}` }) };
+};
+
+/**
+ * Runs a command without a shell and returns what it left, whatever its exit code. Throws only when aborted, the reason
+ * of the signal.
+ */
 export const tryRun = async (file: string, args: readonly string[] = [], options: RunOptions = {}): Promise<Ran> => {
-  const { input, env, cwd, timeout, signal } = options;
-  const result = await execa(file, args, {
+  const { input, env, cwd, timeout = minute, signal } = options;
+  signal?.throwIfAborted();
+  const started = execa(file, args, {
     reject: false,
     maxBuffer: 64 * 1024 * 1024,
     ...(input === undefined ? { stdin: 'ignore' } : { input }),
     ...(env && { env }),
     ...(cwd && { cwd }),
-    ...(timeout && { timeout }),
-    ...(signal && { cancelSignal: signal }),
   });
-  if (result.isCanceled) signal?.throwIfAborted();
-  const words = result.stderr || (result.failed && result.exitCode === undefined ? result.shortMessage : '');
-  const code = result.exitCode ?? (result.isTerminated ? 128 + 15 : 127);
-  return { stdout: result.stdout ?? '', stderr: words ?? '', code };
+  const { result, late } = await waitWithin(started, started, { timeout, signal });
+  signal?.throwIfAborted();
+  const isStarted = result.exitCode !== undefined || result.signal !== undefined;
+  const stderr = isStarted ? result.stderr : result.shortMessage;
+  return ranOf({ ...result, stderr }, late ? timeout : undefined);
 };
 
 /** Runs a command without a shell; throws CommandFailed unless it ends with 0. */
@@ -53,12 +138,23 @@ export const run = async (file: string, args: readonly string[] = [], options: R
   return ran;
 };
 
-/** The CPU time that this process and the commands that it has run to their end have used, in milliseconds. */
-export const cpuMilliseconds = (): number => {
-  const stat = readFileSync('/proc/self/stat', 'utf8');
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' '); // proc(5): from field 3 on, the state
-  const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0); // utime, stime, cutime, cstime
-  return ticks * 10; // the kernel counts hundredths of a second for programs, whatever its own clock
+/**
+ * Runs a command that changes the machine and that a learner is shown word for word, or its undo. It may install packages
+ * or wait for a unit to stop, so it has ten minutes by default; debconf asks nothing. Throws CommandFailed unless it ends
+ * with 0.
+ */
+export const runShown = async (
+  argv: readonly string[],
+  { timeout = 10 * minute, signal }: Pick<RunOptions, 'timeout' | 'signal'> = {},
+): Promise<void> => {
+  signal?.throwIfAborted();
+  const { $ } = await import('zx/core'); // loaded where it is used: it is a tenth of a second
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  const started = $({ quiet: true, nothrow: true, stdio: ['ignore', 'pipe', 'pipe'], env })`${argv}`;
+  const { result, late } = await waitWithin(started, started, { timeout, signal });
+  signal?.throwIfAborted();
+  const ran = ranOf(result, late ? timeout : undefined);
+  if (ran.code !== 0) throw new CommandFailed(argv, ran);
 };
 
 /** Runs a command on this terminal until it ends and returns its exit code; Ctrl-C is the command's to answer. */
@@ -70,9 +166,29 @@ export const attach = async (
   const ignore = (): void => {};
   process.on('SIGINT', ignore); // the terminal sends it to both of us; only the command decides what it means
   try {
-    const result = await execa(file, args, { stdio: 'inherit', env, reject: false });
-    return result.exitCode ?? (result.signal ? 130 : 127);
+    return codeOf(await execa(file, args, { stdio: 'inherit', env, reject: false }));
   } finally {
     process.off('SIGINT', ignore);
+  }
+};
+
+/** Where packages put programs; PATH may lack the folders of sbin after a plain su. */
+const usualFolders = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
+
+/** The path of a program, looked for on PATH and in the usual folders; undefined where it is in none that can be read. */
+export const findCommand = async (name: string): Promise<string | undefined> => {
+  for (const folder of new Set([...(process.env['PATH'] ?? '').split(delimiter), ...usualFolders])) {
+    if (folder !== '' && (await isProgram(join(folder, name)))) return join(folder, name);
+  }
+  return undefined;
+};
+
+/** Whether a file is there and may be executed; a folder of that name is no program. */
+export const isProgram = async (path: string): Promise<boolean> => {
+  try {
+    await access(path, constants.X_OK);
+    return (await stat(path)).isFile();
+  } catch {
+    return false;
   }
 };

@@ -3,17 +3,16 @@ import { existsSync } from 'node:fs';
 import { mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { paths } from '../host/paths.ts';
-import { tryRun } from '../host/run.ts';
+import { childrenOf, identify, isAlive, type ProcessId, signalProcess, waitForEnd } from '../host/proc.ts';
+import { quoted, tryRun } from '../host/run.ts';
 import { makeCgroups, removeCgroups } from './cgroups.ts';
 import { guestFiles, inside, writableCgroups, writeGuestFiles } from './guest.ts';
 import { needInotify } from './inotify.ts';
 import type { VmDriver } from './machine.ts';
 import { install } from './needs.ts';
 import { ensureNode } from './node.ts';
-import { childrenOf, identify, isAlive, type ProcessId, signalProcess, waitForEnd } from './process.ts';
 import { folderOf, type VmRecord, writeRecord } from './record.ts';
 import { cachedTree } from './tree.ts';
-import { quoteWords } from './words.ts';
 
 const project = resolve(import.meta.dirname, '../..');
 const script = `${import.meta.dirname}/container.sh`;
@@ -87,7 +86,7 @@ export const container: VmDriver = {
     const init = await initOf(record);
     if (!init) return undefined;
     // nsenter brings along this machine's terminal, which the VM has no name for; script opens one of the VM's.
-    const inner = tty ? ['script', '-qefc', quoteWords(words), '/dev/null'] : words;
+    const inner = tty ? ['script', '-qefc', quoted(words), '/dev/null'] : words;
     return ['sh', script, 'enter', String(init.pid), ...inner];
   },
 

@@ -10,7 +10,7 @@ const script = `${import.meta.dirname}/image.sh`;
 const project = resolve(import.meta.dirname, '../..');
 
 const inOwnMounts = (args: readonly string[]) =>
-  run('unshare', ['--mount', '--propagation', 'private', 'sh', script, ...args]);
+  run('unshare', ['--mount', '--propagation', 'private', 'sh', script, ...args], { timeout: 1_800_000 });
 
 /** The kernel and initrd of a tree. Throws when it has none: a bug in packages.ts. */
 export const kernelIn = async (tree: string): Promise<{ kernel: string; initrd: string }> => {

@@ -3,16 +3,15 @@ import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { availableParallelism, totalmem } from 'node:os';
-import { run, tryRun } from '../host/run.ts';
+import { identify, isAlive, signalProcess, waitForEnd } from '../host/proc.ts';
+import { quoted, run, tryRun } from '../host/run.ts';
 import { type GuestFile, guestFiles, inside } from './guest.ts';
 import { cachedImage, makeDataDisk } from './image.ts';
 import type { VmDriver } from './machine.ts';
 import { install } from './needs.ts';
 import { ensureNode } from './node.ts';
-import { identify, isAlive, signalProcess, waitForEnd } from './process.ts';
 import { type Flavour, folderOf, type VmRecord, writeRecord } from './record.ts';
 import { cachedTree } from './tree.ts';
-import { quoteWords } from './words.ts';
 
 const platform =
   process.arch === 'arm64'
@@ -120,7 +119,9 @@ export const qemu: VmDriver = {
   create: async ({ name, base }) => {
     const folder = folderOf(name);
     for (const file of ['kernel', 'initrd', 'root.img']) {
-      await run('cp', ['--sparse=always', '--reflink=auto', `${base}/${file}`, `${folder}/${file}`]);
+      await run('cp', ['--sparse=always', '--reflink=auto', `${base}/${file}`, `${folder}/${file}`], {
+        timeout: 600_000,
+      });
     }
     await mkdir(`${folder}/seed`, { mode: 0o700 });
     await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', name, '-f', `${folder}/key`]);
@@ -161,7 +162,7 @@ export const qemu: VmDriver = {
       Port: String(port),
     };
     const options = Object.entries(settings).flatMap(([key, value]) => ['-o', `${key}=${value}`]);
-    return ['ssh', '-F', 'none', ...options, tty ? '-tt' : '-T', 'root@127.0.0.1', quoteWords(words)];
+    return ['ssh', '-F', 'none', ...options, tty ? '-tt' : '-T', 'root@127.0.0.1', quoted(words)];
   },
 
   powerOff: async (record) => {

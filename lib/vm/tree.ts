@@ -3,10 +3,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { Unhealthy } from '../engine/errors.ts';
 import { paths } from '../host/paths.ts';
+import { identify } from '../host/proc.ts';
 import { run, tryRun } from '../host/run.ts';
 import { install } from './needs.ts';
 import { packagesFor } from './packages.ts';
-import { identify } from './process.ts';
 import type { Flavour, Kind } from './record.ts';
 import type { Suite } from './suites.ts';
 
@@ -83,11 +83,12 @@ export const cachedTree = ({ suite, kind, flavour, report }: TreeOptions): Promi
     const script = 'log=$1; shift; exec debootstrap "$@" >"$log" 2>&1';
     const ran = await tryRun('sh', ['-c', script, 'debootstrap', log, ...args], {
       env: { DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' },
+      timeout: 3_600_000,
     });
     if (ran.code !== 0) {
       const { stdout } = await tryRun('tail', ['-n', '8', log]);
       throw new Unhealthy(`debootstrap could not build ${suite.name} (all of it: ${log})`, {
-        log: stdout.split('\n'),
+        log: `${stdout}\n${ran.stderr}`.trim().split('\n'),
         next: 'hardway vm create --suite bookworm',
       });
     }
@@ -97,7 +98,10 @@ export const cachedTree = ({ suite, kind, flavour, report }: TreeOptions): Promi
     await run('sh', ['-c', ': >"$1/etc/machine-id"; chmod 755 "$1"', 'sh', folder]);
     if (flavour === 'ubuntu-like') {
       // In a network of its own: ufw must not come near this machine's.
-      await run('unshare', ['--net', 'chroot', folder, 'sh', '-s'], { input: readFileSync(ubuntuLike, 'utf8') });
+      await run('unshare', ['--net', 'chroot', folder, 'sh', '-s'], {
+        input: readFileSync(ubuntuLike, 'utf8'),
+        timeout: 300_000,
+      });
     }
   });
 };

@@ -1,13 +1,13 @@
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { execa } from 'execa';
 import { Unhealthy, UserError } from '../engine/errors.ts';
+import { mountsBelow } from '../host/mounts.ts';
 import { paths } from '../host/paths.ts';
-import { type Ran, tryRun } from '../host/run.ts';
+import { isAlive, waitForEnd } from '../host/proc.ts';
+import { attach, type Ran, tryRun } from '../host/run.ts';
 import { container } from './container.ts';
 import type { VmDriver } from './machine.ts';
 import { checkName, unknownVm } from './name.ts';
-import { isAlive, waitForEnd } from './process.ts';
 import { qemu } from './qemu.ts';
 import { type Flavour, folderOf, type Kind, readRecord, type VmRecord, vmNames, writeRecord } from './record.ts';
 import { chooseSuite } from './suites.ts';
@@ -180,13 +180,6 @@ export const powerCut = async (vm: Vm): Promise<void> => {
   await machines[record.kind].kill(record);
 };
 
-/** The mount points of this machine in or below the folder, the deepest first. */
-const mountsBelow = async (folder: string): Promise<string[]> => {
-  const lines = (await readFile('/proc/self/mountinfo', 'utf8')).trim().split('\n');
-  const points = lines.map((line) => line.split(' ')[4] ?? '');
-  return points.filter((point) => point === folder || point.startsWith(`${folder}/`)).reverse();
-};
-
 /**
  * Removes a VM in any state: running, stopped, crashed, half created. Nothing of it is left: no process, cgroup,
  * mount, namespace or file. Throws a UserError when there is none of that name.
@@ -199,8 +192,8 @@ export const deleteVm = async (name: string): Promise<void> => {
   const folder = folderOf(name);
   const record = await readRecord(name);
   if (record) await machines[record.kind].kill(record);
-  for (const point of await mountsBelow(folder)) await tryRun('umount', [point]);
-  const [left] = await mountsBelow(folder);
+  for (const point of mountsBelow(folder)) await tryRun('umount', [point]);
+  const [left] = mountsBelow(folder);
   // Deleting through a live mount would delete what is mounted there.
   if (left)
     throw new Unhealthy(`${left} is still mounted and busy, so nothing was deleted`, { next: `umount ${left}` });
@@ -220,15 +213,15 @@ export interface EnterOptions extends InsideOptions {
 
 export interface ExecOptions extends EnterOptions {
   readonly input?: string;
-  /** Milliseconds; none by default. */
+  /** Milliseconds; an hour by default. */
   readonly timeout?: number;
 }
 
 /** Runs a command inside and captures what it leaves, whatever its exit code. Throws a UserError when the VM is off. */
 export const execInVm = async (vm: Vm, argv: readonly string[], options: ExecOptions = {}): Promise<Ran> => {
-  const { input, timeout, ...inner } = options;
+  const { input, timeout = 3_600_000, ...inner } = options;
   const [file, ...args] = await runningCommand(vm, argv, inner);
-  return tryRun(file, args, { ...(input !== undefined && { input }), ...(timeout && { timeout }) });
+  return tryRun(file, args, { timeout, ...(input !== undefined && { input }) });
 };
 
 /**
@@ -238,13 +231,5 @@ export const execInVm = async (vm: Vm, argv: readonly string[], options: ExecOpt
 export const attachInVm = async (vm: Vm, argv: readonly string[], options: EnterOptions = {}): Promise<number> => {
   const tty = options.tty ?? Boolean(process.stdin.isTTY && process.stdout.isTTY);
   const [file, ...args] = await runningCommand(vm, argv, { ...options, tty });
-  // Without a terminal the signal goes to the whole process group, the command too; let it decide what that means.
-  const ignore = () => {};
-  process.on('SIGINT', ignore);
-  try {
-    const { exitCode, isTerminated } = await execa(file, args, { stdio: 'inherit', reject: false });
-    return exitCode ?? (isTerminated ? 130 : 127);
-  } finally {
-    process.off('SIGINT', ignore);
-  }
+  return attach(file, args);
 };

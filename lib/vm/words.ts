@@ -1,7 +1,3 @@
-/** One string that a POSIX shell reads back as exactly these words. */
-export const quoteWords = (words: readonly string[]): string =>
-  words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ');
-
 export interface InsideOptions {
   readonly env?: Readonly<Record<string, string>> | undefined;
   /** Who runs it; root by default. */

@@ -31,7 +31,10 @@ const launch = (
     TMPDIR: scratch,
   };
   const words = Object.entries({ ...env, ...(options.path && { PATH: options.path }) }).map((pair) => pair.join('='));
-  return tryRun('env', ['-i', ...words, launcher, ...args], options.cwd ? { cwd: options.cwd } : {});
+  return tryRun('env', ['-i', ...words, launcher, ...args], {
+    timeout: 110_000,
+    ...(options.cwd && { cwd: options.cwd }),
+  });
 };
 
 /** A folder with one command in it, to be put first on PATH. */

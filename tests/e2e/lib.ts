@@ -1,9 +1,8 @@
 import { join } from 'node:path';
 import { execa } from 'execa';
 import { expect } from 'vitest';
-import type { Ran } from '../../lib/host/run.ts';
+import { quoted, type Ran } from '../../lib/host/run.ts';
 import { createVm, deleteVm, type ExecOptions, execInVm, listVms, type Vm } from '../../lib/vm/vm.ts';
-import { quoteWords } from '../../lib/vm/words.ts';
 import { type RunEvent, runEvents } from './events.ts';
 
 const program = join(import.meta.dirname, '../../bin/cli.ts');
@@ -64,7 +63,7 @@ export const upWatched = async (
   vm: Vm,
   watch: (event: RunEvent, run: Run) => Promise<void> | void = () => {},
 ): Promise<Ended> => {
-  const command = ['script', '-qefc', quoteWords([...upCommand, '--json']), '/dev/null'];
+  const command = ['script', '-qefc', quoted([...upCommand, '--json']), '/dev/null'];
   const child = execa(process.execPath, [program, 'vm', 'exec', vm.name, '--', ...command], {
     reject: false,
     stdin: 'pipe',

@@ -1,6 +1,7 @@
 import { expect, test, vi } from 'vitest';
 import { check, type Failure, pauseAfter, runChecks, until, waitFor } from '../../lib/engine/check.ts';
-import { cpuMilliseconds, run } from '../../lib/host/run.ts';
+import { cpuMilliseconds } from '../../lib/host/proc.ts';
+import { run } from '../../lib/host/run.ts';
 
 const calm = {
   interval: 1,

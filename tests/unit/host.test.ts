@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { sha256 } from '../../lib/host/files.ts';
 import type { Change } from '../../lib/host/host.ts';
-import { type ChangeListener, createHosts, type HostOptions, quoted } from '../../lib/host/host.ts';
+import { type ChangeListener, createHosts, type HostOptions } from '../../lib/host/host.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { scratchFolder } from '../fixtures.ts';
 
@@ -240,16 +240,6 @@ test('a dry run tells every change and touches nothing', async () => {
   expect(changes).toEqual([]);
   for (const name of ['lab', 'link', 'etcd', 'touched']) expect(existsSync(at(name)), name).toBe(false);
   expect(await readFile(at('theirs'), 'utf8')).toBe('theirs');
-});
-
-test.each([
-  [['ip', 'link', 'add', 'eth0'], 'ip link add eth0'],
-  [['echo', 'a b', ''], "echo 'a b' ''"],
-  [['echo', "it's"], "echo 'it'\\''s'"],
-  [['--flag=a,b', '/x/y', 'a@b:1'], '--flag=a,b /x/y a@b:1'],
-  [['$x', '*'], "'$x' '*'"],
-])('%j is typed as %s', (argv, typed) => {
-  expect(quoted(argv)).toBe(typed);
 });
 
 test('what a process that was killed had prepared goes with the next write', async () => {

@@ -1,11 +1,9 @@
-import { execFileSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import { optionIn, wanted } from '../../lib/vm/fill.ts';
 import { checkName, unknownVm } from '../../lib/vm/name.ts';
 import { packagesFor } from '../../lib/vm/packages.ts';
-import { childrenOf, identify, isAlive, signalProcess } from '../../lib/vm/process.ts';
 import { chooseSuite, mirrorIn } from '../../lib/vm/suites.ts';
-import { insideWords, quoteWords } from '../../lib/vm/words.ts';
+import { insideWords } from '../../lib/vm/words.ts';
 
 describe('the name of a VM', () => {
   test.each(['lab', 'a', 'my-lab-2', 'a'.repeat(30)])('may be %s', (name) => {
@@ -28,14 +26,7 @@ describe('the name of a VM', () => {
   });
 });
 
-describe('words for a shell', () => {
-  const awkward = ['plain', 'two words', "it's", '$HOME', '`id`', '"', '\\', '', '*', 'a\nb', '--x=y', '~'];
-
-  test('come out of a shell as they went in', () => {
-    const out = execFileSync('sh', ['-c', `printf '%s\\0' ${quoteWords(awkward)}`], { encoding: 'utf8' });
-    expect(out.split('\0').slice(0, -1)).toEqual(awkward);
-  });
-
+describe('the words of a command', () => {
   test('are run with the environment of a login inside, not with that of the caller', () => {
     const words = insideWords(['id'], { env: { A: 'b c' } });
     expect(words.slice(0, 4)).toEqual(['env', '-i', '-C', '/root']);
@@ -47,23 +38,6 @@ describe('words for a shell', () => {
     const words = insideWords(['id'], { user: 'learner' });
     expect(words.slice(0, 4)).toEqual(['runuser', '-u', 'learner', '--']);
     expect(words).toContain('HOME=/home/learner');
-  });
-});
-
-describe('a process', () => {
-  test('is recognised by its pid and start', () => {
-    const self = identify(process.pid);
-    expect(self && isAlive(self)).toBe(true);
-  });
-
-  test('is not mistaken for a later one with the same pid, and does not get its signals', () => {
-    const earlier = { pid: process.pid, start: 1 };
-    expect(isAlive(earlier)).toBe(false);
-    signalProcess(earlier, 'SIGKILL');
-  });
-
-  test('is among the children of its parent', () => {
-    expect(childrenOf(process.ppid)).toContain(process.pid);
   });
 });
 

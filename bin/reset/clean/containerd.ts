@@ -28,7 +28,9 @@ export const foreignNamespaces = async (): Promise<readonly string[]> => {
 export const removePods = async (gate: Undoer): Promise<void> => {
   if (!(await statIfThere('/run/containerd/containerd.sock'))) return;
   const crictl = (...args: readonly string[]) =>
-    tryRun(`${paths.bin}/crictl`, ['-r', 'unix:///run/containerd/containerd.sock', '-t', '20s', ...args]);
+    tryRun(`${paths.bin}/crictl`, ['-r', 'unix:///run/containerd/containerd.sock', '-t', '20s', ...args], {
+      timeout: 300_000,
+    });
   const pods = words((await crictl('pods', '--quiet')).stdout);
   if (pods.length === 0) return;
   await gate.apply('Pods removed', `${pods.length} Pods`, async () => {

@@ -1,9 +1,9 @@
 import { chmod, readdir, rmdir } from 'node:fs/promises';
 import { removeTree } from '../../../lib/engine/gate.ts';
 import { statIfThere } from '../../../lib/host/files.ts';
+import { isMountPoint } from '../../../lib/host/mounts.ts';
 import { run } from '../../../lib/host/run.ts';
 import { folderMode } from '../../../lib/host/snapshot/files.ts';
-import { mountTable } from '../../../lib/host/snapshot/system.ts';
 import type { HostSnapshot } from '../../../lib/host/snapshot.ts';
 import { type CleanupScope, wasThere } from './scope.ts';
 
@@ -27,7 +27,7 @@ const removePath = async (path: string, { gate, before, shared }: CleanupScope):
   const stat = await statIfThere(path);
   if (!stat) return;
   if (shared && /\/containerd$/.test(path)) return gate.reportKept(`${path}: containers or images of others are in it`);
-  const stays = wasThere(before, 'file', path) || (await mountTable()).some(({ point }) => point === path);
+  const stays = wasThere(before, 'file', path) || isMountPoint(path);
   if (!stays) return gate.apply('folders of daemons removed', path, () => removeTree(path));
   if (!stat.isDirectory()) return;
   const inside = (await readdir(path)).filter((name) => !wasThere(before, 'file', `${path}/${name}`));
@@ -61,7 +61,7 @@ export const removeKubectlCaches = async ({ gate, before }: CleanupScope): Promi
 export const removeNetnsFolder = async ({ gate, before }: CleanupScope): Promise<void> => {
   if (gate.dryRun || wasThere(before, 'file', '/run/netns')) return;
   if ((await readdir('/run/netns').catch(() => ['none'])).length > 0) return;
-  if ((await mountTable()).some(({ point }) => point === '/run/netns')) await run('umount', ['/run/netns']);
+  if (isMountPoint('/run/netns')) await run('umount', ['/run/netns']);
   await rmdir('/run/netns');
 };
 

@@ -1,7 +1,8 @@
 import { readdir, rm } from 'node:fs/promises';
+import { isMountPoint, mountTable } from '../../../lib/host/mounts.ts';
+import { processesUsing } from '../../../lib/host/proc.ts';
 import { run, tryRun } from '../../../lib/host/run.ts';
 import { hasRoute } from '../../../lib/host/snapshot/network.ts';
-import { mountTable, processesUsing } from '../../../lib/host/snapshot/system.ts';
 import { type CleanupScope, wasThere } from './scope.ts';
 
 /** Where mounts of Pods and of their runtime are, and the step that brings them; what ends in / is a folder of them. */
@@ -16,15 +17,17 @@ const mountPlaces: readonly (readonly [step: string, place: string])[] = [
 ];
 
 export const unmount = async ({ gate, before, shared, undone }: CleanupScope): Promise<void> => {
-  const points = (await mountTable()).map(({ point }) => point).reverse();
+  const points = mountTable()
+    .map(({ point }) => point)
+    .reverse();
   for (const point of points) {
     if (!mountPlaces.some(([step, place]) => undone.includes(step) && point.startsWith(place))) continue;
     if (wasThere(before, 'mount', point)) continue;
     if (shared && point.startsWith('/run/containerd/') && !/\/k8s\.io\/|\.grpc\.v1\.cri\//.test(point)) continue;
     await gate.apply('unmounted', point, async () => {
       const { code, stderr } = await tryRun('umount', [point]);
-      const isLeft = code !== 0 && (await mountTable()).some((mount) => mount.point === point);
-      if (isLeft) throw new Error(`${stderr.trim()}${await processesUsing(point)}`);
+      const isLeft = code !== 0 && isMountPoint(point);
+      if (isLeft) throw new Error(`${stderr.trim()}${processesUsing(point)}`);
     });
   }
 };

@@ -1,63 +1,16 @@
-import { readdirSync, readlinkSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { readIfThere } from '../files.ts';
+import { mountTable } from '../mounts.ts';
 import { tryRun } from '../run.ts';
 import { type Section, section } from './section.ts';
 
 /** Mount points that sessions and single runs of services bring and take away. */
 const ignoredMounts = /^\/run\/(user|credentials)\/|^\/proc\/sys\/fs\/binfmt_misc$|^\/var\/lib\/hardway-vms\//;
 
-/** A mount as /proc/self/mountinfo has it; its numbers are left out, as a remount changes them. */
-export interface Mount {
-  readonly point: string;
-  readonly type: string;
-  readonly source: string;
-}
-
-const unescaped = (text: string): string =>
-  text.replaceAll(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)));
-
-/** All mounts, in the order in which they were made. */
-export const mountTable = async (): Promise<readonly Mount[]> => {
-  const text = (await readIfThere('/proc/self/mountinfo')) ?? '';
-  return text
-    .trimEnd()
-    .split('\n')
-    .map((line) => {
-      const [before = '', after = ''] = line.split(' - ');
-      const [type = '', source = ''] = after.split(' ');
-      return { point: unescaped(before.split(' ')[4] ?? ''), type, source };
-    });
-};
-
-/** Who works in a folder, for a message: "; used by sleep (pid 12)". Empty where nobody is found. */
-export const processesUsing = async (folder: string): Promise<string> => {
-  const isBelow = (path: string): boolean => path === folder || path.startsWith(`${folder}/`);
-  const holders = readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => {
-      try {
-        const open = readdirSync(`/proc/${pid}/fd`).map((fd) => `fd/${fd}`);
-        return ['cwd', 'root', 'exe', ...open].some((link) => {
-          try {
-            return isBelow(readlinkSync(`/proc/${pid}/${link}`));
-          } catch {
-            return false; // closed since it was listed
-          }
-        });
-      } catch {
-        return false; // ended since it was listed
-      }
-    });
-  const names = await Promise.all(
-    holders.map(async (pid) => `${((await readIfThere(`/proc/${pid}/comm`)) ?? '').trim()} (pid ${pid})`),
-  );
-  return names.length > 0 ? `; used by ${names.join(', ')}` : '';
-};
-
-const mounts = async (): Promise<Section> => {
+const mounts = (): Section => {
   const counted = new Map<string, number>();
   return section(
-    (await mountTable())
+    mountTable()
       .filter(({ point }) => !ignoredMounts.test(point))
       .map(({ point, type, source }) => {
         const times = (counted.get(point) ?? 0) + 1;
@@ -119,6 +72,6 @@ const users = async (): Promise<Section> => {
 
 /** Mounts, cgroups, units, users and groups. */
 export const system = async (): Promise<Record<string, Section>> => {
-  const [mountsFound, unitsFound, usersFound] = await Promise.all([mounts(), units(), users()]);
-  return { mount: mountsFound, unit: unitsFound, cgroup: cgroups(), account: usersFound };
+  const [unitsFound, usersFound] = await Promise.all([units(), users()]);
+  return { mount: mounts(), unit: unitsFound, cgroup: cgroups(), account: usersFound };
 };

@@ -1,0 +1,43 @@
+import { readFileSync } from 'node:fs';
+
+/** A mount as /proc/self/mountinfo has it (proc(5)). */
+export interface Mount {
+  readonly point: string;
+  readonly type: string;
+  readonly source: string;
+}
+
+/** mountinfo writes blanks, tabs, newlines and backslashes as three octal digits, by bytes of UTF-8. */
+const unescaped = (text: string): string =>
+  text.replaceAll(/(?:\\[0-7]{3})+/g, (escapes) =>
+    Buffer.from(
+      escapes
+        .split('\\')
+        .slice(1)
+        .map((octal) => Number.parseInt(octal, 8)),
+    ).toString('utf8'),
+  );
+
+/** Parses the text of a mountinfo file. A line has optional fields before the " - ", so fields are counted from both sides of it. */
+export const parseMounts = (text: string): readonly Mount[] =>
+  text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => {
+      const [before = '', after = ''] = line.split(' - ');
+      const [type = '', source = ''] = after.split(' ');
+      return { point: unescaped(before.split(' ')[4] ?? ''), type, source: unescaped(source) };
+    });
+
+/** All mounts of this process's namespace, in the order in which they were made. */
+export const mountTable = (): readonly Mount[] => parseMounts(readFileSync('/proc/self/mountinfo', 'utf8'));
+
+/** Whether something is mounted at exactly this path. */
+export const isMountPoint = (path: string): boolean => mountTable().some(({ point }) => point === path);
+
+/** The mount points at or below a folder, in the order in which they can be unmounted: the last one made first. */
+export const mountsBelow = (folder: string): readonly string[] =>
+  mountTable()
+    .map(({ point }) => point)
+    .filter((point) => point === folder || point.startsWith(`${folder}/`))
+    .reverse();

@@ -1,0 +1,33 @@
+import { describe, expect, test } from 'vitest';
+import { isMountPoint, mountTable, parseMounts } from '../../lib/host/mounts.ts';
+
+const line = (point: string, source: string, optional = 'shared:1 master:2 '): string =>
+  `36 35 98:0 /root\\040dir//deleted ${point} rw,noatime ${optional}- ext4 ${source} rw,errors=continue\n`;
+
+describe('mountinfo', () => {
+  test.each([
+    ['/plain', '/plain'],
+    ['/two\\040words', '/two words'],
+    ['/tab\\011and\\012line', '/tab\tand\nline'],
+    ['/back\\134040slash', '/back\\040slash'],
+    ['/caf\\303\\251', '/café'],
+    ['/café', '/café'],
+    ['/a(b)-c', '/a(b)-c'],
+  ])('has %s for %j', (written, point) => {
+    expect(parseMounts(line(written, written))).toEqual([{ point, type: 'ext4', source: point }]);
+  });
+
+  test('may have no optional fields, and no source', () => {
+    expect(parseMounts(line('/one', '', ''))).toEqual([{ point: '/one', type: 'ext4', source: '' }]);
+  });
+
+  test('of nothing is no mount', () => {
+    expect(parseMounts('')).toEqual([]);
+  });
+
+  test('of this machine has /proc', () => {
+    expect(mountTable()).toContainEqual(expect.objectContaining({ point: '/proc', type: 'proc' }));
+    expect(isMountPoint('/proc')).toBe(true);
+    expect(isMountPoint('/proc/self')).toBe(false);
+  });
+});
