@@ -1,12 +1,29 @@
 import { access, constants } from 'node:fs/promises';
-import { binaryNames, cniPlugins, provisions } from '../lib/binaries/needed.ts';
+import { basename, relative } from 'node:path';
+import { binaryPath } from '../lib/binaries/cache.ts';
+import { provisions } from '../lib/binaries/needed.ts';
+import { productOf } from '../lib/binaries/versions.ts';
 import { check } from '../lib/engine/check.ts';
-import type { Step } from '../lib/engine/step.ts';
+import type { Lab } from '../lib/engine/lab.ts';
+import type { Needs, Step } from '../lib/engine/step.ts';
 import { paths } from '../lib/host/paths.ts';
 
 /** Where each program is put. Runtimes look for CNI plugins in /opt/cni/bin. */
-const place = (name: string): string =>
-  (cniPlugins as readonly string[]).includes(name) ? `/opt/cni/bin/${name}` : `${paths.bin}/${name}`;
+const place = (name: string, { plugins }: Needs): string =>
+  plugins.includes(name) ? `/opt/cni/bin/${name}` : `${paths.bin}/${name}`;
+
+const namesOf = ({ programs, plugins }: Needs): readonly string[] => [...programs, ...plugins];
+
+/** Puts a program in its place from the cache, else from its maker. */
+const placeCommand = async ({ machine }: Lab, path: string): Promise<string> => {
+  const { plan } = await import('../lib/binaries/release.ts'); // only a transcript asks where files are published
+  const binary = basename(path);
+  const { name, product } = productOf(binary);
+  const cached = relative(paths.cache, binaryPath(paths.cache, machine.arch, name, product.version, binary));
+  const [file] = plan([binary], machine.arch);
+  const member = file?.binaries.get(binary);
+  return `place ${path} ${cached} ${file?.url ?? "''"} ${file?.sha256 ?? "''"}${member ? ` ${member}` : ''}`;
+};
 
 /** The tools of a person rather than of a component. */
 const tools = ['kubectl', 'etcdctl', 'crictl'];
@@ -16,23 +33,31 @@ export const binaries: Step = {
   title: 'binaries and images',
 
   async apply(context) {
-    const { host } = context;
+    const { host, needs } = context;
     // A dry run must not fetch: it only names the places.
     const files = host.dryRun
-      ? new Map([...binaryNames, ...cniPlugins].map((name) => [name, paths.cache]))
+      ? new Map(namesOf(needs).map((name) => [name, paths.cache]))
       : (await provisions(context)).binaries;
     await host.makeDir(paths.bin);
     await host.makeDir('/opt/cni/bin');
     for (const [name, file] of files) {
-      await host.linkFile(place(name), file);
+      await host.linkFile(place(name, needs), file);
       // Not a link into the lab's folder: only root may look into that, and kubectl is for everybody.
       if (tools.includes(name)) await host.linkFile(`${paths.links}/${name}`, file);
     }
   },
 
+  byHand: {
+    async file(path, { lab, needs }) {
+      const name = basename(path);
+      const inPlace = [place(name, needs), `${paths.links}/${name}`].includes(path);
+      return inPlace && namesOf(needs).includes(name) ? [await placeCommand(lab, path)] : undefined;
+    },
+  },
+
   checks: [
-    check('every program is in its place', async () => {
-      for (const name of [...binaryNames, ...cniPlugins]) await access(place(name), constants.X_OK);
+    check('every program is in its place', async ({ needs }) => {
+      for (const name of namesOf(needs)) await access(place(name, needs), constants.X_OK);
     }),
   ],
 };

@@ -2,7 +2,7 @@ import { nodeIsReady } from '../lib/cluster/objects.ts';
 import { check } from '../lib/engine/check.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
-import { observationsWith } from './network.ts';
+import { nodeTurnsReady, observationsWith, plugins } from './network.ts';
 import { lines, observe } from './observe.ts';
 
 /** The reference plugins as a chain: a bridge, addresses from a file, masquerading, host ports, and a way through the firewall. */
@@ -43,6 +43,7 @@ export const bridge: Step = {
     paths: ['/var/lib/cni'],
   },
   title: 'network of Pods (bridge)',
+  needs: { plugins },
 
   async apply({ lab, host }) {
     await host.makeDir('/var/lib/cni', 0o700);
@@ -52,6 +53,8 @@ export const bridge: Step = {
       0o600,
     );
   },
+
+  byHand: { proofs: ({ node }) => [nodeTurnsReady(node.name)] },
 
   checks: [check('the Node is Ready', nodeIsReady)],
 

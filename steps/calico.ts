@@ -9,7 +9,8 @@ import { overlap } from '../lib/engine/settings.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { readIfThere } from '../lib/host/files.ts';
 import { paths } from '../lib/host/paths.ts';
-import { observationsWith } from './network.ts';
+import { kubectl } from './by-hand.ts';
+import { nodeTurnsReady, observationsWith, plugins } from './network.ts';
 import { atLeast, observe } from './observe.ts';
 
 const definitionsPath = '/apis/crd.projectcalico.org/v1';
@@ -103,6 +104,7 @@ export const calico: Step = {
     ],
   },
   title: 'network of Pods (Calico)',
+  needs: { plugins }, // Calico brings its own and uses some of these
 
   async apply(context) {
     const { host, signal } = context;
@@ -118,6 +120,13 @@ export const calico: Step = {
   async objects(context) {
     const { definitions, others } = await objects(context);
     return [...definitions, ...others];
+  },
+
+  byHand: {
+    proofs: ({ node }) => [
+      `${kubectl} -n kube-system rollout status daemonset calico-node --timeout=5s`,
+      nodeTurnsReady(node.name),
+    ],
   },
 
   checks: [

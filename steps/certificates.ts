@@ -4,6 +4,7 @@ import type { Context, Step } from '../lib/engine/step.ts';
 import { readIfThere } from '../lib/host/files.ts';
 import { certFile, keyFile, paths } from '../lib/host/paths.ts';
 import { issue, type Pem, problemsOf } from '../lib/pki/issue.ts';
+import { opensslCommands } from '../lib/pki/openssl.ts';
 import { type CertificateRequest, readProfile } from '../lib/pki/templates.ts';
 
 /** What the templates may name. */
@@ -68,6 +69,23 @@ export const certificates: Step = {
       if (!pem) throw new Error(`no certificate was issued for ${request.name}`);
       for (const name of [request.name, ...request.also]) await write(context, name, pem);
     }
+  },
+
+  byHand: {
+    file: async (path) => (path.startsWith(`${paths.certs}/`) ? [] : undefined),
+    before: async (context, note) => [
+      `cd ${paths.certs}`,
+      'umask 077',
+      ...(await requestsOf(context)).flatMap((request) => [
+        `# ${request.name}: ${note(request.name)}`,
+        ...opensslCommands(request),
+      ]),
+      'rm -f -- *.cnf *.csr *.srl',
+      'chmod 644 -- *.pem',
+      'chmod 600 -- *-key.pem',
+      'umask 022',
+      'cd /',
+    ],
   },
 
   checks: [

@@ -1,5 +1,8 @@
+import { relative } from 'node:path';
 import { stringify } from 'smol-toml';
-import { imageReference } from '../lib/binaries/versions.ts';
+import { archivePath } from '../lib/binaries/cache.ts';
+import { imageReferences } from '../lib/binaries/needed.ts';
+import { imageReference, versions } from '../lib/binaries/versions.ts';
 import { crictl, ensureSandboxImage, hasImage, startPulls, wordsOf } from '../lib/cluster/images.ts';
 import { ensureRunning } from '../lib/daemons/supervisor.ts';
 import { check, until } from '../lib/engine/check.ts';
@@ -81,6 +84,7 @@ export const containerd: Step = {
     paths: ['/var/lib/containerd', '/run/containerd', '/run/nri', '/opt/containerd'],
   },
   title: 'containerd',
+  needs: { programs: ['containerd', 'containerd-shim-runc-v2', 'ctr', 'runc', 'crictl'], images: ['pause'] },
   startAfter: 'binaries', // images are imported while the control plane starts
   daemon,
 
@@ -102,6 +106,19 @@ export const containerd: Step = {
     await ensureSandboxImage(context);
     // Begun here, waited for where the first Pods need them: importing overlaps with kubelet and kube-proxy.
     startPulls(context);
+  },
+
+  byHand: {
+    before: async ({ lab, needs }) => {
+      const references = [...imageReferences(needs), ...(lab.cni === 'calico' ? versions().calico.images : [])];
+      const archive = (reference: string) =>
+        relative(paths.cache, archivePath(paths.cache, lab.machine.arch, reference));
+      return [
+        `waits ${paths.bin}/crictl version`,
+        ...references.map((reference) => `image ${reference} ${archive(reference)}`),
+      ];
+    },
+    proofs: () => [`${paths.bin}/crictl version`],
   },
 
   checks: [check('answers the CRI', answers), check('has the sandbox image', () => hasImage(imageReference('pause')))],

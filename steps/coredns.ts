@@ -6,6 +6,7 @@ import { applyObjects, deleteObjects, deploymentIsAvailable } from '../lib/clust
 import { check } from '../lib/engine/check.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
+import { kubectl } from './by-hand.ts';
 import { fromPod } from './demo.ts';
 import { observe, says } from './observe.ts';
 
@@ -21,6 +22,7 @@ const objects = ({ machine, dnsAddress, domain }: Lab) =>
 export const coredns: Step = {
   id: 'coredns',
   title: 'CoreDNS',
+  needs: { images: ['coredns'] },
 
   async apply(context) {
     // The image first: a kubelet that has to look for it elsewhere tries again only after seconds.
@@ -33,6 +35,8 @@ export const coredns: Step = {
   async deleteObjects(context) {
     await deleteObjects(context, await objects(context.lab));
   },
+
+  byHand: { proofs: () => [`${kubectl} -n kube-system rollout status deployment coredns --timeout=5s`] },
 
   checks: [
     check('CoreDNS is Available', (context) => deploymentIsAvailable(context, 'kube-system', 'coredns')),

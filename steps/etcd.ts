@@ -7,6 +7,7 @@ import { flag } from '../lib/engine/daemon.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { certFile, keyFile, paths } from '../lib/host/paths.ts';
+import { etcdctl } from './by-hand.ts';
 import { observe, says } from './observe.ts';
 
 const peer = 'https://127.0.0.1:2380';
@@ -40,12 +41,16 @@ export const etcd: Step = {
   id: 'etcd',
   holdsObjects: true,
   title: 'etcd',
+  needs: { programs: ['etcd', 'etcdctl', 'etcdutl'] },
+  ports: [2379, 2380],
   daemon,
 
   async apply({ lab, host }) {
     await host.makeDir(paths.etcd, 0o700);
     await ensureRunning({ lab, host }, daemon(lab));
   },
+
+  byHand: { proofs: () => [`${etcdctl} endpoint health`] },
 
   checks: [
     check(`answers ${etcdUrl}/readyz to a client with a certificate`, async () => {

@@ -1,4 +1,4 @@
-import { type Cni, extras, type Lab } from '../lib/engine/lab.ts';
+import type { Cni, Lab } from '../lib/engine/lab.ts';
 import { type LabStep, type Step, stepIn } from '../lib/engine/step.ts';
 import { binaries } from './binaries.ts';
 import { bridge } from './bridge.ts';
@@ -20,8 +20,8 @@ import { smoke } from './smoke.ts';
 /** The two ways to give Pods a network; both are the step `network`. */
 const networks: Readonly<Record<Cni, Step>> = { calico, bridge };
 
-/** THE order of the guide, for a lab with this network and these extras. */
-const inOrder = ({ cni, with: wanted }: Pick<Lab, 'cni' | 'with'>): readonly Step[] => [
+/** THE order of the guide. */
+const inOrder = (network: Step): readonly Step[] => [
   preflight,
   binaries,
   certificates,
@@ -33,18 +33,24 @@ const inOrder = ({ cni, with: wanted }: Pick<Lab, 'cni' | 'with'>): readonly Ste
   containerd,
   kubelet,
   kubeProxy,
-  networks[cni],
+  network,
   coredns,
-  ...(wanted.includes('ingress') ? [ingress] : []),
+  ingress,
   smoke,
 ];
 
-/** The steps of a lab, in their order. */
-export const stepsWith = (lab: Lab): readonly LabStep[] => inOrder(lab).map(stepIn(lab));
+/** The steps of a lab, in their order: those that every lab has, and the extras that it was asked for. */
+export const stepsWith = (lab: Lab): readonly LabStep[] =>
+  inOrder(networks[lab.cni])
+    .filter(({ id, extra }) => !extra || lab.with.includes(id))
+    .map(stepIn(lab));
 
-const allSteps = inOrder({ cni: 'calico', with: extras });
+/** Every step that a lab can have; of the two networks both. */
+export const everyStep: readonly Step[] = [...inOrder(calico), bridge];
 
-/** The names of all of them, extras too; they do not depend on the network. */
-export const stepIds = allSteps.map(({ id }) => id);
+/** The names of all of them, in their order. */
+export const stepIds: readonly string[] = [...new Set(everyStep.map(({ id }) => id))];
+/** The names of the steps that a lab has only where they were asked for. */
+export const extras: readonly string[] = everyStep.filter(({ extra }) => extra).map(({ id }) => id);
 /** The names of the steps that start a process: each is a component's. */
-export const components = allSteps.filter(({ daemon }) => daemon).map(({ id }) => id);
+export const components: readonly string[] = everyStep.filter(({ daemon }) => daemon).map(({ id }) => id);

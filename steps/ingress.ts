@@ -7,6 +7,7 @@ import { applyObjects, deleteObjects, deploymentIsAvailable } from '../lib/clust
 import { check } from '../lib/engine/check.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
+import { kubectl } from './by-hand.ts';
 import { demoFile, writeDemo } from './demo.ts';
 import { act, all, lines, observe, says } from './observe.ts';
 
@@ -34,6 +35,8 @@ const objects = () => readManifest('traefik', { image: imageReference('traefik')
 export const ingress: Step = {
   id: 'ingress',
   title: 'Ingress (Traefik)',
+  extra: true, // its image takes Go five minutes
+  needs: { images: ['traefik'] },
 
   async apply(context) {
     await applyObjects(context, await objects());
@@ -45,6 +48,8 @@ export const ingress: Step = {
   async deleteObjects(context) {
     await deleteObjects(context, await objects());
   },
+
+  byHand: { proofs: () => [`${kubectl} -n traefik rollout status deployment traefik --timeout=5s`] },
 
   checks: [
     check('Traefik is Available', (context) => deploymentIsAvailable(context, 'traefik', 'traefik')),

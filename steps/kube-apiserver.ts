@@ -8,6 +8,7 @@ import type { Lab, PkiProfile } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { readIfThere } from '../lib/host/files.ts';
 import { certFile, keyFile, paths } from '../lib/host/paths.ts';
+import { heredoc, kubectl } from './by-hand.ts';
 import { beginDemo, demoFile } from './demo.ts';
 import { act, all, observe, says, saysNot } from './observe.ts';
 
@@ -102,6 +103,8 @@ export const kubeApiserver: Step = {
   servesObjects: true,
   loses: { what: "etcd's data: every object of the cluster" },
   title: 'kube-apiserver',
+  needs: { programs: ['kube-apiserver'] },
+  ports: [6443],
   daemon,
 
   async apply({ lab, host }) {
@@ -109,6 +112,19 @@ export const kubeApiserver: Step = {
     await host.writeFile(auditPolicy, stringify(policy), 0o600);
     await host.writeFile(encryption, await encryptionConfig(), 0o600);
     await ensureRunning({ lab, host }, daemon(lab));
+  },
+
+  byHand: {
+    async file(path) {
+      if (path !== encryption) return undefined;
+      const text = ((await readIfThere(path)) ?? '').replaceAll(/secret: .*/g, 'secret: SECRET');
+      return [
+        ...heredoc(path, text),
+        `chmod 600 ${path}`,
+        `sed -i "s|SECRET|$(head -c 32 /dev/urandom | base64)|" ${path}`,
+      ];
+    },
+    proofs: () => [`${kubectl} get --raw /readyz`, `${kubectl} get service kubernetes`],
   },
 
   checks: [

@@ -5,6 +5,7 @@ import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { certFile, keyFile, kubeconfigFile, paths } from '../lib/host/paths.ts';
+import { kubectl } from './by-hand.ts';
 import { webPods } from './demo.ts';
 import { all, lines, observe, says } from './observe.ts';
 
@@ -41,11 +42,15 @@ const daemon = () => ({
 export const kubeControllerManager: Step = {
   id: 'kube-controller-manager',
   title: 'kube-controller-manager',
+  needs: { programs: ['kube-controller-manager'], identities: ['kube-controller-manager'] },
+  ports: [10257],
   daemon,
 
   async apply({ lab, host }) {
     await ensureRunning({ lab, host }, daemon());
   },
+
+  byHand: { proofs: () => [`${kubectl} get serviceaccount default`] },
 
   checks: [
     check('answers https://127.0.0.1:10257/healthz', async () => {

@@ -39,12 +39,16 @@ export const kubeProxy: Step = {
   id: 'kube-proxy',
   leaves: { links: [/^kube-ipvs0$/], chains: [/^KUBE-/], ipsets: [/^KUBE-/] },
   title: 'kube-proxy',
+  needs: { programs: ['kube-proxy'], identities: ['kube-proxy'] },
+  ports: [10249, 10256],
   daemon,
 
   async apply({ lab, host }) {
     await host.writeFile(configFile, stringify(configuration(lab)), 0o600);
     await ensureRunning({ lab, host }, daemon(lab));
   },
+
+  byHand: { proofs: () => ["sh -c 'iptables -t nat -S KUBE-SERVICES | grep default/kubernetes'"] },
 
   checks: [
     check('answers http://127.0.0.1:10256/healthz', async () => {

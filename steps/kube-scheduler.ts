@@ -31,10 +31,18 @@ const daemon = () => ({
 export const kubeScheduler: Step = {
   id: 'kube-scheduler',
   title: 'kube-scheduler',
+  needs: { programs: ['kube-scheduler'], identities: ['kube-scheduler'] },
+  ports: [10259],
   daemon,
 
   async apply({ lab, host }) {
     await ensureRunning({ lab, host }, daemon());
+  },
+
+  byHand: {
+    proofs: () => [
+      `openssl s_client -connect 127.0.0.1:10259 -CAfile ${certFile('ca')} -verify_return_error -brief </dev/null`,
+    ],
   },
 
   checks: [

@@ -7,9 +7,6 @@ import { certFile, keyFile, kubeconfigFile, paths } from '../lib/host/paths.ts';
 import { person } from '../lib/host/person.ts';
 import { kubeconfig } from '../lib/pki/kubeconfig.ts';
 
-/** Who gets a kubeconfig; each is also the name of a certificate, whose subject is who they are to the API server. */
-export const identities = ['admin', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kube-proxy'];
-
 const contentFor = async (identity: string): Promise<string> => {
   const [ca, certificate, key] = await Promise.all(
     [certFile('ca'), certFile(identity), keyFile(identity)].map((file) => readFile(file, 'utf8')),
@@ -21,6 +18,19 @@ const contentFor = async (identity: string): Promise<string> => {
     certificate: certificate ?? '',
     key: key ?? '',
   });
+};
+
+/** The same with kubectl. */
+const commandsFor = (identity: string): readonly string[] => {
+  const file = kubeconfigFile(identity);
+  const config = `kubectl --kubeconfig ${file} config`;
+  return [
+    `${config} set-cluster hardway --server=https://127.0.0.1:6443 --certificate-authority=${certFile('ca')} --embed-certs`,
+    `${config} set-credentials ${identity} --client-certificate=${certFile(identity)} --client-key=${keyFile(identity)} --embed-certs`,
+    `${config} set-context ${identity}@hardway --cluster=hardway --user=${identity}`,
+    `${config} use-context ${identity}@hardway`,
+    `chmod 600 ${file}`,
+  ];
 };
 
 /** A copy for the person at the keyboard, where kubectl looks by itself; one that is already there is not touched. */
@@ -37,19 +47,28 @@ export const kubeconfigs: Step = {
   id: 'kubeconfigs',
   leaves: { homes: ['.kube/cache'] }, // kubectl remembers API servers in the home of whoever called it
   title: 'kubeconfigs',
+  needs: { identities: ['admin'] },
 
-  async apply({ host }) {
+  async apply({ host, needs }) {
     await host.makeDir(paths.kubeconfigs, 0o700);
-    for (const identity of identities) {
+    for (const identity of needs.identities) {
       const content = host.dryRun ? '' : await contentFor(identity);
       await host.writeFile(kubeconfigFile(identity), content, 0o600);
     }
     await givePerson(host, host.dryRun ? '' : await contentFor('admin'));
   },
 
+  byHand: {
+    async file(path, { needs }) {
+      if (path.endsWith('/.kube/config')) return [`install -m 600 ${kubeconfigFile('admin')} ${path}`];
+      const identity = needs.identities.find((one) => kubeconfigFile(one) === path);
+      return identity === undefined ? undefined : commandsFor(identity);
+    },
+  },
+
   checks: [
-    check('each kubeconfig holds the certificate in use', async () => {
-      for (const identity of identities) {
+    check('each kubeconfig holds the certificate in use', async ({ needs }) => {
+      for (const identity of needs.identities) {
         if ((await readIfThere(kubeconfigFile(identity))) !== (await contentFor(identity))) {
           throw new Error(`${kubeconfigFile(identity)} is missing or holds another certificate`);
         }

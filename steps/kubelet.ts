@@ -8,6 +8,7 @@ import { flag } from '../lib/engine/daemon.ts';
 import type { Lab, PkiProfile } from '../lib/engine/lab.ts';
 import type { Observation, Step } from '../lib/engine/step.ts';
 import { certFile, keyFile, kubeconfigFile, paths } from '../lib/host/paths.ts';
+import { kubectl } from './by-hand.ts';
 import { lines, observe, says } from './observe.ts';
 
 const configFile = `${paths.config}/kubelet.yaml`;
@@ -109,6 +110,8 @@ export const kubelet: Step = {
     paths: ['/var/lib/kubelet', '/var/log/pods', '/var/log/containers'],
   },
   title: 'kubelet',
+  needs: { programs: ['kubelet', 'kubectl'], identities: ['kubelet'] },
+  ports: [10248, 10250],
   daemon,
 
   async apply(context) {
@@ -127,6 +130,8 @@ export const kubelet: Step = {
     const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: context.lab.node.name } };
     await deleteObjects(context, [kubeletAccess, node]);
   },
+
+  byHand: { proofs: ({ node }) => [`${kubectl} get node ${node.name}`] },
 
   checks: [
     check('answers http://127.0.0.1:10248/healthz', async () => {

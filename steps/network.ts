@@ -1,8 +1,16 @@
 import { ensureImages } from '../lib/cluster/images.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Observation } from '../lib/engine/step.ts';
+import { kubectl } from './by-hand.ts';
 import { chainOfWeb, fromPod, webPods } from './demo.ts';
 import { all, lines, observe, printsNothing, says, saysNot } from './observe.ts';
+
+/** The reference plugins of CNI that the networks are made of. */
+export const plugins = ['bridge', 'host-local', 'loopback', 'portmap', 'firewall'];
+
+/** A proof by hand that ends well once the Node is Ready. */
+export const nodeTurnsReady = (node: string): string =>
+  `${kubectl} wait node ${node} --for=condition=Ready --timeout=5s`;
 
 /** What is true of either network; `route` shows how the machine's own routes lead to Pods. */
 export const observationsWith = (route: Observation, { domain }: Lab): readonly Observation[] => [

@@ -1,6 +1,6 @@
 import { check } from '../lib/engine/check.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
-import { hostCommands, nodeNow } from '../lib/host/facts.ts';
+import { hostCommands, missingCommands, nodeNow } from '../lib/host/facts.ts';
 import { readIfThere, statIfThere } from '../lib/host/files.ts';
 import { paths } from '../lib/host/paths.ts';
 import { person } from '../lib/host/person.ts';
@@ -17,8 +17,7 @@ const sysctls: ReadonlyMap<string, string> = new Map([
 const sysctlPath = (key: string): string => `/proc/sys/${key.replaceAll('.', '/')}`;
 
 const installPackages = async ({ host, progress }: Context): Promise<void> => {
-  const { gatherFacts: survey } = await import('../lib/host/facts.ts');
-  const { missing } = await survey();
+  const missing = await missingCommands();
   const packages = [...new Set(missing.flatMap((command) => hostCommands[command] ?? []))];
   if (packages.length === 0) return;
   progress(`apt-get install ${packages.join(' ')}`);

@@ -11,6 +11,7 @@ import { Unhealthy } from '../lib/engine/errors.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { kubeconfigFile, paths } from '../lib/host/paths.ts';
 import { run } from '../lib/host/run.ts';
+import { kubectl } from './by-hand.ts';
 import { chainOfWeb, webPods } from './demo.ts';
 import { kubeScheduler } from './kube-scheduler.ts';
 import { act, all, atLeast, lines, observe, says } from './observe.ts';
@@ -19,7 +20,7 @@ const namespace = 'hardway-smoke';
 /** Seconds that a proof may take: what it rests on has been found healthy. */
 const timeoutSeconds = 120;
 
-const kubectl = async (...args: string[]): Promise<string> =>
+const runKubectl = async (...args: string[]): Promise<string> =>
   (await run(`${paths.bin}/kubectl`, ['--kubeconfig', kubeconfigFile('admin'), '-n', namespace, ...args])).stdout;
 
 const podNames = async (api: Api): Promise<readonly string[]> => {
@@ -69,12 +70,12 @@ const proofChecks = (word: string): readonly Check<Context>[] => [
 
   check('kubectl exec runs a command in a Pod', async (context) => {
     const pod = await firstPod(await apiOf(context));
-    const said = await kubectl('exec', pod, '--', '/agnhost', 'connect', `web.${namespace}:80`, '--timeout=2s');
+    const said = await runKubectl('exec', pod, '--', '/agnhost', 'connect', `web.${namespace}:80`, '--timeout=2s');
     if (said.trim() !== '') throw new Error(said.trim());
   }),
 
   check('kubectl logs shows what a Pod wrote', async (context) => {
-    const said = await kubectl('logs', await firstPod(await apiOf(context)));
+    const said = await runKubectl('logs', await firstPod(await apiOf(context)));
     if (!said.includes('8080')) throw new Error(`the log does not tell of port 8080: ${said.trim().slice(0, 200)}`);
   }),
 
@@ -116,6 +117,7 @@ const stopped = (output: string): void => {
 export const smoke: Step = {
   id: 'smoke',
   title: 'smoke test',
+  needs: { images: ['agnhost'] }, // the observations of earlier steps use it too
 
   async apply(context) {
     const { host, signal } = context;
@@ -136,6 +138,13 @@ export const smoke: Step = {
 
   async deleteObjects(context) {
     await deleteObjects(context, [namespaceObject]); // of a smoke test that was killed
+  },
+
+  byHand: {
+    proofs: ({ cni }) =>
+      cni === 'calico'
+        ? [`${kubectl} -n kube-system rollout status deployment calico-kube-controllers --timeout=5s`]
+        : [],
   },
 
   checks: [

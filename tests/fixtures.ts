@@ -18,7 +18,7 @@ export const goodSurvey: HostFacts = {
   hostNameResolves: true,
   node: { interface: 'eth0', address: '10.240.0.10' },
   networks: [{ interface: 'eth0', cidr: '10.240.0.10/24' }],
-  listeners: [{ address: '127.0.0.1', port: 22, pid: 7, process: 'sshd', executable: '/usr/sbin/sshd' }],
+  listeners: [{ address: '127.0.0.1', port: 22, pid: 7, process: 'sshd', ours: false }],
   foreign: [],
   missing: [],
   apt: true,
@@ -31,15 +31,18 @@ export const goodSurvey: HostFacts = {
   iptables: 'nft',
 };
 
-export const defaultSettings: Settings = {
+export const defaultSettings = {
   podCIDR: '10.200.0.0/16',
   serviceCIDR: '10.32.0.0/24',
   domain: 'cluster.local',
   deadline: 240,
-};
+} as const satisfies Settings;
+
+const { deadline: _, ...networks } = defaultSettings;
 
 /** A lab on a machine that needs nothing special. */
-export const plainLab: Lab = labOf(goodSurvey, defaultSettings, {
+export const plainLab: Lab = labOf(goodSurvey, {
+  ...networks,
   cni: 'bridge',
   pki: 'components',
   supervisor: 'systemd',
@@ -57,8 +60,7 @@ export const oddLab: Lab = labOf(
     swap: true,
     ufw: true,
   },
-  { ...defaultSettings, domain: 'odd.example' },
-  { cni: 'bridge', pki: 'guide', supervisor: 'tmux', with: ['ingress'] },
+  { ...networks, domain: 'odd.example', cni: 'bridge', pki: 'guide', supervisor: 'tmux', with: ['ingress'] },
 );
 
 /** Creates a folder of the test's own. A hook that returns `remove` has it removed after its tests. */

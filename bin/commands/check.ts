@@ -9,9 +9,10 @@ import { requireLab } from '../lab.ts';
 const look = async (wanted: string | undefined, { json }: { json?: boolean }): Promise<void> => {
   const id = wanted === undefined ? undefined : parseChoice('step', stepIds, wanted);
   const state = await requireLab();
-  const context = readOnlyContext(state.lab);
+  const steps = stepsWith(state.lab);
+  const context = readOnlyContext(state.lab, steps);
   let failed = 0;
-  const chosen = stepsWith(state.lab).filter((step) => (id === undefined ? step.id in state.steps : step.id === id));
+  const chosen = steps.filter((step) => (id === undefined ? step.id in state.steps : step.id === id));
   // All at once: with a dead etcd one look after the other would wait for each in turn.
   const looks = chosen.map((step) => ({ step, looking: runChecks(step.checks, context) }));
   for (const { step, looking } of looks) {

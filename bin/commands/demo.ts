@@ -9,6 +9,7 @@ import { until } from '../../lib/engine/check.ts';
 import { reasonOf, Unhealthy, UserError } from '../../lib/engine/errors.ts';
 import { readOnlyContext } from '../../lib/engine/runner.ts';
 import type { Context } from '../../lib/engine/step.ts';
+import { stepsWith } from '../../steps/index.ts';
 import { ingressPort, throughIngress } from '../../steps/ingress.ts';
 import { interruptible } from '../interrupt.ts';
 import { requireLab } from '../lab.ts';
@@ -92,7 +93,7 @@ const demo = async (options: { delete?: boolean }): Promise<void> => {
   const { lab, steps } = await requireLab();
   if (!steps['network']) throw new UserError('this cluster is not whole: its Pods have no network yet', 'hardway up');
   await interruptible(`hardway demo${options.delete ? ' --delete' : ''}`, async (signal) => {
-    const context = { ...readOnlyContext(lab), signal };
+    const context = { ...readOnlyContext(lab, stepsWith(lab)), signal };
     try {
       if (options.delete) {
         await remove(context);

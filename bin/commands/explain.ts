@@ -4,6 +4,7 @@ import { readOnlyContext } from '../../lib/engine/runner.ts';
 import { readState } from '../../lib/engine/state.ts';
 import { languageOf, languages } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
+import { stepsWith } from '../../steps/index.ts';
 import { requireLab } from '../lab.ts';
 import { explainLive, explainWord, type Subject, subjects } from '../teach/explain.ts';
 
@@ -16,7 +17,8 @@ const explain = async (word: string, name: string | undefined, { lang, namespace
   const language = languageOf(lang);
   const subject = subjects.find((one) => one === word) as Subject | undefined;
   if (subject && (name !== undefined || subject === 'request')) {
-    const context = readOnlyContext((await requireLab()).lab);
+    const { lab } = await requireLab();
+    const context = readOnlyContext(lab, stepsWith(lab));
     process.stdout.write(`${await explainLive(subject, name, context, { namespace, language })}\n`);
     return;
   }

@@ -21,7 +21,7 @@ interface Row {
 
 const rows = async ({ lab, steps: records }: State): Promise<readonly Row[]> => {
   const steps = stepsWith(lab);
-  const context = readOnlyContext(lab);
+  const context = readOnlyContext(lab, steps);
   const daemons = steps.filter(({ daemon }) => daemon);
   const units = await supervisorOf(lab).statuses(daemons.map(({ id }) => id));
   return Promise.all(

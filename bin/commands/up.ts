@@ -1,8 +1,8 @@
 import { Command } from 'commander';
-import { cnis, extras, pkiProfiles, supervisorNames } from '../../lib/engine/lab.ts';
+import { cnis, pkiProfiles, supervisorNames } from '../../lib/engine/lab.ts';
 import { sources } from '../../lib/engine/step.ts';
 import { languages } from '../../lib/engine/text.ts';
-import { stepIds } from '../../steps/index.ts';
+import { extras, stepIds } from '../../steps/index.ts';
 import { type Options, up } from '../up/up.ts';
 
 export const command = (): Command =>

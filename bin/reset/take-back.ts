@@ -75,7 +75,7 @@ const resumeKubelet = async (supervisor: Supervisor, { found, signal }: Task): P
   await supervisor.resume('kubelet');
   const lab = found.state?.lab;
   if (!lab) return;
-  const context = readOnlyContext(lab);
+  const context = readOnlyContext(lab, stepsWith(lab));
   for (const { phrase, probe: look } of kubelet.checks) {
     await until(phrase, (limit) => look(context, limit), { signal, deadline: 60_000 });
   }
@@ -105,7 +105,7 @@ const stopAll = async (
  * another one. One that does not answer keeps them until `up`.
  */
 const deleteApiObjects = async (undone: readonly string[], lab: Lab, keep: (what: string) => void): Promise<void> => {
-  const context = readOnlyContext(lab);
+  const context = readOnlyContext(lab, stepsWith(lab));
   const all = stepsWith(lab);
   for (const id of undone) {
     await all

@@ -1,38 +1,24 @@
 import { readFile } from 'node:fs/promises';
-import { relative } from 'node:path';
 import { stringify } from 'yaml';
-import { archivePath, binaryPath } from '../../lib/binaries/cache.ts';
-import { binaryNames, cniPlugins, imageReferences } from '../../lib/binaries/needed.ts';
-import { plan } from '../../lib/binaries/release.ts';
-import { productOf, versions } from '../../lib/binaries/versions.ts';
 import type { Lab } from '../../lib/engine/lab.ts';
 import { type LedgerEntry, readLedger } from '../../lib/engine/ledger.ts';
 import { readOnlyContext } from '../../lib/engine/runner.ts';
 import type { State } from '../../lib/engine/state.ts';
-import type { LabStep } from '../../lib/engine/step.ts';
-import { readIfThere, statIfThere } from '../../lib/host/files.ts';
-import { certFile, keyFile, kubeconfigFile, paths } from '../../lib/host/paths.ts';
+import type { Context, LabStep } from '../../lib/engine/step.ts';
+import { statIfThere } from '../../lib/host/files.ts';
+import { paths } from '../../lib/host/paths.ts';
 import { quoted } from '../../lib/host/run.ts';
-import { opensslCommands } from '../../lib/pki/openssl.ts';
-import { certificates, requestsFor } from '../../steps/certificates.ts';
+import { heredoc, kubectl } from '../../steps/by-hand.ts';
 import { stepsWith } from '../../steps/index.ts';
-import { identities } from '../../steps/kubeconfigs.ts';
 import { readLesson } from './lesson.ts';
 import { noteOn } from './notes.ts';
 
 /** Shell commands in the place of writing a file: for what holds a key, which a transcript must not show. */
-export type ByHand = (path: string) => Promise<readonly string[] | undefined>;
+type FileByHand = (path: string) => Promise<readonly string[] | undefined>;
 
 const modeOf = (mode: number): string => (mode & 0o777).toString(8);
 
-/** A heredoc that writes a file as it is. */
-export const heredoc = (path: string, content: string): readonly string[] => [
-  `cat >${quoted([path])} <<'EOF'`,
-  content.replace(/\n$/, ''),
-  'EOF',
-];
-
-const commandOf = async ({ what, undo }: LedgerEntry, byHand: ByHand): Promise<readonly string[]> => {
+const commandOf = async ({ what, undo }: LedgerEntry, byHand: FileByHand): Promise<readonly string[]> => {
   if (undo.kind === 'run') return [what];
   const { path } = undo;
   const own = await byHand(path);
@@ -50,7 +36,7 @@ const commandOf = async ({ what, undo }: LedgerEntry, byHand: ByHand): Promise<r
  * The changes of a step as shell commands, in their order and each once: folders and files as they are now, commands
  * as they were run.
  */
-export const commandsOf = async (entries: readonly LedgerEntry[], byHand: ByHand): Promise<readonly string[]> => {
+export const commandsOf = async (entries: readonly LedgerEntry[], byHand: FileByHand): Promise<readonly string[]> => {
   const seen = new Set<string>();
   const commands: string[] = [];
   for (const entry of entries) {
@@ -66,8 +52,6 @@ export interface ManualStep {
   readonly step: LabStep;
   readonly commands: readonly string[];
 }
-
-const kubectl = `kubectl --kubeconfig ${kubeconfigFile('admin')}`;
 
 /** What begins every script: where it may run, and how programs and images come, from a cache or from their makers. */
 export const preamble = ({ node }: Lab): string => `#!/bin/bash
@@ -109,103 +93,8 @@ waits() {
 }
 `;
 
-const etcdctl = `${paths.bin}/etcdctl --endpoints=https://127.0.0.1:2379 --cacert=${certFile('etcd-ca')} --cert=${certFile('etcd-client')} --key=${keyFile('etcd-client')}`;
-
-/** How a person sees that a step has done its work. */
-const readinessCommands = ({ node, cni }: Lab): Readonly<Record<string, readonly string[]>> => ({
-  etcd: [`${etcdctl} endpoint health`],
-  'kube-apiserver': [`${kubectl} get --raw /readyz`, `${kubectl} get service kubernetes`],
-  'kube-controller-manager': [`${kubectl} get serviceaccount default`],
-  'kube-scheduler': [
-    `openssl s_client -connect 127.0.0.1:10259 -CAfile ${certFile('ca')} -verify_return_error -brief </dev/null`,
-  ],
-  containerd: [`${paths.bin}/crictl version`],
-  kubelet: [`${kubectl} get node ${node.name}`],
-  'kube-proxy': ["sh -c 'iptables -t nat -S KUBE-SERVICES | grep default/kubernetes'"],
-  network: [
-    ...(cni === 'calico' ? [`${kubectl} -n kube-system rollout status daemonset calico-node --timeout=5s`] : []),
-    `${kubectl} wait node ${node.name} --for=condition=Ready --timeout=5s`,
-  ],
-  coredns: [`${kubectl} -n kube-system rollout status deployment coredns --timeout=5s`],
-  ingress: [`${kubectl} -n traefik rollout status deployment traefik --timeout=5s`],
-  smoke:
-    cni === 'calico'
-      ? [`${kubectl} -n kube-system rollout status deployment calico-kube-controllers --timeout=5s`]
-      : [],
-});
-
-const certificateCommands = async (lab: Lab): Promise<readonly string[]> => {
-  const [requests, { notes }] = await Promise.all([requestsFor(lab), readLesson(certificates.id, 'en')]);
-  return [
-    `cd ${paths.certs}`,
-    'umask 077',
-    ...requests.flatMap((request) => [
-      `# ${request.name}: ${noteOn(notes, request.name, lab).reason ?? ''}`,
-      ...opensslCommands(request),
-    ]),
-    'rm -f -- *.cnf *.csr *.srl',
-    'chmod 644 -- *.pem',
-    'chmod 600 -- *-key.pem',
-    'umask 022',
-    'cd /',
-  ];
-};
-
-const kubeconfigCommands = (identity: string): readonly string[] => {
-  const file = kubeconfigFile(identity);
-  const config = `kubectl --kubeconfig ${file} config`;
-  return [
-    `${config} set-cluster hardway --server=https://127.0.0.1:6443 --certificate-authority=${certFile('ca')} --embed-certs`,
-    `${config} set-credentials ${identity} --client-certificate=${certFile(identity)} --client-key=${keyFile(identity)} --embed-certs`,
-    `${config} set-context ${identity}@hardway --cluster=hardway --user=${identity}`,
-    `${config} use-context ${identity}@hardway`,
-    `chmod 600 ${file}`,
-  ];
-};
-
-const placeCommand = ({ machine }: Lab, path: string): string => {
-  const binary = path.slice(path.lastIndexOf('/') + 1);
-  const { name, product } = productOf(binary);
-  const cached = relative(paths.cache, binaryPath(paths.cache, machine.arch, name, product.version, binary));
-  const [file] = plan([binary], machine.arch);
-  const member = file?.binaries.get(binary);
-  return `place ${path} ${cached} ${file?.url ?? "''"} ${file?.sha256 ?? "''"}${member ? ` ${member}` : ''}`;
-};
-
-/** What is not written as it is here: keys, and what holds one, are made anew; programs come from where they are. */
-const scriptOverrides = (lab: Lab): ByHand => {
-  let issued: Promise<readonly string[]> | undefined;
-  const programs: readonly string[] = [...binaryNames, ...cniPlugins];
-  return async (path) => {
-    if (path.startsWith(`${paths.certs}/`)) {
-      if (issued) return [];
-      issued = certificateCommands(lab);
-      return issued;
-    }
-    const identity = identities.find((one) => kubeconfigFile(one) === path);
-    if (identity) return kubeconfigCommands(identity);
-    if (path.endsWith('/.kube/config')) return [`install -m 600 ${kubeconfigFile('admin')} ${path}`];
-    if (path === `${paths.config}/encryption.yaml`) {
-      const text = ((await readIfThere(path)) ?? '').replaceAll(/secret: .*/g, 'secret: SECRET');
-      return [
-        ...heredoc(path, text),
-        `chmod 600 ${path}`,
-        `sed -i "s|SECRET|$(head -c 32 /dev/urandom | base64)|" ${path}`,
-      ];
-    }
-    if (path.startsWith(`${paths.demo}/`)) return [];
-    const inPlace = [paths.bin, '/opt/cni/bin', paths.links].some((folder) => path.startsWith(`${folder}/`));
-    return inPlace && programs.includes(path.slice(path.lastIndexOf('/') + 1)) ? [placeCommand(lab, path)] : undefined;
-  };
-};
-
-const imageCommands = (lab: Lab): readonly string[] =>
-  [...imageReferences(lab), ...(lab.cni === 'calico' ? versions().calico.images : [])].map(
-    (reference) => `image ${reference} ${relative(paths.cache, archivePath(paths.cache, lab.machine.arch, reference))}`,
-  );
-
-const objectCommands = async (step: LabStep, lab: Lab): Promise<readonly string[]> => {
-  const objects = (await step.objects?.(readOnlyContext(lab))) ?? [];
+const objectCommands = async (step: LabStep, context: Context): Promise<readonly string[]> => {
+  const objects = (await step.objects?.(context)) ?? [];
   if (objects.length === 0) return [];
   const file = `${paths.config}/${step.id}-objects.yaml`;
   return [
@@ -220,22 +109,35 @@ export const assertNoPrivateKey = (lines: readonly string[]): void => {
     throw new Error('the transcript would have shown a private key');
 };
 
+/** The commands that take a step by hand. */
+const commandsFor = async (
+  step: LabStep,
+  entries: readonly LedgerEntry[],
+  context: Context,
+): Promise<readonly string[]> => {
+  const { file, before, proofs } = step.byHand ?? {};
+  const { notes } = await readLesson(step.id, 'en'); // as every comment of the script
+  const note = (name: string): string => noteOn(notes, name, context.lab).reason ?? '';
+  // The manifests of the demo are for the observations, which a script does not make.
+  const instead: FileByHand = async (path) => (path.startsWith(`${paths.demo}/`) ? [] : file?.(path, context));
+  return [
+    ...(await commandsOf(entries, instead)),
+    ...((await before?.(context, note)) ?? []),
+    ...(await objectCommands(step, context)),
+    ...(proofs?.(context.lab) ?? []).map((proof) => `waits ${proof}`),
+  ];
+};
+
 /** The steps that were applied to this machine, with the commands that do the same by hand. */
-export const stepsByHand = async ({ lab, steps }: State): Promise<readonly ManualStep[]> => {
-  const entries: readonly LedgerEntry[] = await readLedger(paths.ledger);
-  const hand = scriptOverrides(lab);
+export const stepsByHand = async ({ lab, steps: applied }: State): Promise<readonly ManualStep[]> => {
+  const entries = await readLedger(paths.ledger);
+  const steps = stepsWith(lab);
+  const context = readOnlyContext(lab, steps);
   const found: ManualStep[] = [];
-  for (const step of stepsWith(lab)) {
-    if (!(step.id in steps)) continue;
-    const commands = [
-      ...(await commandsOf(
-        entries.filter((entry) => entry.step === step.id),
-        hand,
-      )),
-      ...(step.id === 'containerd' ? [`waits ${paths.bin}/crictl version`, ...imageCommands(lab)] : []),
-      ...(await objectCommands(step, lab)),
-      ...(readinessCommands(lab)[step.id] ?? []).map((proof) => `waits ${proof}`),
-    ];
+  for (const step of steps) {
+    if (!(step.id in applied)) continue;
+    const own = entries.filter((entry) => entry.step === step.id);
+    const commands = await commandsFor(step, own, context);
     assertNoPrivateKey(commands);
     found.push({ step, commands });
   }

@@ -1,8 +1,7 @@
-import { realpathSync } from 'node:fs';
-import { basename } from 'node:path';
 import { architectures } from '../../lib/engine/lab.ts';
 import { overlap, type Settings } from '../../lib/engine/settings.ts';
-import { type HostFacts, hostCommands } from '../../lib/host/facts.ts';
+import type { Step } from '../../lib/engine/step.ts';
+import { type HostFacts, type HostNetwork, hostCommands } from '../../lib/host/facts.ts';
 import { paths } from '../../lib/host/paths.ts';
 
 /** Why hardway will not touch this machine, and what would change that. */
@@ -13,7 +12,10 @@ export interface Finding {
 
 interface FitnessInput {
   readonly found: HostFacts;
-  readonly settings: Settings;
+  /** What is asked of this machine. */
+  readonly settings: Pick<Settings, 'podCIDR' | 'serviceCIDR' | 'interface'>;
+  /** What may run on it: their ports must be free, and their links are no networks of the machine. */
+  readonly steps: readonly Pick<Step, 'id' | 'ports' | 'leaves'>[];
   /** A lab of ours is already here, whole or half: its own traces are not foreign. */
   readonly ours: boolean;
 }
@@ -23,34 +25,16 @@ const gigabytes = (bytes: number): string => `${(Math.floor(bytes / 1e8) / 10).t
 const finding = (problem: string, cure: string): readonly Finding[] => [{ problem, hint: cure }];
 const noFindings: readonly Finding[] = [];
 
-/** The TCP ports that the components listen on. */
-const ports: ReadonlyMap<number, string> = new Map([
-  [2379, 'etcd'],
-  [2380, 'etcd'],
-  [6443, 'kube-apiserver'],
-  [10248, 'kubelet'],
-  [10249, 'kube-proxy'],
-  [10250, 'kubelet'],
-  [10256, 'kube-proxy'],
-  [10257, 'kube-controller-manager'],
-  [10259, 'kube-scheduler'],
-]);
-
-const leadsTo = (path: string): string | undefined => {
-  try {
-    return realpathSync(path);
-  } catch {
-    return undefined;
-  }
-};
-
-/** Whether a program is one of those in our folder, or what they lead to: the cache, or the folder of --source dir. */
-const isOurs = (executable: string): boolean =>
-  [paths.bin, paths.cache].some((folder) => executable.startsWith(`${folder}/`)) ||
-  leadsTo(`${paths.bin}/${basename(executable)}`) === executable;
-
 /** RFC 1123, as a Node's name must be. */
 const nodeName = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+
+/** Whether a network of the machine is one that a daemon of ours makes: on its interface, or by its routing protocol. */
+const isMadeBy =
+  ({ interface: name = '', protocol }: HostNetwork) =>
+  ({ leaves: { bridges = [], links = [], routes = [] } = {} }: Pick<Step, 'leaves'>): boolean =>
+    bridges.includes(name) ||
+    links.some((link) => link.test(name)) ||
+    routes.some((route) => String(route) === protocol);
 
 const vmInstead = 'for a throw-away VM on this machine: hardway vm up';
 
@@ -103,13 +87,16 @@ const rules: readonly ((subject: FitnessInput) => readonly Finding[])[] = [
             : 'there is no IPv4 default route, so no address for the Node',
           `ip route add default via ..., or name another: hardway up --interface NAME, or in ${paths.settings}`,
         ),
-  ({ found, ours }) =>
+  ({ found, steps, ours }) =>
     found.listeners
-      .filter(({ port, executable }) => ports.has(port) && !(ours && isOurs(executable)))
+      .filter((listener) => !(ours && listener.ours))
       .filter(({ port, pid }, index, all) => all.findIndex((one) => one.port === port && one.pid === pid) === index)
-      .flatMap(({ port, process, pid }) =>
+      .flatMap((listener) =>
+        steps.filter(({ ports }) => ports?.includes(listener.port)).map((step) => ({ ...listener, step })),
+      )
+      .flatMap(({ port, process, pid, step }) =>
         finding(
-          `port ${port}, which ${ports.get(port)} needs, is in use by ${process}${pid ? ` (pid ${pid})` : ''}`,
+          `port ${port}, which ${step.id} needs, is in use by ${process}${pid ? ` (pid ${pid})` : ''}`,
           'stop that program or move it to another port',
         ),
       ),
@@ -126,22 +113,20 @@ const rules: readonly ((subject: FitnessInput) => readonly Finding[])[] = [
       ? noFindings
       : finding(`missing here: ${found.missing.join(', ')}`, `install the packages ${[...packages].join(', ')}`);
   },
-  ({ found, settings: { podCIDR, serviceCIDR } }) => {
+  ({ found, steps, settings: { podCIDR, serviceCIDR } }) => {
     const networks = [
       ['podCIDR', podCIDR],
       ['serviceCIDR', serviceCIDR],
     ] as const;
     // cni0, kube-ipvs0 and the like carry our own networks once a lab is up
-    const hosts = found.networks.filter(
-      ({ interface: name }) => !/^(cni0|cali|vxlan\.calico|tunl0|flannel)/.test(name),
-    );
+    const hosts = found.networks.filter((network) => !steps.some(isMadeBy(network)));
     const onHost = networks.flatMap(([field, cidr]) =>
       hosts
         .filter((host) => overlap(cidr, host.cidr))
         .slice(0, 1)
         .flatMap((host) =>
           finding(
-            `${field} ${cidr} overlaps ${host.cidr} on ${host.interface}`,
+            `${field} ${cidr} overlaps ${host.cidr} ${host.interface ? `on ${host.interface}` : `of a ${host.type} route`}`,
             `choose another ${field} in ${paths.settings}`,
           ),
         ),

@@ -3,12 +3,12 @@ import { UserError } from '../../lib/engine/errors.ts';
 import { guideWarning, type Lab } from '../../lib/engine/lab.ts';
 import { openLedger, ownedPaths } from '../../lib/engine/ledger.ts';
 import { takeLock } from '../../lib/engine/lock.ts';
-import { parseChoice } from '../../lib/engine/nearest.ts';
 import { createRunner } from '../../lib/engine/runner.ts';
 import type { State } from '../../lib/engine/state.ts';
+import { needsOf } from '../../lib/engine/step.ts';
 import { languageOf } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { stepIds, stepsWith } from '../../steps/index.ts';
+import { stepsWith } from '../../steps/index.ts';
 import { interruptible } from '../interrupt.ts';
 import { Stopped } from '../teach/pause.ts';
 import { afterStep, parseLessonOptions, skippedPauses } from '../teach/session.ts';
@@ -17,7 +17,6 @@ import { planUp, type RequestedOptions } from '../up/plan.ts';
 import { asJson, asLines, asList, printJson } from '../up/show.ts';
 
 export interface Options extends RequestedOptions {
-  readonly to?: string;
   readonly observe?: boolean;
   readonly pause?: boolean | string;
   readonly lang?: string;
@@ -54,9 +53,9 @@ Try:
 export const up = async (options: Options, telling = parseLessonOptions(options)): Promise<void> => {
   const begin = performance.now();
   const seconds = (): number => Math.round(performance.now() - begin) / 1000;
-  const last = parseChoice('step', stepIds, options.to ?? 'smoke');
   const dryRun = options.dryRun ?? false;
-  const { lab, settings, source, state, ledgerEntries } = await planUp(options);
+  const { lab, asked, deadline, state, ledgerEntries } = await planUp(options);
+  const last = asked.to;
   if (state) process.stderr.write(changedAddress(state, lab));
   const warning = guideWarning(lab, languageOf(options.lang));
   if (warning) process.stderr.write(`${warning}\n`);
@@ -77,7 +76,8 @@ export const up = async (options: Options, telling = parseLessonOptions(options)
         createRunner({
           lab,
           steps: todo,
-          source,
+          needs: needsOf(steps),
+          source: asked.source,
           signal,
           dryRun,
           sequential: telling !== undefined || lab.supervisor === 'tmux',
@@ -85,7 +85,7 @@ export const up = async (options: Options, telling = parseLessonOptions(options)
           ledger,
           state,
           afterwards: afterStep(telling, steps, state, tell),
-          deadline: settings.deadline,
+          deadline,
           owned: ownedPaths(ledgerEntries),
           supervisor: { status: statusOf(lab), lastLog: supervisorOf(lab).lastLog },
         }),

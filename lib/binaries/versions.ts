@@ -39,7 +39,7 @@ export interface Image {
 
 export interface Versions {
   readonly products: Readonly<Record<string, Product>>;
-  readonly images: Readonly<Record<'pause' | 'coredns' | 'agnhost' | 'traefik', Image>>;
+  readonly images: Readonly<Record<string, Image>>;
   readonly calico: {
     readonly version: string;
     readonly manifest: string;
@@ -56,8 +56,12 @@ export const versions = (): Versions => {
   return parsed;
 };
 
-/** The name under which manifests use an image, with its tag. */
-export const imageReference = (name: keyof Versions['images']): string => versions().images[name].reference;
+/** The name under which manifests use an image, with its tag. Throws on a name that versions.yaml does not have: a bug. */
+export const imageReference = (name: string): string => {
+  const image = versions().images[name];
+  if (!image) throw new Error(`no image in versions.yaml is called ${name}`);
+  return image.reference;
+};
 
 /** Writes a product's version and the architecture where a template of versions.yaml wants them. */
 export const expand = (template: string, version: string, arch: Arch): string =>

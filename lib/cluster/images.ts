@@ -170,7 +170,7 @@ const calicoImages = (context: Context): Promise<void> =>
 const allImages = (context: Context): Promise<void> =>
   context.memo('images', async () => {
     if (context.lab.cni === 'calico') await calicoImages(context);
-    await bringAll(context, (await provisions(context)).images, imageReferences(context.lab));
+    await bringAll(context, (await provisions(context)).images, imageReferences(context.needs));
   });
 
 /** Begins to bring every image of the lab into containerd; whoever needs them waits for them, and hears what went wrong. */

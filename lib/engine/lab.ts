@@ -1,5 +1,5 @@
 import type { HostFacts } from '../host/facts.ts';
-import { addressIn, type Settings } from './settings.ts';
+import { addressIn } from './settings.ts';
 import type { Language, Text } from './text.ts';
 
 export const cnis = ['calico', 'bridge'] as const;
@@ -9,9 +9,6 @@ export type PkiProfile = (typeof pkiProfiles)[number];
 /** Who keeps the components running. */
 export const supervisorNames = ['systemd', 'tmux'] as const;
 export type SupervisorName = (typeof supervisorNames)[number];
-/** What a lab has only where it was asked for. */
-export const extras = ['ingress'] as const;
-export type Extra = (typeof extras)[number];
 
 /** The settings of the cluster on this machine, resolved once by `hardway up` and kept in the state file. */
 export interface Lab {
@@ -26,7 +23,8 @@ export interface Lab {
   readonly cni: Cni;
   readonly pki: PkiProfile;
   readonly supervisor: SupervisorName;
-  readonly with: readonly Extra[];
+  /** The steps that it has beside those of every lab, by name. */
+  readonly with: readonly string[];
   /** Asked for every image before its own registry. */
   readonly registryMirror?: string;
   readonly machine: MachineFacts;
@@ -49,24 +47,22 @@ export interface MachineFacts {
 /** Kubernetes' names of the processor architectures that Node names otherwise. */
 export const architectures: Readonly<Record<string, MachineFacts['arch']>> = { x64: 'amd64', arm64: 'arm64' };
 
-/** The lab for this machine; the survey must have passed preflight. */
-export const labOf = (
-  found: HostFacts,
-  settings: Settings,
-  choice: Pick<Lab, 'cni' | 'pki' | 'supervisor' | 'with'>,
-): Lab => {
+/** What of a lab is decided; the rest follows from it and from the machine. */
+type Choice = Omit<Lab, 'node' | 'apiServiceAddress' | 'dnsAddress' | 'machine'>;
+
+/** The lab for this machine, which must be fit. */
+export const labOf = (found: HostFacts, choice: Choice): Lab => {
   const { node, resolvConf } = found;
+  const { podCIDR, serviceCIDR, ...others } = choice;
   const arch = architectures[found.arch];
   if (!node || !arch) throw new Error('a lab was asked for on a machine that preflight refuses');
   return {
     node: { name: found.hostName.toLowerCase(), ...node },
-    podCIDR: settings.podCIDR,
-    serviceCIDR: settings.serviceCIDR,
-    apiServiceAddress: addressIn(settings.serviceCIDR, 1),
-    dnsAddress: addressIn(settings.serviceCIDR, 10),
-    domain: settings.domain,
-    ...choice,
-    ...(settings.registryMirror && { registryMirror: settings.registryMirror }),
+    podCIDR,
+    serviceCIDR,
+    apiServiceAddress: addressIn(serviceCIDR, 1),
+    dnsAddress: addressIn(serviceCIDR, 10),
+    ...others,
     machine: {
       arch,
       cgroup: found.cgroup,

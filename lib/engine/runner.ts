@@ -9,7 +9,7 @@ import type { Tell } from './events.ts';
 import type { Lab } from './lab.ts';
 import type { openLedger } from './ledger.ts';
 import { type State, writeState } from './state.ts';
-import type { Context, LabStep } from './step.ts';
+import { type Context, type LabStep, type Needs, needsOf } from './step.ts';
 
 /** How a supervisor answers for a component: whether it has died since it was started, and its last words. */
 export interface Supervisor {
@@ -21,6 +21,8 @@ export interface Supervisor {
 
 export interface Run {
   readonly lab: Lab;
+  /** What all steps of the lab need, those that are not taken now too. */
+  readonly needs: Needs;
   /** All that are taken, in their order. */
   readonly steps: readonly LabStep[];
   readonly source: Context['source'];
@@ -90,6 +92,7 @@ export const createRunner = (run: Run) => {
   const contextOf = (step: LabStep): Context => ({
     lab,
     signal,
+    needs: run.needs,
     source: run.source,
     memo: once,
     host: hostFor(
@@ -210,9 +213,10 @@ export const createRunner = (run: Run) => {
   };
 };
 
-/** A context for commands that only look: its host changes nothing. */
-export const readOnlyContext = (lab: Lab): Context => ({
+/** A context for commands that only look at a lab with these steps: its host changes nothing. */
+export const readOnlyContext = (lab: Lab, steps: readonly LabStep[]): Context => ({
   lab,
+  needs: needsOf(steps),
   signal: new AbortController().signal,
   source: { kind: 'auto' },
   memo: memoize(),

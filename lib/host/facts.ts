@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, realpathSync } from 'node:fs';
 import { access, readdir, stat, statfs } from 'node:fs/promises';
 import { arch, availableParallelism, hostname, totalmem } from 'node:os';
 import { basename } from 'node:path';
@@ -14,14 +14,19 @@ export interface Listener {
   readonly pid: number;
   /** Name of the executable: what a process calls itself (comm) is often the name of a thread. */
   readonly process: string;
-  /** Path of the executable; empty when it cannot be read. */
-  readonly executable: string;
+  /** Whether the program is one of those in our folder, or what they lead to: the cache, or the folder of --source dir. */
+  readonly ours: boolean;
 }
 
 /** An IPv4 network that this machine has an address in or a route to. */
 export interface HostNetwork {
-  readonly interface: string;
   readonly cidr: string;
+  /** Absent for a route that leads nowhere. */
+  readonly interface?: string;
+  /** The kind of a route that leads nowhere: blackhole, unreachable, prohibit. */
+  readonly type?: string;
+  /** Who made a route, as rtnetlink numbers it, or a name that iproute2 has for the number. */
+  readonly protocol?: string;
 }
 
 /** What this machine is, read without changing anything and without judging it: that is preflight's part. */
@@ -62,7 +67,11 @@ const exists = (path: string): Promise<boolean> =>
 
 interface Route {
   readonly dst: string;
-  readonly dev: string;
+  /** Absent for a route that leads nowhere, and for one with several next hops. */
+  readonly dev?: string;
+  readonly nexthops?: readonly { readonly dev?: string }[];
+  readonly type?: string;
+  readonly protocol?: string;
   readonly prefsrc?: string;
   readonly metric?: number;
 }
@@ -82,27 +91,64 @@ const ipJson = async <T>(args: readonly string[]): Promise<T[]> => {
   return code === 0 && stdout.trim() ? (JSON.parse(stdout) as T[]) : [];
 };
 
-/** The node's address is the one that the default route with the lowest metric leaves by, as kubelet and Calico find it. */
-const network = async (wanted: string | undefined): Promise<Pick<HostFacts, 'node' | 'networks'>> => {
-  const [links, routes] = await Promise.all([ipJson<Link>(['addr', 'show', 'up']), ipJson<Route>(['route', 'show'])]);
+const deviceOf = ({ dev, nexthops = [] }: Route): string | undefined => dev ?? nexthops[0]?.dev;
+
+const networkOf = (route: Route): HostNetwork => {
+  const device = deviceOf(route);
+  return {
+    cidr: route.dst,
+    ...(device && { interface: device }),
+    ...(route.type && { type: route.type }),
+    ...(route.protocol && { protocol: route.protocol }),
+  };
+};
+
+/**
+ * Reads what `ip -j addr` and `ip -j route` print. The node's address is the one that the default route with the lowest
+ * metric leaves by, as kubelet and Calico find it.
+ */
+export const networkIn = (
+  links: readonly Link[],
+  routes: readonly Route[],
+  wanted: string | undefined,
+): Pick<HostFacts, 'node' | 'networks'> => {
   const addresses = links.flatMap(({ ifname, addr_info = [] }) =>
     addr_info.filter(({ scope }) => scope !== 'host').map((one) => ({ interface: ifname, ...one })),
   );
-  const defaults = routes.filter(({ dst }) => dst === 'default').sort((a, b) => (a.metric ?? 0) - (b.metric ?? 0));
-  const device = wanted ?? defaults[0]?.dev;
-  const source = defaults.find(({ dev }) => dev === device)?.prefsrc;
+  const defaults = routes
+    .filter((route) => route.dst === 'default' && deviceOf(route))
+    .sort((a, b) => (a.metric ?? 0) - (b.metric ?? 0));
+  const device = wanted ?? (defaults[0] && deviceOf(defaults[0]));
+  const source = defaults.find((route) => deviceOf(route) === device)?.prefsrc;
   const address = source ?? addresses.find((one) => one.interface === device && one.scope === 'global')?.local;
   return {
     node: device && address ? { interface: device, address } : undefined,
     networks: [
       ...addresses.map(({ interface: name, local, prefixlen }) => ({ interface: name, cidr: `${local}/${prefixlen}` })),
-      ...routes.filter(({ dst }) => dst.includes('/')).map(({ dst, dev }) => ({ interface: dev, cidr: dst })),
+      ...routes.filter(({ dst }) => dst.includes('/')).map(networkOf),
     ],
   };
 };
 
+const network = async (wanted: string | undefined): Promise<Pick<HostFacts, 'node' | 'networks'>> => {
+  const [links, routes] = await Promise.all([ipJson<Link>(['addr', 'show', 'up']), ipJson<Route>(['route', 'show'])]);
+  return networkIn(links, routes, wanted);
+};
+
 /** The interface and address of the Node as they are now; undefined where there is none. See `network`. */
 export const nodeNow = async (wanted: string | undefined): Promise<HostFacts['node']> => (await network(wanted)).node;
+
+const leadsTo = (path: string): string | undefined => {
+  try {
+    return realpathSync(path);
+  } catch {
+    return undefined;
+  }
+};
+
+const isOurs = (executable: string): boolean =>
+  [paths.bin, paths.cache].some((folder) => executable.startsWith(`${folder}/`)) ||
+  leadsTo(`${paths.bin}/${basename(executable)}`) === executable;
 
 const listening = async (): Promise<readonly Listener[]> => {
   const { stdout } = await tryRun('ss', ['-Hltnp']);
@@ -120,18 +166,14 @@ const listening = async (): Promise<readonly Listener[]> => {
         port,
         pid,
         process: basename(executable) || holder?.[1] || 'an unknown process',
-        executable,
+        ours: isOurs(executable),
       },
     ];
   });
 };
 
-/** Units and folders by which a Kubernetes, a container runtime or an etcd that is not ours shows itself. */
+/** Units and folders by which a Kubernetes or a container runtime of others shows itself, beside units of our names. */
 const foreignUnits = [
-  'kubelet',
-  'kube-apiserver',
-  'etcd',
-  'containerd',
   'docker',
   'crio',
   'k3s',
@@ -152,9 +194,9 @@ const foreignFolders = [
 
 const unitFolders = ['/etc/systemd/system', '/run/systemd/system', '/lib/systemd/system', '/usr/lib/systemd/system'];
 
-const foreignTraces = async (): Promise<readonly string[]> => {
+const foreignTraces = async (ourUnits: readonly string[]): Promise<readonly string[]> => {
   const units = await Promise.all(
-    foreignUnits.map(async (unit) => {
+    [...ourUnits, ...foreignUnits].map(async (unit) => {
       for (const folder of unitFolders) {
         const text = await readIfThere(`${folder}/${unit}.service`);
         if (text !== undefined && !text.includes(paths.bin)) return [`the unit ${folder}/${unit}.service`];
@@ -214,15 +256,26 @@ const isWritable = (path: string): Promise<boolean> =>
     () => true,
   );
 
-/** Looks at this machine. `wantedInterface` names the interface of the node's address instead of the default route's. */
-export const gatherFacts = async (wantedInterface?: string): Promise<HostFacts> => {
+/** The commands that the components call and that are not on PATH. */
+export const missingCommands = async (): Promise<readonly string[]> => {
+  const found = await Promise.all(
+    Object.keys(hostCommands).map(async (name) => ((await isOnPath(name)) ? [] : [name])),
+  );
+  return found.flat();
+};
+
+/**
+ * Looks at this machine. `wanted` names the interface of the node's address instead of the default route's; `units` are
+ * the names that our units get: one that is there and does not start a program of ours is foreign.
+ */
+export const gatherFacts = async (wanted: string | undefined, units: readonly string[]): Promise<HostFacts> => {
   const linux = process.platform === 'linux';
   const hostName = hostname();
   const [net, listeners, foreign, resolves, disk, init, conf, swaps, ufw, apt, iptables, cgroup2, conntrack, missing] =
     await Promise.all([
-      network(wantedInterface),
+      network(wanted),
       listening(),
-      foreignTraces(),
+      foreignTraces(units),
       tryRun('getent', ['ahostsv4', hostName], { timeout: 5000 }),
       statfs('/var/lib').catch(() => undefined),
       readIfThere('/proc/1/comm'),
@@ -233,7 +286,7 @@ export const gatherFacts = async (wantedInterface?: string): Promise<HostFacts> 
       tryRun('iptables', ['--version']),
       exists('/sys/fs/cgroup/cgroup.controllers'),
       isWritable('/proc/sys/net/netfilter/nf_conntrack_max'),
-      Promise.all(Object.keys(hostCommands).map(async (name) => ((await isOnPath(name)) ? [] : [name]))),
+      missingCommands(),
     ]);
   return {
     root: process.getuid?.() === 0,
@@ -248,7 +301,7 @@ export const gatherFacts = async (wantedInterface?: string): Promise<HostFacts> 
     ...net,
     listeners,
     foreign,
-    missing: missing.flat(),
+    missing,
     apt,
     cgroup: cgroup2 ? 'v2' : 'v1',
     canLowerOomScoreAdj: linux && canLowerOomScoreAdj(),

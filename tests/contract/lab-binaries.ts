@@ -1,12 +1,15 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { binaryNames, cniPlugins } from '../../lib/binaries/needed.ts';
 import { provide } from '../../lib/binaries/provide.ts';
 import { until } from '../../lib/engine/check.ts';
 import { architectures } from '../../lib/engine/lab.ts';
 import { takeLock } from '../../lib/engine/lock.ts';
+import { needsOf } from '../../lib/engine/step.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { type Ran, tryRun } from '../../lib/host/run.ts';
+import { everyStep } from '../../steps/index.ts';
+
+const needs = needsOf(everyStep);
 
 /** Milliseconds that a cold cache may take: Go builds all of it in eleven minutes on two cores. */
 export const coldCache = 40 * 60_000;
@@ -26,7 +29,7 @@ export const labBinaries = async (): Promise<ReadonlyMap<string, string>> => {
   try {
     const { binaries } = await provide({
       source: 'auto',
-      binaries: [...binaryNames, ...cniPlugins],
+      binaries: [...needs.programs, ...needs.plugins],
       images: [],
       arch,
       cache: paths.cache,

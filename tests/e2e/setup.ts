@@ -1,10 +1,12 @@
 import { copyFile, mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { binaryNames, cniPlugins, imageReferences, progressText } from '../../lib/binaries/needed.ts';
+import { imageReferences, progressText } from '../../lib/binaries/needed.ts';
 import { provide } from '../../lib/binaries/provide.ts';
-import { imageReference, versions } from '../../lib/binaries/versions.ts';
+import { versions } from '../../lib/binaries/versions.ts';
 import { architectures } from '../../lib/engine/lab.ts';
+import { needsOf } from '../../lib/engine/step.ts';
 import { paths } from '../../lib/host/paths.ts';
+import { everyStep } from '../../steps/index.ts';
 
 /** Calico's manifest lies beside this checkout where its release site is out of reach; the product verifies its checksum. */
 const bringCalicoManifest = async (): Promise<void> => {
@@ -26,10 +28,11 @@ export const setup = async (): Promise<void> => {
   const arch = architectures[process.arch];
   if (process.getuid?.() !== 0 || !arch) return; // bin/test says why e2e is skipped
   let last = '';
+  const needs = needsOf(everyStep);
   await provide({
     source: 'auto',
-    binaries: [...binaryNames, ...cniPlugins],
-    images: [...imageReferences(), imageReference('traefik')],
+    binaries: [...needs.programs, ...needs.plugins],
+    images: imageReferences(needs),
     arch,
     cache: paths.cache,
     report: (progress) => {

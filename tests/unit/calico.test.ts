@@ -4,12 +4,12 @@ import { beforeAll, describe, expect, type TestContext, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { archiveName } from '../../lib/binaries/cache.ts';
 import { calicoArchives, calicoIsWithinReach, calicoManifest, requireCalico } from '../../lib/binaries/calico.ts';
-import { cniPlugins } from '../../lib/binaries/needed.ts';
 import { versions } from '../../lib/binaries/versions.ts';
 import type { KubeObject } from '../../lib/cluster/api.ts';
 import { calicoObjects } from '../../lib/cluster/calico.ts';
 import { readIfThere } from '../../lib/host/files.ts';
 import { paths } from '../../lib/host/paths.ts';
+import { plugins } from '../../steps/network.ts';
 import { plainLab, scratchFolder } from '../fixtures.ts';
 
 interface Probe {
@@ -89,7 +89,7 @@ describe("Calico's manifest, changed for a lab", () => {
     const kept = object('DaemonSet calico-node').spec.template.spec.initContainers;
     expect(kept?.map((one) => one.name)).toEqual(['install-cni']);
     const skipped = kept?.[0]?.env.find((one) => one.name === 'SKIP_CNI_BINARIES')?.value?.split(',') ?? [];
-    for (const plugin of cniPlugins) expect(['bridge', 'firewall', ...skipped]).toContain(plugin);
+    for (const plugin of plugins) expect(['bridge', 'firewall', ...skipped]).toContain(plugin);
   });
 
   test('is otherwise what was published', (context) => {

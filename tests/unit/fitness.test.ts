@@ -2,18 +2,23 @@ import { describe, expect, test } from 'vitest';
 import { findings } from '../../bin/up/fitness.ts';
 import type { Settings } from '../../lib/engine/settings.ts';
 import type { HostFacts, Listener } from '../../lib/host/facts.ts';
-import { paths } from '../../lib/host/paths.ts';
+import { everyStep } from '../../steps/index.ts';
 import { defaultSettings, goodSurvey } from '../fixtures.ts';
 
 const judge = (found: Partial<HostFacts>, settings: Partial<Settings> = {}, ours = false) =>
-  findings({ found: { ...goodSurvey, ...found }, settings: { ...defaultSettings, ...settings }, ours });
+  findings({
+    found: { ...goodSurvey, ...found },
+    settings: { ...defaultSettings, ...settings },
+    steps: everyStep,
+    ours,
+  });
 
-const listener = (port: number, executable = '/usr/bin/python3'): Listener => ({
+const listener = (port: number, ours = false): Listener => ({
   address: '0.0.0.0',
   port,
   pid: 4711,
   process: 'python3',
-  executable,
+  ours,
 });
 
 test('nothing speaks against a good machine', () => {
@@ -118,10 +123,10 @@ describe('where a lab of ours is already', () => {
   test('its own traces, ports and networks are not foreign', () => {
     const traces: Partial<HostFacts> = {
       foreign: ['files in /var/lib/kubelet'],
-      listeners: [listener(6443, `${paths.bin}/kube-apiserver`)],
+      listeners: [listener(6443, true)],
       networks: [
         { interface: 'cni0', cidr: '10.200.0.1/16' },
-        { interface: 'cali1234', cidr: '10.200.0.5/32' },
+        { interface: 'cali0123456789a', cidr: '10.200.0.5/32' },
         { interface: 'vxlan.calico', cidr: '10.200.0.0/32' },
       ],
     };

@@ -2,15 +2,15 @@ import { describe, expect, test } from 'vitest';
 import { observeStep } from '../../bin/teach/observe.ts';
 import { reasonOf } from '../../lib/engine/errors.ts';
 import type { RunEvent } from '../../lib/engine/events.ts';
-import { cnis, extras } from '../../lib/engine/lab.ts';
+import { cnis } from '../../lib/engine/lab.ts';
 import { readOnlyContext } from '../../lib/engine/runner.ts';
 import type { LabStep } from '../../lib/engine/step.ts';
 import { type Language, languageOf } from '../../lib/engine/text.ts';
-import { stepsWith } from '../../steps/index.ts';
+import { extras, stepsWith } from '../../steps/index.ts';
 import { all, atLeast, lines, says } from '../../steps/observe.ts';
 import { oddLab, plainLab } from '../fixtures.ts';
 
-const context = readOnlyContext(plainLab);
+const context = readOnlyContext(plainLab, []);
 /** Goes through a step's observations; what was told and what was kept, in their order. */
 const observed = async (step: LabStep, language: Language) => {
   const events: RunEvent[] = [];

@@ -7,7 +7,7 @@ import type { RunEvent } from '../../lib/engine/events.ts';
 import { openLedger, readLedger } from '../../lib/engine/ledger.ts';
 import { createRunner, fingerprint, type Run, readOnlyContext } from '../../lib/engine/runner.ts';
 import { readState, type State } from '../../lib/engine/state.ts';
-import type { LabStep } from '../../lib/engine/step.ts';
+import { type LabStep, needsOf } from '../../lib/engine/step.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { plainLab, scratchFolder } from '../fixtures.ts';
 
@@ -63,6 +63,7 @@ const runOf = (more: Partial<Run> = {}) =>
   createRunner({
     lab: plainLab,
     steps: [],
+    needs: needsOf([]),
     source: { kind: 'auto' },
     sequential: false,
     signal: new AbortController().signal,
@@ -365,6 +366,6 @@ describe('a late check', () => {
 });
 
 test('a view of the lab can change nothing', async () => {
-  await readOnlyContext(plainLab).host.writeFile(`${scratch.path}/x`, 'x');
+  await readOnlyContext(plainLab, []).host.writeFile(`${scratch.path}/x`, 'x');
   await expect(rm(`${scratch.path}/x`)).rejects.toThrow('ENOENT');
 });

@@ -1,10 +1,10 @@
 import { isAbsolute } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { binaryNames } from '../../lib/binaries/needed.ts';
 import { filesReadBy } from '../../lib/engine/daemon.ts';
-import { cnis, extras } from '../../lib/engine/lab.ts';
+import { cnis } from '../../lib/engine/lab.ts';
+import { needsOf } from '../../lib/engine/step.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { components, stepIds, stepsWith } from '../../steps/index.ts';
+import { components, everyStep, extras, stepIds, stepsWith } from '../../steps/index.ts';
 import { oddLab, plainLab } from '../fixtures.ts';
 
 test('a lab has what it was not asked for nowhere among its steps', () => {
@@ -47,7 +47,7 @@ describe.each(daemons)('the daemon of %s', (id, daemon) => {
     expect(components).toContain(id);
     expect(daemon.description).toMatch(new RegExp(`^${id}: `));
     expect(daemon.binary).toBe(`${paths.bin}/${id}`);
-    expect(binaryNames).toContain(id);
+    expect(needsOf(everyStep).programs).toContain(id);
   });
 
   test('has each flag once, with a value that is written', () => {

@@ -75,6 +75,7 @@ test('a change of flags changes the recipe of a build, not that of a download', 
 
 test('a change of command changes the recipe of an image', () => {
   const { agnhost } = versions().images;
+  if (!agnhost) throw new Error('versions.yaml has no agnhost');
   const { product } = productOf('agnhost');
   expect(recipeOf('go', product, { ...agnhost, command: ['netexec'] })).not.toBe(recipeOf('go', product, agnhost));
 });
