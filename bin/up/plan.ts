@@ -64,7 +64,7 @@ export const parseOptions = (options: RequestedOptions): Asked => {
 };
 
 /** What an earlier run has left here. */
-interface Old {
+export interface Old {
   readonly state: State | undefined;
   /** Under whom components were started; the ledger tells, as the state may be lost. */
   readonly supervisor: SupervisorName | undefined;
@@ -73,7 +73,7 @@ interface Old {
 }
 
 /** What this machine is, and what is within its reach. */
-interface Facts {
+export interface Facts {
   readonly host: HostFacts;
   /** The network of a lab that is asked for none: Calico as in the guide; where its images cannot be had, the bridge. */
   readonly usualCni: Cni;

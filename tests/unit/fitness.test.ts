@@ -80,6 +80,13 @@ describe('each finding comes alone, names what was found and says what to do', (
       /serviceCIDR 10\.32\.0\.0\/24 overlaps 10\.32\.0\.0\/12 on wg0/,
       /another serviceCIDR/,
     ],
+    [
+      'Pods in a network that a route throws away',
+      { networks: [{ type: 'blackhole', cidr: '10.200.0.0/16', protocol: 'static' }] },
+      {},
+      /podCIDR 10\.200\.0\.0\/16 overlaps 10\.200\.0\.0\/16 of a blackhole route/,
+      /another podCIDR/,
+    ],
   ])('%s', (_, found, settings, problem, cure) => {
     const all = judge(found, settings);
     expect(all).toHaveLength(1);
@@ -128,6 +135,7 @@ describe('where a lab of ours is already', () => {
         { interface: 'cni0', cidr: '10.200.0.1/16' },
         { interface: 'cali0123456789a', cidr: '10.200.0.5/32' },
         { interface: 'vxlan.calico', cidr: '10.200.0.0/32' },
+        { type: 'blackhole', cidr: '10.200.7.0/26', protocol: '80' },
       ],
     };
     expect(judge(traces, {}, true)).toEqual([]);

@@ -1,0 +1,32 @@
+import { describe, expect, test } from 'vitest';
+import { networkIn } from '../../lib/host/facts.ts';
+
+describe('the networks of a machine', () => {
+  const link = (ifname: string, local: string) => ({
+    ifname,
+    addr_info: [{ family: 'inet', local, prefixlen: 24, scope: 'global' }],
+  });
+  const links = [link('eth0', '10.0.0.5'), link('eth1', '10.1.0.5')];
+
+  test('are those of its addresses and routes; one that leads nowhere has a type in the place of an interface', () => {
+    const routes = [
+      { dst: 'default', dev: 'eth0' },
+      { dst: '10.200.7.0/26', type: 'blackhole', protocol: '80' },
+    ];
+    const { networks } = networkIn(links, routes, undefined);
+    expect(networks).toContainEqual({ interface: 'eth1', cidr: '10.1.0.5/24' });
+    expect(networks.at(-1)).toEqual({ cidr: '10.200.7.0/26', type: 'blackhole', protocol: '80' });
+  });
+
+  test('have the Node where the best default route leads that leads somewhere, through several next hops too', () => {
+    const nowhere = { dst: 'default', type: 'unreachable', metric: 1 };
+    const several = { dst: 'default', metric: 5, nexthops: [{ dev: 'eth1' }, { dev: 'eth0' }] };
+    const worse = { dst: 'default', dev: 'eth0', metric: 9 };
+    expect(networkIn(links, [nowhere, worse, several], undefined).node).toEqual({
+      interface: 'eth1',
+      address: '10.1.0.5',
+    });
+    expect(networkIn(links, [nowhere], undefined).node).toBeUndefined();
+    expect(networkIn(links, [worse], 'eth1').node).toEqual({ interface: 'eth1', address: '10.1.0.5' });
+  });
+});

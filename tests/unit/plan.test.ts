@@ -1,0 +1,153 @@
+import { describe, expect, test } from 'vitest';
+import { type Asked, type Facts, type Old, parseOptions, planOf, type RequestedOptions } from '../../bin/up/plan.ts';
+import type { Lab } from '../../lib/engine/lab.ts';
+import type { Settings } from '../../lib/engine/settings.ts';
+import type { State } from '../../lib/engine/state.ts';
+import type { HostFacts } from '../../lib/host/facts.ts';
+import { stepIds } from '../../steps/index.ts';
+import { defaultSettings, goodSurvey, oddLab, plainLab } from '../fixtures.ts';
+
+const nothing: Asked = { source: { kind: 'auto' }, to: 'smoke' };
+const nobody: Old = { state: undefined, supervisor: undefined, begun: false };
+const machine: Facts = { host: goodSurvey, usualCni: 'calico', tmux: false };
+
+/** A lab that is here up to a step. */
+const here = (last: string, lab: Lab = plainLab): Old => {
+  const done = stepIds.slice(0, stepIds.indexOf(last) + 1);
+  const record = { fingerprint: 'f', at: '2026-01-01T00:00:00.000Z', seconds: 1 };
+  const state: State = { version: 1, lab, steps: Object.fromEntries(done.map((id) => [id, record])) };
+  return { state, supervisor: done.includes('etcd') ? lab.supervisor : undefined, begun: true };
+};
+
+const plan = (
+  asked: Partial<Asked> = {},
+  {
+    file = {},
+    old = nobody,
+    host = {},
+    ...facts
+  }: Partial<{ file: Partial<Settings>; old: Old; host: Partial<HostFacts>; tmux: boolean }> = {},
+): Lab =>
+  planOf({ ...nothing, ...asked }, { ...defaultSettings, ...file }, old, {
+    ...machine,
+    ...facts,
+    host: { ...goodSurvey, ...host },
+  });
+
+describe('a lab on a machine without one', () => {
+  test('is as usual where nothing is asked for', () => {
+    expect(plan()).toEqual({ ...plainLab, cni: 'calico' });
+  });
+
+  test('is what is asked for', () => {
+    const asked = {
+      cni: 'bridge',
+      pki: 'guide',
+      supervisor: 'tmux',
+      extra: 'ingress',
+      registryMirror: 'https://m.example',
+    } as const;
+    expect(plan(asked)).toMatchObject({
+      ...{ cni: 'bridge', pki: 'guide', supervisor: 'tmux', with: ['ingress'], registryMirror: 'https://m.example' },
+    });
+  });
+
+  test('has the networks and the domain of the settings file, and the addresses that follow from them', () => {
+    expect(plan({}, { file: { serviceCIDR: '10.96.0.0/16', domain: 'lab.test' } })).toMatchObject({
+      serviceCIDR: '10.96.0.0/16',
+      apiServiceAddress: '10.96.0.1',
+      dnsAddress: '10.96.0.10',
+      domain: 'lab.test',
+    });
+  });
+
+  test('has the mirror that is asked for rather than that of the file', () => {
+    const file = { registryMirror: 'https://file.example' };
+    expect(plan({}, { file }).registryMirror).toBe('https://file.example');
+    expect(plan({ registryMirror: 'https://asked.example' }, { file }).registryMirror).toBe('https://asked.example');
+  });
+});
+
+describe('a lab that is here already', () => {
+  test('stays what it is where nothing else is asked for', () => {
+    const lab = { ...plainLab, pki: 'guide', with: ['ingress'], registryMirror: 'https://m.example' } as const;
+    expect(plan({}, { old: here('smoke', lab) })).toEqual(lab);
+  });
+
+  test('gets an extra beside those that it has', () => {
+    expect(plan({ extra: 'ingress' }, { old: here('smoke') }).with).toEqual(['ingress']);
+    const lab = { ...plainLab, with: ['ingress'] };
+    expect(plan({ extra: 'ingress' }, { old: here('smoke', lab) }).with).toEqual(['ingress']);
+  });
+
+  test('follows the machine to another address', () => {
+    const node = { interface: 'eth0', address: '10.240.0.77' };
+    expect(plan({}, { old: here('smoke'), host: { node } }).node.address).toBe('10.240.0.77');
+  });
+
+  test.each<[string, Partial<Asked>, Partial<Settings>]>([
+    ['cni', { cni: 'calico' }, {}],
+    ['pki', { pki: 'guide' }, {}],
+    ['podCIDR', {}, { podCIDR: '10.99.0.0/16' }],
+    ['serviceCIDR', {}, { serviceCIDR: '10.98.0.0/16' }],
+    ['domain', {}, { domain: 'other.test' }],
+  ])('cannot get another %s once it has objects, and can before', (field, asked, file) => {
+    expect(() => plan(asked, { file, old: here('etcd') })).toThrow(`this lab has ${field} `);
+    expect(plan(asked, { file, old: here('kubeconfigs') })).toMatchObject({ ...asked, ...file });
+  });
+
+  test('cannot get another name once it has objects', () => {
+    const host = { hostName: 'other' };
+    expect(() => plan({}, { old: here('etcd'), host })).toThrow('now named other, but its Node lab-1');
+    expect(plan({}, { old: here('kubeconfigs'), host }).node.name).toBe('other');
+  });
+
+  test('keeps the supervisor under which its components run, although the state is lost', () => {
+    const lost: Old = { state: undefined, supervisor: 'tmux', begun: true };
+    expect(plan({}, { old: lost }).supervisor).toBe('tmux');
+    expect(() => plan({ supervisor: 'systemd' }, { old: lost })).toThrow('this lab has supervisor tmux');
+  });
+});
+
+test('a machine that is not fit is refused with all that speaks against it, before anything else of the lab', () => {
+  const host = { cpus: 1, memoryBytes: 1e9 };
+  expect(() => plan({ pki: 'guide' }, { old: here('etcd'), host })).toThrow(
+    /not fit; nothing was changed\n {2}1 CPU.*\n.*\n {2}1\.0 GB/,
+  );
+});
+
+test('tmux is refused where it is not here and cannot be installed', () => {
+  expect(() => plan({ supervisor: 'tmux' }, { host: { apt: false } })).toThrow('tmux is not here');
+  expect(plan({ supervisor: 'tmux' }, { host: { apt: false }, tmux: true }).supervisor).toBe('tmux');
+});
+
+test('what the machine needs to be adapted to is in its lab', () => {
+  const { machine: odd } = oddLab;
+  const host = {
+    cgroup: 'v1',
+    canLowerOomScoreAdj: false,
+    canSetConntrackLimits: false,
+    resolvConf: undefined,
+    swap: true,
+    ufw: true,
+  } as const;
+  expect(plan({}, { host }).machine).toEqual(odd);
+});
+
+describe('the options', () => {
+  test('that are not given ask for nothing', () => {
+    expect(parseOptions({ source: 'auto' })).toEqual({ source: { kind: 'auto' }, to: stepIds.at(-1) });
+  });
+
+  test.each<[keyof RequestedOptions, string, RegExp]>([
+    ['to', 'etc', /"etc"; did you mean etcd\?/],
+    ['source', 'relase', /"relase"; did you mean release\?/],
+    ['cni', 'bridg', /"bridg"; did you mean bridge\?/],
+    ['pki', 'guid', /"guid"; did you mean guide\?/],
+    ['supervisor', 'tmuc', /"tmuc"; did you mean tmux\?/],
+    ['with', 'ingres', /"ingres"; did you mean ingress\?/],
+    ['registryMirror', 'http://10.0.0.1', /not an https address/],
+  ])('%s: %s is refused with what is right', (option, value, words) => {
+    expect(() => parseOptions({ source: 'auto', [option]: value })).toThrow(words);
+  });
+});
