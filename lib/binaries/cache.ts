@@ -5,13 +5,13 @@ import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import type { Arch, Image, Product } from './versions.ts';
 
-/** Where something in the cache came from; `hand` is an image archive that a person put there. */
+/** Origin of a file in the cache; `hand` is an image archive that a person put there. */
 export type Origin = 'release' | 'go' | 'hand';
 
-/** What is written beside a cached file (`FILE.json`) when it was put there after verification. */
+/** The record beside a cached file (`FILE.json`), written after the file was verified. */
 export interface CacheRecord {
   readonly origin: Origin;
-  /** What the file was made from; another recipe makes the file stale. */
+  /** Fingerprint of what the file was made from; a file with another recipe is stale. */
   readonly recipe: string;
   readonly sha256: string;
   readonly size: number;
@@ -21,13 +21,18 @@ export interface CacheRecord {
 export const binaryPath = (cache: string, arch: Arch, product: string, version: string, name: string): string =>
   join(cache, 'bin', arch, `${product}-${version}`, name);
 
-/** `registry.k8s.io/pause:3.10.2` is kept as `registry.k8s.io_pause_3.10.2.tar`. */
+/**
+ * Returns the file name of an image archive: `registry.k8s.io/pause:3.10.2` becomes `registry.k8s.io_pause_3.10.2.tar`.
+ */
 export const archiveName = (reference: string): string => `${reference.replaceAll(/[/:@]/g, '_')}.tar`;
 
 export const archivePath = (cache: string, arch: Arch, reference: string): string =>
   join(cache, 'images', arch, archiveName(reference));
 
-/** A fingerprint of everything in versions.yaml that decides what a file holds. A published image is what its name says. */
+/**
+ * Returns a fingerprint of everything in versions.yaml that decides the content of a file. For a published image that
+ * is its reference alone.
+ */
 export const recipeOf = (origin: 'release' | 'go', product: Product, image?: Image): string => {
   const { files, ...build } = product;
   const published = image ? { reference: image.reference } : { version: product.version, files };
@@ -35,7 +40,7 @@ export const recipeOf = (origin: 'release' | 'go', product: Product, image?: Ima
   return createHash('sha256').update(JSON.stringify(made)).digest('hex').slice(0, 16);
 };
 
-/** The sha256 of a file, in hex. */
+/** Returns the SHA-256 of a file, in hex. */
 export const sha256Of = async (path: string): Promise<string> => {
   const hash = createHash('sha256');
   await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
@@ -52,7 +57,10 @@ const readRecord = async (path: string): Promise<CacheRecord | undefined> => {
   }
 };
 
-/** A copy on another disk, such as that of a VM, may have lost the fraction of the second. */
+/**
+ * Compares two times of change, in milliseconds. A copy on another disk, such as a VM's, may have lost the fraction of
+ * the second.
+ */
 const isTime = (found: number, recorded: number): boolean =>
   found === recorded || found === Math.floor(recorded / 1000) * 1000;
 
@@ -63,8 +71,9 @@ const writeRecord = async (path: string, record: CacheRecord): Promise<void> => 
 };
 
 /**
- * The origin of a cached file that is there and right, else undefined. Size and time of change decide; only where they
- * differ from the record is the whole file read. A file that is not what was put there is removed, so that it is made anew.
+ * Returns the origin of a cached file that exists and fits one of the `wanted` recipes, else undefined. Compares size
+ * and time of change; reads the whole file only where the time differs from the record. Removes a file with another
+ * content, so that it is made anew.
  */
 export const cached = async (
   path: string,
@@ -75,7 +84,8 @@ export const cached = async (
   if (!wanted.some(([origin, recipe]) => origin === record.origin && recipe === record.recipe)) return undefined;
   if (found.size === record.size && isTime(found.mtimeMs, record.mtimeMs)) return record.origin;
   if (found.size === record.size && (await sha256Of(path)) === record.sha256) {
-    // Copied, or touched: right all the same. A cache that may not be written is only slower.
+    // The file was copied or touched, and its content is right. Where the cache is read-only the next look-up reads it
+    // again.
     await writeRecord(path, { ...record, mtimeMs: found.mtimeMs }).catch(() => undefined);
     return record.origin;
   }
@@ -83,7 +93,7 @@ export const cached = async (
   return undefined;
 };
 
-/** `hand` for an archive that is there and that we did not put there, else undefined. */
+/** Returns `hand` for an archive without a record, which a person has put there; else undefined. */
 export const isManualArchive = async (path: string): Promise<Origin | undefined> => {
   const [record, found] = await Promise.all([readRecord(path), stat(path).catch(() => undefined)]);
   return found && !record ? 'hand' : undefined;
@@ -91,7 +101,10 @@ export const isManualArchive = async (path: string): Promise<Origin | undefined>
 
 const hour = 3_600_000;
 
-/** A name beside `path` that no other run uses, in this VM or another; what a killed run left there an hour ago is removed. */
+/**
+ * Returns a name beside `path` that no other run uses, in this VM or another. Removes what a killed run left there more
+ * than an hour ago.
+ */
 export const temporaryFor = async (path: string): Promise<string> => {
   const folder = dirname(path);
   await mkdir(folder, { recursive: true });
@@ -104,7 +117,7 @@ export const temporaryFor = async (path: string): Promise<string> => {
   return `${path}.part-${randomUUID().slice(0, 8)}`;
 };
 
-/** Puts a verified file into the cache under its name, whole or not at all, and records what it is. */
+/** Moves a verified file to its name in the cache in one step, and writes its record. */
 export const store = async (
   temporary: string,
   path: string,

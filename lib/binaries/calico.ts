@@ -7,12 +7,12 @@ import { archiveName, archivePath, binaryPath, cached, recipeOf, temporaryFor } 
 import type { Report } from './progress.ts';
 import { type Arch, productOf, versions } from './versions.ts';
 
-/** Where a run looks: its cache, and the folder of source `dir`. */
+/** Places where a run looks for files: its cache, and the folder of source `dir`. */
 interface Where {
   readonly cache: string;
   readonly arch: Arch;
   readonly source: { readonly kind: Source; readonly from?: string };
-  /** A registry that is asked before an image's own. */
+  /** Mirror that is asked before the registry of an image. */
   readonly mirror?: string | undefined;
 }
 
@@ -26,7 +26,7 @@ const manifestName = (): string => `calico-${versions().calico.version}.yaml`;
 const manifestPath = ({ cache, source }: Pick<Where, 'cache' | 'source'>): string =>
   source.kind === 'dir' && source.from ? join(source.from, manifestName()) : join(cache, 'manifests', manifestName());
 
-/** Image reference to the path of its archive, for those of Calico's images that are in the folder of the source or the cache. */
+/** Finds the archives of Calico's images in the folder of the source or the cache: image reference to path. */
 export const calicoArchives = async ({
   cache,
   arch,
@@ -41,20 +41,20 @@ export const calicoArchives = async ({
   return found;
 };
 
-/** What of Calico is not here, by name. */
+/** Lists what of Calico is missing: the path of its manifest, references of its images. */
 const lacking = async (where: Where): Promise<readonly string[]> => {
   const [manifest, archives] = await Promise.all([isThere(manifestPath(where)), calicoArchives(where)]);
   const images = versions().calico.images.filter((reference) => !archives.has(reference));
   return [...(manifest ? [] : [manifestPath(where)]), ...images];
 };
 
-/** Loaded only where somebody is asked. */
+/** Tells whether a site answers. Loads the HTTP client only when it is needed. */
 const doesAnswer = async (address: string): Promise<boolean> =>
   (await import('./download.ts')).answers(address, undefined);
 
 /**
- * Whether Calico can be expected to come: from here, from a mirror that answers, or because this source reaches
- * registries. Under `auto` a cache that Go filled says that no release site was reached.
+ * Tells whether Calico can be had: everything is here, a mirror answers, or this source reaches registries. With
+ * `auto`, a cache filled by Go means that no release site was reached.
  */
 export const calicoIsWithinReach = async (where: Where): Promise<boolean> => {
   if ((await lacking(where)).length === 0) return true;
@@ -65,7 +65,7 @@ export const calicoIsWithinReach = async (where: Where): Promise<boolean> => {
   return doesAnswer(versions().calico.manifest);
 };
 
-/** Throws a UserError that says what is missing, before anything is changed, where Calico cannot be expected to come. */
+/** Throws a UserError that lists what is missing when Calico cannot be had. Called before anything is changed. */
 export const requireCalico = async (where: Where): Promise<void> => {
   if (await calicoIsWithinReach(where)) return;
   const why = {
@@ -82,8 +82,8 @@ export const requireCalico = async (where: Where): Promise<void> => {
 };
 
 /**
- * Brings Calico's manifest and images into the cache, for a machine without a network. What is there is left alone.
- * Throws a UserError that names what cannot be had.
+ * Downloads Calico's manifest and images into the cache, for a machine without a network; skips what is there. Throws a
+ * UserError that names what cannot be had.
  */
 export const fetchCalico = async (
   where: Where,
@@ -105,7 +105,7 @@ export const fetchCalico = async (
   }
 };
 
-/** Whether what is in the cache was built here: the first program of the lab tells. */
+/** Tells whether Go filled the cache. Looks at the first program of a lab only. */
 const isCachedFromGo = async ({ cache, arch }: Pick<Where, 'cache' | 'arch'>): Promise<boolean> => {
   const { name, product } = productOf('etcd');
   const path = binaryPath(cache, arch, name, product.version, 'etcd');
@@ -113,8 +113,8 @@ const isCachedFromGo = async ({ cache, arch }: Pick<Where, 'cache' | 'arch'>): P
 };
 
 /**
- * The text of Calico's manifest, pinned by its checksum: from the cache, from the folder of source `dir`, else from its
- * release. Throws a UserError when it is not the pinned one or cannot be had.
+ * Returns the text of Calico's manifest: from the cache, from the folder of source `dir`, else from its release. Throws
+ * a UserError when its checksum is not the pinned one or it cannot be had.
  */
 export const calicoManifest = async (
   cache: string,

@@ -1,7 +1,7 @@
 import { archivePath } from './cache.ts';
 import { type Arch, versions } from './versions.ts';
 
-/** What to do about an image that cannot be had, for the end of an error's message. */
+/** Returns what to do about an image that cannot be had, for the end of an error's message. */
 export const imageRemedy = (
   reference: string,
   { cache, arch }: { readonly cache: string; readonly arch: Arch },

@@ -13,13 +13,13 @@ interface FolderOptions {
   readonly report: Report;
 }
 
-/** Name or reference to absolute path. */
+/** Files that were found: name or image reference to absolute path. */
 interface Found {
   readonly binaries: ReadonlyMap<string, string>;
   readonly images: ReadonlyMap<string, string>;
 }
 
-/** e_machine of an ELF header: https://man7.org/linux/man-pages/man5/elf.5.html */
+/** Values of e_machine in an ELF header: https://man7.org/linux/man-pages/man5/elf.5.html */
 const machines: Readonly<Record<Arch, number>> = { amd64: 62, arm64: 183 };
 
 /** Reads the first `length` bytes of a file, or all of a shorter one. */
@@ -32,7 +32,7 @@ const firstBytes = async (path: string, length: number) => {
   }
 };
 
-/** Why a file cannot be a binary of the lab, or undefined when it can. */
+/** Returns why a file cannot be a binary of the lab; undefined when it can. */
 const fault = async (path: string, arch: Arch): Promise<string | undefined> => {
   if (
     !(await access(path).then(
@@ -51,7 +51,7 @@ const fault = async (path: string, arch: Arch): Promise<string | undefined> => {
 };
 
 /**
- * Uses files that are already in a folder, where they are: binaries under their own names, image archives as
+ * Finds files in a folder and uses them there: binaries under their own names, image archives as
  * `registry.k8s.io_pause_3.10.2.tar`. Throws one UserError that names every binary that is missing or wrong.
  */
 export const fromFolder = async ({ from, binaries, images, arch, report }: FolderOptions): Promise<Found> => {

@@ -2,7 +2,7 @@ import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isDiskFull, UserError } from '../engine/errors.ts';
 
-/** Runs `work`, which writes `path`; a full disk becomes a UserError that names it, anything else passes. */
+/** Runs `work`, which writes `path`. Throws a UserError that names the disk when it is full; other errors pass. */
 export const withDiskSpace = async <T>(doing: string, path: string, work: () => Promise<T>): Promise<T> => {
   try {
     return await work();

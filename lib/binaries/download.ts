@@ -10,7 +10,7 @@ import type { Report } from './progress.ts';
 import { type HttpRequest, type RetryPolicy, retryPolicy, sendRequest, withAgent, withRetries } from './web.ts';
 
 /**
- * The address that is asked instead of an upstream one: HARDWAY_MIRROR=https://mirror/path serves https://dl.k8s.io/x
+ * Returns the address to ask instead of an upstream one: HARDWAY_MIRROR=https://mirror/path serves https://dl.k8s.io/x
  * as https://mirror/path/dl.k8s.io/x. Throws a UserError for plain http beyond this machine, because checksums that are
  * published beside a file are fetched the same way.
  */
@@ -27,7 +27,10 @@ export const mirrored = (url: string): string => {
   return `${mirror.replace(/\/$/, '')}/${host}${pathname}`;
 };
 
-/** Whether the site answers a HEAD of this address within `within` milliseconds; a registry may ask for a token (401). */
+/**
+ * Tells whether a site answers a HEAD request within `within` milliseconds. A registry may answer 401, which asks for a
+ * token.
+ */
 export const answers = async (address: string, signal: AbortSignal | undefined, within = 3000): Promise<boolean> => {
   const url = mirrored(address);
   try {
@@ -41,7 +44,7 @@ export const answers = async (address: string, signal: AbortSignal | undefined, 
   }
 };
 
-/** Throws unless the answer is a body to read: a UserError where asking again is useless. */
+/** Throws unless the status announces a body to read: a UserError where a retry is useless. */
 const checkStatus = (url: string, status: number): void => {
   if (status === 200 || status === 206) return;
   if (status >= 500 || status === 429 || status === 408) throw new Error(`the server answered ${status}`);
@@ -53,7 +56,9 @@ const checkStatus = (url: string, status: number): void => {
   );
 };
 
-/** The checksum that a site publishes beside a file. Throws a UserError when there is none or it is not one. */
+/**
+ * Fetches the checksum that a site publishes beside a file. Throws a UserError when there is none or it is malformed.
+ */
 export const publishedSum = async (url: string, signal?: AbortSignal, limits = retryPolicy): Promise<string> => {
   const from = mirrored(`${url}.sha256`);
   const text = await withAgent(limits.stall, (agent) =>
@@ -78,7 +83,7 @@ const sizeOf = (path: string): Promise<number> =>
     () => 0,
   );
 
-/** Fetches what is missing of a file. Returns whether it went on from bytes of an earlier attempt. */
+/** Downloads the missing part of a file. Returns true if it resumed an earlier attempt. */
 const resumeDownload = async (
   from: HttpRequest,
   path: string,
@@ -110,7 +115,9 @@ const resumeDownload = async (
   return resumed;
 };
 
-/** Whether a file begins as a web page does: what a proxy or a network's login page sends instead of the file. */
+/**
+ * Tells whether a file begins like a web page: a proxy or the login page of a network may send one instead of the file.
+ */
 const isWebPage = async (path: string): Promise<boolean> => {
   for await (const chunk of createReadStream(path, { end: 63, encoding: 'utf8' }))
     return /^\s*<(!doctype|html|\?xml)/i.test(chunk);
@@ -121,14 +128,13 @@ interface FetchOptions {
   readonly report: Report;
   readonly signal?: AbortSignal | undefined;
   readonly limits?: RetryPolicy;
-  /** What is sent with each attempt, such as a token that expires. */
+  /** Headers of each attempt, such as a token that expires. */
   readonly headers?: () => Promise<Record<string, string>>;
 }
 
 /**
- * Fetches `from`, asked as it is, into `path` and verifies it; what an earlier run left in `path` is gone on from. The
- * whole file is verified. Throws a UserError, with the file removed, when its checksum is wrong, and one that keeps it
- * when the network fails.
+ * Downloads `from` into `path` without HARDWAY_MIRROR, resumes an earlier attempt, and verifies the whole file. Throws
+ * a UserError: with the file removed when its checksum is wrong, with the file kept when the network fails.
  */
 export const fetchExactly = async (
   name: string,
@@ -157,7 +163,7 @@ export const fetchExactly = async (
     if (actual === sha256) return;
     const page = await isWebPage(path);
     await rm(path, { force: true });
-    // Two halves that do not belong together, as after a change of mirror: the whole file may still be right.
+    // The two parts come from different files, for example after a change of mirror: a new download may succeed.
     if (resumed) throw new Error('the parts do not make up the published file');
     throw new UserError(
       `${from} is not the published file${page ? ' but a web page' : ''}: its SHA-256 is ${actual}, it should be ${sha256}; it was removed`,
@@ -169,7 +175,7 @@ export const fetchExactly = async (
   );
 };
 
-/** As fetchExactly, of an upstream address, through HARDWAY_MIRROR where that is set. */
+/** Downloads as fetchExactly does, through HARDWAY_MIRROR where it is set. */
 export const fetchVerified = (
   name: string,
   url: string,

@@ -17,10 +17,10 @@ export interface GoBuild {
   readonly perform?: Perform | undefined;
 }
 
-/** Runs a command that changes this machine; `hardway up` gives its host's, which tells of it. */
+/** Runs a command that changes this machine. `hardway up` passes its host's `sh`, which announces the command. */
 export type Perform = (argv: readonly string[]) => Promise<void>;
 
-/** The go.mod of a module that only exists to build a product's packages at its version. */
+/** Returns the go.mod of a module that exists only to build a product's packages at its version. */
 export const goMod = (product: Product): string =>
   [
     'module hardway.local/build',
@@ -32,7 +32,10 @@ export const goMod = (product: Product): string =>
     '',
   ].join('\n');
 
-/** The arguments of `go` that build one binary of a product: no paths and no dates in it, so that it is the same everywhere. */
+/**
+ * Returns the arguments of `go` that build one binary of a product. They keep paths and dates out of it, so that it is
+ * the same everywhere.
+ */
 export const goArguments = (product: Product, binary: string, arch: Arch, output: string): string[] => {
   const main = product.packages[binary];
   if (main === undefined) throw new Error(`versions.yaml has no package for ${binary}`);
@@ -63,7 +66,7 @@ const install = async (packages: readonly string[], perform: Perform): Promise<v
     await perform(command);
   } catch (thrown) {
     if (!(thrown instanceof CommandFailed)) throw thrown;
-    // The lists may be older than the archive.
+    // The package lists may be older than the archive.
     await perform([...apt, 'update']);
     await perform(command);
   }
@@ -73,8 +76,8 @@ const isInstalled = async (name: string): Promise<boolean> =>
   (await tryRun('dpkg', ['--status', name])).stdout.includes('Status: install ok installed');
 
 /**
- * Sees to the C compiler and the libraries; on Debian and Ubuntu, as root, they are installed, and they stay: by the time
- * of a reset something else may rest on them. Throws a UserError when they cannot be.
+ * Installs the C compiler and the libraries where they are missing, as root on Debian and Ubuntu. They stay after a
+ * reset: something else may use them by then. Throws a UserError when they cannot be installed.
  */
 const needC = async (libraries: readonly string[], { arch, report, signal, perform }: GoBuild): Promise<void> => {
   if (arch !== (machineArch() === 'x64' ? 'amd64' : machineArch())) {
@@ -105,7 +108,10 @@ const needC = async (libraries: readonly string[], { arch, report, signal, perfo
   );
 };
 
-/** The folder of a product's generated module. Go completes its go.mod and go.sum there, so later builds have nothing to look up. */
+/**
+ * Makes the folder of a product's generated module and returns it. Go completes its go.mod and go.sum there, so that
+ * later builds have nothing to look up.
+ */
 const moduleFolder = async (cache: string, name: string, product: Product): Promise<string> => {
   const text = goMod(product);
   const recipe = createHash('sha256').update(text).digest('hex').slice(0, 8);
@@ -118,8 +124,8 @@ const moduleFolder = async (cache: string, name: string, product: Product): Prom
 };
 
 /**
- * Builds one binary of a product into `output`. Go's module and build caches are used as they are, so a second build takes seconds.
- * Throws a UserError with Go's last words when it cannot be built.
+ * Builds one binary of a product into `output`. It uses Go's own module and build caches, so a second build takes
+ * seconds. Throws a UserError with the end of Go's output when the build fails.
  */
 export const goBuild = async (
   name: string,
@@ -135,7 +141,7 @@ export const goBuild = async (
     await withDiskSpace(`building ${binary}`, output, () =>
       run(go, goArguments(product, binary, arch, output), {
         cwd: folder,
-        // The module is generated, so Go may complete it; a workspace or flags of the person's own must not get in.
+        // Go may complete the go.mod, which is generated. A workspace or flags of the user must not interfere.
         env: {
           GOWORK: 'off',
           GOFLAGS: '-mod=mod',

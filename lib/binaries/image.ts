@@ -3,13 +3,13 @@ import { dirname, join } from 'node:path';
 import { sha256Of } from './cache.ts';
 import type { Arch, Image } from './versions.ts';
 
-/** Owner and time are left out, so that the same binary gives the same archive, byte for byte. */
+/** Writes a tar without owners and times, so that the same binary gives the same archive, byte for byte. */
 const pack = async (cwd: string, file: string, entries: readonly string[]): Promise<void> => {
   const { create } = await import('tar');
   await create({ cwd, file, portable: true, mtime: new Date(0) }, [...entries]);
 };
 
-/** What an OCI layout says of a blob: https://github.com/opencontainers/image-spec/blob/main/descriptor.md */
+/** Description of a blob in an OCI layout: https://github.com/opencontainers/image-spec/blob/main/descriptor.md */
 export interface Descriptor {
   readonly mediaType: string;
   readonly digest: string;
@@ -17,8 +17,8 @@ export interface Descriptor {
 }
 
 /**
- * Makes an archive of a folder with blobs/sha256/DIGEST for each of `blobs` (hex): an OCI layout in a tar, with the name
- * in the annotation that containerd reads.
+ * Packs an OCI layout into a tar. The folder `layout` has blobs/sha256/DIGEST for each of `blobs` (hex); the image's
+ * name goes into the annotation that containerd reads.
  */
 export const packLayout = async (
   layout: string,
@@ -42,7 +42,7 @@ export const packLayout = async (
   await pack(layout, output, ['oci-layout', 'index.json', ...blobs.map((digest) => `blobs/sha256/${digest}`)]);
 };
 
-/** The config of an image: https://github.com/opencontainers/image-spec/blob/main/config.md */
+/** Returns the config of an image: https://github.com/opencontainers/image-spec/blob/main/config.md */
 export const imageConfig = (image: Image, arch: Arch, layer: string): object => ({
   architecture: arch,
   os: 'linux',
@@ -56,9 +56,9 @@ export const imageConfig = (image: Image, arch: Arch, layer: string): object => 
 });
 
 /**
- * Packs a static binary into an image archive.
- * Its one layer is not compressed: containerd then only has to copy it. The image has no user, so it runs as root unless
- * the Pod says otherwise. Written to `output`, which must be on the disk of the cache.
+ * Packs a static binary into an image archive and writes it to `output`, which must be on the disk of the cache. The
+ * only layer is not compressed, so that containerd only has to copy it. The image names no user, so it runs as root
+ * unless the Pod says otherwise.
  */
 export const packImage = async (image: Image, arch: Arch, binary: string, output: string): Promise<void> => {
   await mkdir(dirname(output), { recursive: true });

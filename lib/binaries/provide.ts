@@ -18,11 +18,11 @@ export type { Progress };
 export type Source = 'auto' | 'release' | 'go' | 'dir';
 
 export interface Provided {
-  /** Where what was missing came from; `cache` when nothing was. */
+  /** Origin of what was missing; `cache` when nothing was. */
   readonly source: 'cache' | 'release' | 'go' | 'dir';
   /** Name to absolute path. */
   readonly binaries: ReadonlyMap<string, string>;
-  /** Image reference to the path of its archive; what is absent has to be pulled. */
+  /** Image reference to the path of its archive; an image that is absent has to be pulled. */
   readonly images: ReadonlyMap<string, string>;
 }
 
@@ -33,9 +33,9 @@ export interface ProvideOptions {
   readonly binaries: readonly string[];
   /** References of images. */
   readonly images: readonly string[];
-  /** Whether images that only a registry has are brought as archives too, for a machine without a network. */
+  /** Whether images that only a registry has are downloaded as archives too, for a machine without a network. */
   readonly archives?: boolean;
-  /** Asked for images before their registries. */
+  /** Mirror that is asked before the registry of an image. */
   readonly registryMirror?: string | undefined;
   readonly arch: Arch;
   readonly cache: string;
@@ -45,20 +45,22 @@ export interface ProvideOptions {
   readonly perform?: Perform;
 }
 
-/** One file that was asked for and its place in the cache. */
+/** One requested file and its place in the cache. */
 interface CacheItem {
   readonly name: string;
   readonly productName: string;
   readonly product: Product;
   readonly image: Image | undefined;
   readonly path: string;
-  /** Set when it is in the cache and right. */
+  /** Origin of the file in the cache; undefined when it is missing or stale. */
   readonly origin: Origin | undefined;
 }
 
 const recipe = (wanted: CacheItem, origin: 'release' | 'go'): string => recipeOf(origin, wanted.product, wanted.image);
 
-/** Looks for each file in the cache; `origins` are those that will do for a binary. An image is the same from everywhere. */
+/**
+ * Looks for each file in the cache. `origins` are those accepted for a binary; for an image every origin is accepted.
+ */
 const lookUp = async (
   { binaries, images, arch, cache }: ProvideOptions,
   origins: readonly ('release' | 'go')[],
@@ -90,7 +92,7 @@ const build = async (wanted: readonly CacheItem[], options: ProvideOptions, go: 
   const { goBuild } = await import('./go.ts');
   const { withDiskSpace } = await import('./disk.ts');
   const { arch, cache, report, signal, perform } = options;
-  // One after the other: Go itself uses every core, and a link of Kubernetes takes 2 GB.
+  // Builds run one after the other: Go itself uses every core, and linking Kubernetes takes 2 GB.
   for (const one of wanted) {
     const { productName, product, image, path } = one;
     const temporary = await temporaryFor(path);
@@ -116,7 +118,7 @@ const build = async (wanted: readonly CacheItem[], options: ProvideOptions, go: 
   }
 };
 
-/** Fetches images as archives, one after the other: their layers come at the same time. */
+/** Downloads images as archives, one after the other; the layers of one come at the same time. */
 const fetchImages = async (wanted: readonly CacheItem[], options: ProvideOptions): Promise<void> => {
   const { fetchImage } = await import('./registry.ts');
   for (const one of wanted) {
@@ -131,8 +133,8 @@ const fetchImages = async (wanted: readonly CacheItem[], options: ProvideOptions
 };
 
 /**
- * Which of the two sources gives what is missing, with the `go` to use. A cache that Go has begun to fill is completed by
- * Go, so that nothing is asked of the network. Throws a UserError when neither can.
+ * Chooses the source of what is missing, and the `go` to use. A cache that Go has begun to fill is completed by Go, so
+ * that the network is not asked. Throws a UserError when neither source can provide it.
  */
 const chooseSource = async (
   source: Exclude<Source, 'dir'>,
@@ -166,11 +168,10 @@ const asMap = (wanted: readonly CacheItem[]): Map<string, string> =>
   new Map(wanted.map(({ name, path }) => [name, path]));
 
 /**
- * Puts the binaries and image archives of the lab into the cache and says where each is. What is there and right is
- * neither fetched nor built again; everything else is verified before it gets its name there.
- * Images of `release` are left to containerd, except those that have an archive in the cache, unless `archives` asks for
- * all of them.
- * Throws a UserError for whatever the person can do something about: no network, wrong checksum, full disk, no toolchain.
+ * Brings the binaries and image archives of a lab into the cache and returns their paths. Skips what is there and fits;
+ * verifies everything else before it gets its name. With `release`, images are left to containerd, except those that
+ * have an archive in the cache, unless `archives` asks for all. Throws a UserError for what a person can do something
+ * about: no network, wrong checksum, full disk, no toolchain.
  */
 export const provide = async (options: ProvideOptions): Promise<Provided> => {
   const { source } = options;
@@ -185,14 +186,14 @@ export const provide = async (options: ProvideOptions): Promise<Provided> => {
   const missing = found.binaries.filter(({ origin }) => !origin);
   const missingImages = found.images.filter(({ origin }) => !origin);
   const begunByGo = found.binaries.some(({ origin }) => origin === 'go');
-  // Images follow the binaries: only where those are built by Go are these too.
+  // Images are built by Go only where the binaries are.
   const imagesByGo = source === 'go' || (source === 'auto' && begunByGo);
   const imagesHere = missingImages.length === 0 || !(imagesByGo || options.archives);
   if (missing.length === 0 && imagesHere) {
     const here = found.images.filter(({ origin }) => origin);
     return { source: 'cache', binaries: asMap(found.binaries), images: asMap(here) };
   }
-  // Where all programs came from a release, so do the images.
+  // Where all programs came from a release, the images come from registries.
   const onlyImages = missing.length === 0 && found.binaries.length > 0 && !imagesByGo;
   const chosen = onlyImages
     ? { origin: 'release' as const }

@@ -15,17 +15,17 @@ import { type RetryPolicy, sendRequest, withAgent, withRetries } from './web.ts'
 
 export interface FetchImage {
   readonly arch: Arch;
-  /** Blobs are in its folder `downloads` until they are packed; a later run goes on with what it finds there. */
+  /** Cache folder. Blobs stay in its folder `downloads` until they are packed; a later run resumes with them. */
   readonly cache: string;
-  /** Asked first, in the registry's place. */
+  /** Mirror that is asked before the registry. */
   readonly mirror?: string | undefined;
   readonly report: Report;
   readonly signal?: AbortSignal | undefined;
-  /** How patient to be with blobs; by default as with any file. */
+  /** Limits for downloads of blobs; by default those of every file. */
   readonly limits?: RetryPolicy;
 }
 
-/** A registry that says nothing to the first question has to be given up within 30 s. */
+/** Limits of the first request: a registry that does not answer must be given up within 30 s. */
 const firstQuestion: RetryPolicy = { stall: 8_000, firstRetry: 500, retries: 2 };
 
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
@@ -38,7 +38,10 @@ const manifestSchema = z.object({
   layers: z.array(descriptor).min(1),
 });
 
-/** OCI's and Docker's names of the same two things: https://github.com/opencontainers/image-spec/blob/main/media-types.md */
+/**
+ * Media types of an index and of a manifest, OCI's and Docker's:
+ * https://github.com/opencontainers/image-spec/blob/main/media-types.md
+ */
 const accepted = [
   'application/vnd.oci.image.index.v1+json',
   'application/vnd.docker.distribution.manifest.list.v2+json',
@@ -49,7 +52,7 @@ const accepted = [
 const hexOf = (text: string): string => text.replace(/^sha256:/, '');
 const sumOf = (data: Buffer): string => `sha256:${createHash('sha256').update(data).digest('hex')}`;
 
-/** registry/repository:tag in its parts; those of versions.yaml are all written in full. */
+/** Splits registry/repository:tag into its parts. References in versions.yaml are always written in full. */
 const partsOf = (reference: string) => {
   const slash = reference.indexOf('/');
   const colon = reference.lastIndexOf(':');
@@ -60,14 +63,17 @@ const partsOf = (reference: string) => {
   };
 };
 
-/** The API's root of a registry, or of a mirror in its place, found as containerd finds it. */
+/** Returns the root of the API of a registry, or of its mirror, as containerd computes it. */
 const rootOf = (host: string, mirror: string | undefined): string => {
   const plain = /^(localhost|127\.0\.0\.1)(:|$)/.test(host) ? 'http' : 'https';
   const base = mirror ?? `${plain}://${host === 'docker.io' ? 'registry-1.docker.io' : host}`;
   return `${base.replace(/\/+$/, '').replace(/\/v2$/, '')}/v2`;
 };
 
-/** What a registry said against a request: https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes */
+/**
+ * Returns the error that a registry's answer contains, else its status:
+ * https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes
+ */
 const wordsOf = (status: number, body: Buffer): string => {
   try {
     const [error] = z
@@ -75,14 +81,14 @@ const wordsOf = (status: number, body: Buffer): string => {
       .parse(JSON.parse(body.toString())).errors;
     if (error) return `${status} ${error.code}${error.message ? `: ${error.message}` : ''}`;
   } catch {
-    // not JSON, or another one: its status has to do
+    // the body is not JSON of this shape: use the status
   }
   return `${status}`;
 };
 
 const unfit = (what: string): UserError => new UserError(what, 'check HTTPS_PROXY and --registry-mirror');
 
-/** Fetches one image from one place, with a token of its own. */
+/** Opens one repository of one registry or mirror; the token is kept between requests. */
 const openRegistry = (reference: string, mirror: string | undefined, signal: AbortSignal | undefined) => {
   const { host, repository, tag } = partsOf(reference);
   const root = rootOf(host, mirror);
@@ -102,7 +108,9 @@ const openRegistry = (reference: string, mirror: string | undefined, signal: Abo
       return { statusCode, headers: answered, body: Buffer.from(await body.arrayBuffer()) };
     });
 
-  /** Reads `Bearer realm="...",service="...",scope="..."`: https://distribution.github.io/distribution/spec/auth/token/ */
+  /**
+   * Parses `Bearer realm="...",service="...",scope="..."`: https://distribution.github.io/distribution/spec/auth/token/
+   */
   const parseChallenge = (header: string): void => {
     const fields = new Map([...header.matchAll(/(\w+)="([^"]*)"/g)].map(([, name, value]) => [name, value ?? '']));
     const realm = fields.get('realm');
@@ -122,7 +130,7 @@ const openRegistry = (reference: string, mirror: string | undefined, signal: Abo
       if (statusCode !== 200) throw unfit(`${realm} gave no token: it answered ${wordsOf(statusCode, body)}`);
       const given = z.object({ token: z.string().optional(), access_token: z.string().optional() });
       const { token: one, access_token: other } = given.parse(JSON.parse(body.toString()));
-      // A token is good for a minute at least; each blob, and each attempt at it, asks whether it has to be renewed.
+      // A token lives at least a minute; each attempt at a blob renews it when it is older than 50 s.
       token = { value: one ?? other ?? '', until: Date.now() + 50_000 };
     }
     return { authorization: `Bearer ${token.value}` };
@@ -238,9 +246,9 @@ const fetchFrom = async (
 };
 
 /**
- * Fetches an image from its registry, anonymously, and writes it to `output` as an archive that containerd imports; its
- * layers stay as they are published, every blob is verified by its digest. A mirror is asked first and the registry
- * itself only where that fails. Throws a UserError with the words of each that was asked.
+ * Downloads an image, anonymously, and writes it to `output` as an archive that containerd imports. Layers stay as
+ * published; every blob is verified by its digest. Asks the mirror first and the registry itself only where the mirror
+ * fails. Throws a UserError with the answer of each that was asked.
  */
 export const fetchImage = async (reference: string, output: string, options: FetchImage): Promise<void> => {
   await mkdir(join(options.cache, 'downloads'), { recursive: true });

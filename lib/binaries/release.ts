@@ -11,12 +11,12 @@ interface Options {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A published file with its place in versions.yaml filled in. */
+/** A published file, its variables of versions.yaml filled in. */
 export interface Planned {
   readonly url: string;
-  /** Undefined where the site's own has to be asked for. */
+  /** Undefined where the site publishes the checksum beside the file. */
   readonly sha256: string | undefined;
-  /** Binary name to its path in the tarball, or to undefined where the file is the binary. */
+  /** Binary name to its path in the tarball; to undefined where the file itself is the binary. */
   readonly binaries: ReadonlyMap<string, string | undefined>;
   readonly productName: string;
   readonly product: Product;
@@ -28,7 +28,7 @@ const fileOf = (product: Product, binary: string): PublishedFile => {
   return file;
 };
 
-/** Which files hold these binaries: each once, with everything that we take out of it. */
+/** Returns the files that contain these binaries, each once, with every binary that is taken out of it. */
 export const plan = (binaries: readonly string[], arch: Arch): Planned[] => {
   const files = new Map<PublishedFile, Planned>();
   for (const binary of binaries) {
@@ -83,7 +83,10 @@ const fetchOne = async (file: Planned, { arch, cache, report, signal }: Options)
   report({ name, state: 'done' });
 };
 
-/** Fetches, verifies and unpacks what holds these binaries into the cache, four files at a time. The first failure ends all. */
+/**
+ * Downloads, verifies and unpacks the files of these binaries into the cache, four at a time. The first failure aborts
+ * the others.
+ */
 export const fetchRelease = async (binaries: readonly string[], options: Options): Promise<void> => {
   const { default: pMap } = await import('p-map');
   const failed = new AbortController();

@@ -4,10 +4,10 @@ import { delimiter, join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import { tryRun } from '../host/run.ts';
 
-/** Go 1.21 is the first that can fetch the newer toolchain which a module asks for. */
+/** Oldest minor version of Go 1 that can fetch the newer toolchain which a module asks for. */
 const oldest = 21;
 
-/** The home of the person behind sudo, whose PATH sudo has replaced. */
+/** Returns the home of the user behind sudo. sudo has replaced that user's PATH. */
 const sudoHome = async (): Promise<string | undefined> => {
   const user = process.env['SUDO_USER'];
   if (!user) return undefined;
@@ -27,7 +27,7 @@ const candidates = async (): Promise<string[]> => {
 };
 
 /**
- * The `go` to build with: on PATH, in /usr/local/go, in ~/go or ~/sdk of this user or of the one behind sudo.
+ * Finds the `go` to build with: on PATH, in /usr/local/go, in ~/go or ~/sdk of this user or of the one behind sudo.
  * Undefined when there is none. Throws a UserError when all that are there are too old.
  */
 export const findGo = async (): Promise<string | undefined> => {

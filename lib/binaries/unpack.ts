@@ -6,8 +6,8 @@ import { withDiskSpace } from './disk.ts';
 const plain = (path: string): string => path.replace(/^\.\//, '');
 
 /**
- * Takes some members, and nothing else, out of a tarball. `members` maps the path in the tarball to the file it becomes.
- * Throws a UserError when one is not there as a regular file, or the disk is full.
+ * Extracts some members of a tarball. `members` maps the path in the tarball to the path of the new file. Throws a
+ * UserError when one is missing or not a regular file, or the disk is full.
  */
 export const unpack = async (tarball: string, members: ReadonlyMap<string, string>): Promise<void> => {
   const { extract } = await import('tar');

@@ -4,7 +4,7 @@ import { parse } from 'yaml';
 
 export type Arch = 'amd64' | 'arm64';
 
-/** A file that a product's site publishes: one binary, or a tarball with some as members. */
+/** A published file of a product: one binary, or a tarball with binaries as members. */
 export interface PublishedFile {
   readonly url: string;
   readonly sha256?: Readonly<Record<Arch, string>>;
@@ -13,13 +13,13 @@ export interface PublishedFile {
   readonly members?: Readonly<Record<string, string>>;
 }
 
-/** One upstream project at one version: where its files are, and how Go builds its binaries. */
+/** One upstream project at one version: the addresses of its files, and how Go builds its binaries. */
 export interface Product {
   readonly version: string;
   readonly files?: readonly PublishedFile[];
   readonly modules?: readonly string[];
   readonly replace?: readonly string[];
-  /** pkg-config names of the C libraries it is linked with; absent = pure Go. */
+  /** pkg-config names of the C libraries that it links; absent for pure Go. */
   readonly cgo?: readonly string[];
   readonly tags?: readonly string[];
   /** Go variables that the linker sets. */
@@ -30,7 +30,7 @@ export interface Product {
   readonly packageTags?: Readonly<Record<string, readonly string[]>>;
 }
 
-/** An image that we can pack ourselves: one static binary and nothing else. */
+/** An image that hardway can pack itself: one static binary and nothing else. */
 export interface Image {
   readonly reference: string;
   readonly binary: string;
@@ -50,7 +50,7 @@ export interface Versions {
 
 let parsed: Versions | undefined;
 
-/** What versions.yaml says; read at the first call. Its shape is tested, so it is not validated here. */
+/** Returns versions.yaml, read at the first call. Its shape is tested, so it is not validated here. */
 export const versions = (): Versions => {
   parsed ??= parse(readFileSync(join(import.meta.dirname, 'versions.yaml'), 'utf8')) as Versions;
   return parsed;
@@ -63,14 +63,14 @@ export const imageReference = (name: string): string => {
   return image.reference;
 };
 
-/** Writes a product's version and the architecture where a template of versions.yaml wants them. */
+/** Fills {{version}}, {{number}} and {{arch}} into a template of versions.yaml. */
 export const expand = (template: string, version: string, arch: Arch): string =>
   template
     .replaceAll('{{version}}', version)
     .replaceAll('{{number}}', version.replace(/^v/, ''))
     .replaceAll('{{arch}}', arch);
 
-/** The product, and its name, that a binary belongs to. Throws on a name that versions.yaml does not have: a bug. */
+/** Finds the product of a binary, and the product's name. Throws on a name that versions.yaml does not have: a bug. */
 export const productOf = (binary: string): { readonly name: string; readonly product: Product } => {
   for (const [name, product] of Object.entries(versions().products)) {
     if (binary in product.packages) return { name, product };

@@ -2,7 +2,10 @@ import { AbortError as Final, default as pRetry } from 'p-retry';
 import { EnvHttpProxyAgent, interceptors, request } from 'undici';
 import { reasonOf, UserError } from '../engine/errors.ts';
 
-/** Milliseconds: without a byte until a connection counts as stalled, before the first retry (then doubled); and how often. */
+/**
+ * Limits of a download. Milliseconds: `stall` without a byte until a connection is given up, `firstRetry` before the
+ * first retry (doubled each time); then the number of retries.
+ */
 export interface RetryPolicy {
   readonly stall: number;
   readonly firstRetry: number;
@@ -10,21 +13,21 @@ export interface RetryPolicy {
 }
 export const retryPolicy: RetryPolicy = { stall: 20_000, firstRetry: 500, retries: 6 };
 
-/** Connections that honour HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in capitals or not. */
+/** Makes an agent that honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in upper or lower case. */
 const connections = (stall: number) =>
   new EnvHttpProxyAgent({ connect: { timeout: stall }, headersTimeout: stall, bodyTimeout: stall });
 
 export interface HttpRequest {
   readonly url: string;
   readonly agent: EnvHttpProxyAgent;
-  /** Milliseconds within which the answer has to begin. */
+  /** Milliseconds until the answer must begin. */
   readonly stall: number;
   readonly signal: AbortSignal | undefined;
 }
 
 /**
- * One request, redirects followed. undici sets no limit to a proxy that takes a connection and says nothing, and hears
- * a signal only once it is connected; hence the race.
+ * Sends one request and follows redirects. undici has no time-out for a proxy that accepts a connection and stays
+ * silent, and obeys a signal only once it is connected: hence the race.
  */
 export const sendRequest = async (
   { url, agent, stall, signal }: HttpRequest,
@@ -44,7 +47,7 @@ export const sendRequest = async (
   }
 };
 
-/** Runs `work` with connections that are closed at its end, whatever that is. */
+/** Runs `work` with an agent whose connections are closed when it ends or fails. */
 export const withAgent = async <T>(stall: number, work: (agent: EnvHttpProxyAgent) => Promise<T>): Promise<T> => {
   const agent = connections(stall);
   try {
@@ -55,8 +58,8 @@ export const withAgent = async <T>(stall: number, work: (agent: EnvHttpProxyAgen
 };
 
 /**
- * Attempts, with growing pauses in between, until the limits are reached. A UserError is final. Throws a UserError with
- * the last reason.
+ * Runs `attempt` until it succeeds, with growing pauses, at most `limits.retries` + 1 times. A UserError is final.
+ * Throws a UserError with the last reason.
  */
 export const withRetries = async <T>(
   url: string,
@@ -70,7 +73,7 @@ export const withRetries = async <T>(
         try {
           return await attempt();
         } catch (thrown) {
-          // p-retry takes a TypeError for a bug; undici throws none for the network.
+          // p-retry does not retry a TypeError; undici throws none for a network error.
           throw thrown instanceof UserError ? new Final(thrown) : thrown;
         }
       },

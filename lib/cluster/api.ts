@@ -4,7 +4,7 @@ import type { Context } from '../engine/step.ts';
 import { paths } from '../host/paths.ts';
 import { answerTo } from './http.ts';
 
-/** A Kubernetes object, as far as everybody needs to know it. */
+/** A Kubernetes object: the fields that every kind has. */
 export interface KubeObject {
   readonly apiVersion: string;
   readonly kind: string;
@@ -12,7 +12,7 @@ export interface KubeObject {
   readonly [key: string]: unknown;
 }
 
-/** An answer of the API server with a status of 400 or more; the message is the server's own. */
+/** An answer of the API server with a status of 400 or more. The message is the server's own. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
   readonly status: number;
@@ -22,7 +22,7 @@ export class ApiError extends Error {
   }
 }
 
-/** What was asked for, or undefined where the API server has no such thing. */
+/** Turns a 404 of the API server into undefined; other errors pass. */
 export const ifThere = <T>(asked: Promise<T>): Promise<T | undefined> =>
   asked.catch((error: unknown) => {
     if (error instanceof ApiError && error.status === 404) return undefined;
@@ -30,15 +30,15 @@ export const ifThere = <T>(asked: Promise<T>): Promise<T | undefined> =>
   });
 
 export interface Api {
-  /** The body as text. Throws ApiError. */
+  /** Returns the body of a GET as text. Throws ApiError. */
   readonly text: (path: string) => Promise<string>;
-  /** The body as JSON. Throws ApiError. */
+  /** Returns the body of a GET as JSON. Throws ApiError. */
   readonly get: <T>(path: string) => Promise<T>;
-  /** Server-side apply of one object; returns what the server made of it. */
+  /** Applies one object (server-side apply) and returns it as the server stored it. */
   readonly apply: (object: KubeObject) => Promise<KubeObject>;
-  /** Merges into the status of the object at this path. */
+  /** Merges `patch` into the status of the object at this path. */
   readonly patchStatus: (path: string, patch: object) => Promise<void>;
-  /** Deletes what is at this path; a missing one is no error. */
+  /** Deletes the object at this path; a missing one is no error. */
   readonly removeAt: (path: string, options?: Readonly<Record<string, unknown>>) => Promise<void>;
   /** Deletes the object; a missing one is no error. */
   readonly remove: (object: KubeObject, options?: Readonly<Record<string, unknown>>) => Promise<void>;
@@ -50,12 +50,12 @@ interface Resource {
   readonly namespaced: boolean;
 }
 
-/** Milliseconds after which an API server that says nothing is taken as not answering. */
+/** Milliseconds without a byte until the API server counts as not answering. */
 const timeoutMs = 10_000;
 
 /**
- * Talks to this machine's API server as the admin, over one kept-alive connection.
- * Plain node:https: the official client costs a third of a second to load.
+ * Opens a client of this machine's API server, as the admin, over one kept-alive connection. It uses plain node:https,
+ * because the official client takes a third of a second to load.
  */
 const openApi = async (): Promise<Api> => {
   const [ca, cert, key] = await Promise.all(
@@ -65,7 +65,7 @@ const openApi = async (): Promise<Api> => {
 
   const ask = async (method: string, path: string, object?: unknown, type = 'application/json'): Promise<string> => {
     const text = object === undefined ? undefined : JSON.stringify(object);
-    // Node gives a DELETE no length by itself, and the server would take its body for the next request.
+    // Node sends no content-length with a DELETE; the server would take its body for the next request.
     const headers = text === undefined ? {} : { 'content-type': type, 'content-length': Buffer.byteLength(text) };
     const asked = request({ agent, method, path, headers, host: '127.0.0.1', port: 6443, timeout: timeoutMs });
     const { status, body } = await answerTo(asked, { whom: 'the API server', timeoutMs: timeoutMs, body: text });
@@ -76,7 +76,7 @@ const openApi = async (): Promise<Api> => {
   const resources = new Map<string, Promise<readonly Resource[]>>();
   const groupPath = (apiVersion: string): string =>
     apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
-  /** Where objects of this kind live, as the server's own discovery says; asked once a group. */
+  /** Returns the path of the objects of a kind. Asks the server's discovery, once a group. */
   const collection = async ({ apiVersion, kind, metadata }: KubeObject): Promise<string> => {
     const group = groupPath(apiVersion);
     const known =
@@ -84,7 +84,7 @@ const openApi = async (): Promise<Api> => {
       ask('GET', group).then((text) => (JSON.parse(text) as { resources: Resource[] }).resources);
     resources.set(group, known);
     const list = await known.catch((error: unknown) => {
-      resources.delete(group); // perhaps its CustomResourceDefinition is not established yet: ask again next time
+      resources.delete(group); // its CustomResourceDefinition may not be established yet: ask again next time
       throw error;
     });
     const resource = list.find((one) => one.kind === kind && !one.name.includes('/'));
@@ -128,5 +128,5 @@ const messageOf = (text: string): string | undefined => {
   }
 };
 
-/** The run's one connection to the API server. */
+/** Returns the run's client of the API server; opens it at the first call. */
 export const apiOf = ({ memo: once }: Context): Promise<Api> => once('api', openApi);

@@ -25,7 +25,9 @@ interface Workload extends KubeObject {
   };
 }
 
-/** What one node on one network needs of Calico: no tunnel, no BGP, an address from the interface of the Node. */
+/**
+ * Returns Calico's variables for one node on one network: no tunnel, no BGP, an address from the interface of the Node.
+ */
 const settings = ({ podCIDR, node }: Lab): Readonly<Record<string, string>> => ({
   CALICO_IPV4POOL_CIDR: podCIDR,
   CALICO_IPV4POOL_IPIP: 'Never',
@@ -35,7 +37,7 @@ const settings = ({ podCIDR, node }: Lab): Readonly<Record<string, string>> => (
   FELIX_XDPENABLED: 'false',
 });
 
-/** Replaces variables of these names and appends those that were not there. */
+/** Replaces the variables of these names and appends the missing ones. */
 const withSettings = (env: readonly Variable[], wanted: Readonly<Record<string, string>>): readonly Variable[] => [
   ...env.map((one) => (one.name in wanted ? { name: one.name, value: wanted[one.name] ?? '' } : one)),
   ...Object.entries(wanted)
@@ -48,13 +50,19 @@ const withoutBird = (probe: Probe): Probe => ({
   exec: { command: probe.exec.command.filter((word) => !word.startsWith('-bird')) },
 });
 
-/** Asked every second until it is ready for the first time; after that as seldom as the manifest says. */
+/**
+ * Adds a startup probe that asks every second until the container is ready for the first time; then the readiness probe
+ * asks as seldom as the manifest says.
+ */
 const withStartupProbe = (container: Container): Container =>
   container.readinessProbe
     ? { ...container, startupProbe: { ...container.readinessProbe, periodSeconds: 1, failureThreshold: 300 } }
     : container;
 
-/** What the container's own probe asks without BIRD; asked by the kubelet, not by a program of 100 MB every second. */
+/**
+ * Readiness probe of Felix alone, without BIRD. The kubelet asks it over HTTP: the manifest's probe starts a program of
+ * 100 MB every second.
+ */
 const felixIsReady = {
   httpGet: { host: 'localhost', port: 9099, path: '/readiness' },
   periodSeconds: 1,
@@ -74,13 +82,18 @@ const nodeContainer =
     };
   };
 
-/** The plugins that this machine has already stay what they are, and those that nothing here uses are not copied. */
+/**
+ * Keeps Calico's init container from replacing the CNI plugins that are here and from copying those that nothing uses.
+ */
 const installContainer = (container: Container): Container => ({
   ...container,
   env: withSettings(container.env ?? [], { SKIP_CNI_BINARIES: 'flannel,host-local,loopback,portmap,tuning' }),
 });
 
-/** Of the init containers one is left: the others are for clusters that had another network, or that use eBPF. */
+/**
+ * Changes the containers of a workload and keeps only the init container that installs the CNI plugin: the others are
+ * for clusters that had another network, or that use eBPF.
+ */
 const withContainers = (object: Workload, change: (container: Container) => Container): Workload => {
   const { spec } = object.spec.template;
   const initContainers = spec.initContainers?.filter(({ name }) => name === 'install-cni').map(installContainer);
@@ -107,8 +120,9 @@ const changed = (object: KubeObject, lab: Lab, mtu: number): KubeObject => {
 };
 
 /**
- * Calico's manifest as objects, changed for this lab; `mtu` is that of the Node's interface (bytes), which Pods can use
- * whole where nothing is tunnelled. CustomResourceDefinitions come first: calico-node looks for them when it starts.
+ * Returns the objects of Calico's manifest, changed for this lab. `mtu` (bytes) is that of the Node's interface;
+ * without a tunnel Pods use it whole. CustomResourceDefinitions come first, because calico-node looks for them when it
+ * starts.
  */
 export const calicoObjects = (manifest: string, lab: Lab, mtu: number) => {
   const objects = parseAllDocuments(manifest)

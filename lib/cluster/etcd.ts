@@ -2,7 +2,7 @@ import type { Undoer } from '../engine/gate.ts';
 import { certFile, keyFile } from '../host/paths.ts';
 import { type Credentials, requestText } from './http.ts';
 
-/** Where etcd waits for clients. */
+/** Address of etcd for clients. */
 export const etcdUrl = 'https://127.0.0.1:2379';
 export const etcdCredentials: Credentials = {
   ca: certFile('etcd-ca'),
@@ -10,10 +10,13 @@ export const etcdCredentials: Credentials = {
   key: keyFile('etcd-client'),
 };
 
-/** A key or value as etcd's JSON gateway wants it. */
+/** Encodes a key or value for etcd's JSON gateway. */
 export const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
-/** Asks etcd through its JSON gateway: https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/. Throws as `ask` does. */
+/**
+ * Sends a request to etcd's JSON gateway: https://etcd.io/docs/v3.6/dev-guide/api_grpc_gateway/. Throws as requestText
+ * does.
+ */
 export const askEtcd = async <Answer>(method: 'put' | 'range' | 'deleterange', body: object): Promise<Answer> => {
   const text = await requestText(`${etcdUrl}/v3/kv/${method}`, {
     credentials: etcdCredentials,
@@ -22,12 +25,12 @@ export const askEtcd = async <Answer>(method: 'put' | 'range' | 'deleterange', b
   return JSON.parse(text) as Answer;
 };
 
-/** Every key that begins with /registry/: where the API server keeps its objects. 0 is the character after /. */
+/** Range of the keys that begin with /registry/, the API server's objects. 0 is the character after /. */
 const objects = { key: base64('/registry/'), range_end: base64('/registry0') };
 
 /**
- * Removes the API server's objects from an etcd that lives on: another API server, with another key for its Secrets,
- * could not read them.
+ * Deletes the API server's objects from an etcd that stays: another API server, with another key for its Secrets, could
+ * not read them.
  */
 export const removeObjects = async (gate: Undoer): Promise<void> => {
   const { count = '0' } = await askEtcd<{ count?: string }>('range', { ...objects, count_only: true }).catch(() => ({

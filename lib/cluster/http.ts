@@ -3,7 +3,7 @@ import { type ClientRequest, request as plain } from 'node:http';
 import { request as secure } from 'node:https';
 
 export interface Credentials {
-  /** Paths of PEM files. */
+  /** Credentials of a client, as paths of PEM files. */
   readonly ca: string;
   readonly cert?: string;
   readonly key?: string;
@@ -15,8 +15,8 @@ export interface Answer {
 }
 
 /**
- * Sends a request and collects its answer, whatever the status. Throws when nobody answers within the request's own
- * timeout: `whom` and `timeoutMs`, that timeout in milliseconds, are for the words of it.
+ * Sends a request and returns its answer, whatever the status. Throws when nobody answers within the request's own
+ * time-out: `whom` and `timeoutMs`, that time-out in milliseconds, appear in the message.
  */
 export const answerTo = (
   asked: ClientRequest,
@@ -37,8 +37,8 @@ export const answerTo = (
 const readOptional = (path: string | undefined) => (path === undefined ? undefined : readFile(path));
 
 /**
- * One small request to a component on this machine; the body as text. Throws what a check can show as its reason:
- * connection refused, a TLS error, or the status and the body. `timeoutMs` in milliseconds.
+ * Sends one small request to a component on this machine and returns the body as text. Throws what a check can show as
+ * its reason: connection refused, a TLS error, or the status and the body. `timeoutMs` in milliseconds.
  */
 export const requestText = async (
   url: string,

@@ -11,14 +11,17 @@ import { type Ran, tryRun } from '../host/run.ts';
 
 const socket = '/run/containerd/containerd.sock';
 
-/** Asks containerd through the CRI, as the kubelet does. */
+/** Runs crictl, which asks containerd through the CRI, as the kubelet does. */
 export const crictl = (args: readonly string[], signal?: AbortSignal): Promise<Ran> =>
   tryRun(`${paths.bin}/crictl`, ['-r', `unix://${socket}`, '-i', `unix://${socket}`, ...args], {
     ...(args[0] === 'pull' && { timeout: 3_600_000 }),
     signal,
   });
 
-/** The references that containerd has for the kubelet. Throws containerd's own words when it does not answer. */
+/**
+ * Returns the references of the images that containerd has for the kubelet. Throws containerd's own message when it
+ * does not answer.
+ */
 const present = async (): Promise<ReadonlySet<string>> => {
   const { stdout, code, stderr } = await crictl(['images', '--output', 'json']);
   if (code !== 0) throw new Error(wordsOf(stderr));
@@ -26,17 +29,20 @@ const present = async (): Promise<ReadonlySet<string>> => {
   return new Set(images.flatMap(({ repoTags }) => repoTags));
 };
 
-/** Throws unless the image is in containerd. */
+/** Throws unless containerd has the image. */
 export const hasImage = async (reference: string): Promise<void> => {
   if (!(await present()).has(reference)) throw new Error(`the image ${reference} is not in containerd`);
 };
 
-/** Milliseconds after which a registry that has sent nothing is given up; a person has to know within 30 s. */
+/** Milliseconds without a byte until a registry is given up; a person has to know within 30 s. */
 const stallTimeoutMs = 25_000;
 
 const content = '/var/lib/containerd/io.containerd.content.v1.content';
 
-/** Bytes that containerd has of all images, and whether some are still coming: what is not whole yet is in `ingest`. */
+/**
+ * Returns the bytes that containerd has of all images, and whether some are still coming: incomplete ones are in
+ * `ingest`.
+ */
 const bytesOnDisk = async (): Promise<{ readonly bytes: number; readonly coming: boolean }> => {
   const files = await readdir(content, { recursive: true, withFileTypes: true }).catch(() => []);
   const sizes = await Promise.all(
@@ -53,7 +59,10 @@ const bytesOnDisk = async (): Promise<{ readonly bytes: number; readonly coming:
   return { bytes: sizes.reduce((sum, size) => sum + size, 0), coming };
 };
 
-/** containerd's words without crictl's time stamp and the repeated name: `... level=fatal msg="pulling image: ..."`. */
+/**
+ * Returns containerd's message without crictl's time stamp and the repeated name: `... level=fatal msg="pulling image:
+ * ..."`.
+ */
 export const wordsOf = (stderr: string): string => {
   const line = stderr.trim().split('\n').at(-1) ?? '';
   const quoted = /msg=("(?:[^"\\]|\\.)*")/.exec(line)?.[1];
@@ -61,7 +70,7 @@ export const wordsOf = (stderr: string): string => {
   return words.replace(/^pulling image: /, '').replace(/^failed to pull and unpack image "[^"]*": /, '');
 };
 
-/** Has containerd pull an image, telling what has come; undefined when it is there, else why not. */
+/** Pulls an image with containerd and reports the bytes that came. Returns undefined on success, else the reason. */
 const pull = async (
   reference: string,
   progress: Context['progress'],
@@ -79,7 +88,7 @@ const pull = async (
       const speed = bytes / 1e3 / (now.at - begin.at);
       progress(`pulling ${reference}: ${(bytes / 1e6).toFixed(0)} MB, ${speed.toFixed(1)} MB/s`);
     }
-    // Where something came and nothing more is to come, containerd unpacks.
+    // When all bytes have come, containerd unpacks: that is no stall.
     const waits = now.coming || last === begin;
     if (waits && now.at - last.at > stallTimeoutMs) stalled.abort();
   }, 1000);
@@ -95,7 +104,10 @@ const pull = async (
   }
 };
 
-/** `--local` has ctr read the archive itself, twice as fast as containerd's transfer service (2.2.7). */
+/**
+ * Imports an archive; returns undefined on success, else the reason. With `--local` ctr reads the archive itself, twice
+ * as fast as containerd's transfer service (2.2.7).
+ */
 const importArchive = async (signal: AbortSignal, archive: string): Promise<string | undefined> => {
   const { code, stderr } = await tryRun(
     `${paths.bin}/ctr`,
@@ -106,8 +118,8 @@ const importArchive = async (signal: AbortSignal, archive: string): Promise<stri
 };
 
 /**
- * Brings those of the images that containerd has not, one after the other: from its archive where there is one, else
- * from its registry. Throws Unhealthy, with the words of who refused, as soon as one cannot be had.
+ * Imports or pulls the images that containerd lacks, one after the other: from its archive where there is one, else
+ * from its registry. Throws Unhealthy, with the reason, at the first that cannot be had.
  */
 const bringAll = async (
   context: Context,
@@ -133,7 +145,7 @@ const bringAll = async (
   board.text = '';
 };
 
-/** How far the images are, for the step that waits for them: while they come in the background nobody is told. */
+/** Progress of the images, for the step that waits for them. While they come in the background nobody listens. */
 interface PullProgress {
   text: string;
   listener: Context['progress'] | undefined;
@@ -166,14 +178,14 @@ const calicoImages = (context: Context): Promise<void> =>
     ),
   );
 
-/** Those of the network come first: they are needed first. */
+/** Brings every image of the lab, once a run; first those of the network, which are needed first. */
 const allImages = (context: Context): Promise<void> =>
   context.memo('images', async () => {
     if (context.lab.cni === 'calico') await calicoImages(context);
     await bringAll(context, (await provisions(context)).images, imageReferences(context.needs));
   });
 
-/** Begins to bring every image of the lab into containerd; whoever needs them waits for them, and hears what went wrong. */
+/** Starts to bring every image of the lab into containerd. Steps that need them wait for them and get the error. */
 export const startPulls = (context: Context): void => void allImages(context);
 
 /** Waits for the sandbox image; without it no Pod starts. */

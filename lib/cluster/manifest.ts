@@ -3,8 +3,8 @@ import { parseAllDocuments } from 'yaml';
 import type { KubeObject } from './api.ts';
 
 /**
- * The text of one of manifests/ with its {{variables}} filled in. Throws when the file names a variable that was not
- * given: that is a bug of ours, not of the person.
+ * Reads one of manifests/ and fills its {{variables}}. Throws when the file names a variable that was not given: that
+ * is a bug.
  */
 export const manifestText = async (name: string, variables: Readonly<Record<string, string>>): Promise<string> => {
   const text = await readFile(`${import.meta.dirname}/../../manifests/${name}.yaml`, 'utf8');
@@ -15,7 +15,7 @@ export const manifestText = async (name: string, variables: Readonly<Record<stri
   });
 };
 
-/** The objects of one of manifests/; throws as manifestText does. */
+/** Reads the objects of one of manifests/. Throws as manifestText does. */
 export const readManifest = async (
   name: string,
   variables: Readonly<Record<string, string>>,

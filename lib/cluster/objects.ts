@@ -10,8 +10,8 @@ interface Workload extends KubeObject {
 }
 
 /**
- * A program in a Pod reads the CA of the cluster when it starts and believes no other: with its checksum in the template
- * of its Pods, a new CA brings new Pods.
+ * Adds the checksum of the CA to the Pod template of a workload. A program in a Pod reads the cluster's CA only when it
+ * starts: so a new CA brings new Pods.
  */
 export const withCaChecksum = (object: KubeObject, ca: string): KubeObject => {
   if (object.kind !== 'Deployment' && object.kind !== 'DaemonSet') return object;
@@ -27,8 +27,8 @@ const withCaChecksums = async (objects: readonly KubeObject[]): Promise<readonly
 };
 
 /**
- * Brings objects into the cluster by server-side apply, in their order. No entry in the ledger: they live in etcd
- * and end with it. Throws ApiError with the server's own words and the object's name.
+ * Applies objects (server-side apply) in their order. The ledger has no entry for them: they live in etcd and end with
+ * it. Throws ApiError with the server's own message and the object's name.
  */
 export const applyObjects = async (context: Context, objects: readonly KubeObject[]): Promise<void> => {
   if (context.host.dryRun) return;
@@ -44,8 +44,8 @@ const refusal = ({ kind, metadata }: KubeObject, error: unknown): string =>
   `${kind} ${metadata.name}: ${reasonOf(error)}`;
 
 /**
- * Brings objects into the cluster that do not wait for one another, all at once. Throws Unhealthy that lists what the
- * API server refused, object by object, in its own words.
+ * Applies objects that do not depend on one another, all at once. Throws Unhealthy that lists, object by object, what
+ * the API server refused.
  */
 export const applyObjectsAtOnce = async (context: Context, objects: readonly KubeObject[]): Promise<void> => {
   if (context.host.dryRun) return;
@@ -63,7 +63,7 @@ export const applyObjectsAtOnce = async (context: Context, objects: readonly Kub
     throw new Unhealthy(`the API server refused:\n  ${refused.join('\n  ')}`, { next: 'hardway logs kube-apiserver' });
 };
 
-/** Takes objects out of the cluster again, the last one first; those that are not there are no error. */
+/** Deletes objects, the last one first; a missing one is no error. */
 export const deleteObjects = async (context: Context, objects: readonly KubeObject[]): Promise<void> => {
   const api = await apiOf(context);
   for (const object of [...objects].reverse()) await api.remove(object);
@@ -98,7 +98,10 @@ interface Pod {
   };
 }
 
-/** Why a Pod is not ready yet, in the words of whoever holds it up: kubelet, then scheduler. */
+/**
+ * Returns why a Pod is not ready: what the kubelet says of its containers, else the message of its conditions;
+ * undefined when it is ready.
+ */
 const whyNotReady = ({ metadata, status }: Pod): string | undefined => {
   const waiting = status.containerStatuses?.map(({ state }) => state.waiting).find((one) => one !== undefined);
   if (waiting) return `Pod ${metadata.name}: ${waiting.reason}${waiting.message ? `: ${waiting.message}` : ''}`;
@@ -108,7 +111,10 @@ const whyNotReady = ({ metadata, status }: Pod): string | undefined => {
   return condition && `Pod ${metadata.name}: ${condition.message || condition.reason || status.phase}`;
 };
 
-/** Throws unless every replica of the Deployment is available, and none is left of an older one; says why its Pods are not. */
+/**
+ * Throws unless every replica of the Deployment is available and none of an older version is left. The message says why
+ * its Pods are not ready.
+ */
 export const deploymentIsAvailable = async (context: Context, namespace: string, name: string): Promise<void> => {
   const api = await apiOf(context);
   const { metadata, spec, status } = await api.get<Deployment>(
@@ -122,7 +128,7 @@ export const deploymentIsAvailable = async (context: Context, namespace: string,
   throw new Error(`${available} of ${spec.replicas} Pods of ${name} available${why ? `; ${why}` : ''}`);
 };
 
-/** A condition of this machine's Node, or undefined where it has none of that type. */
+/** Returns a condition of this machine's Node; undefined where it has none of that type. */
 export const nodeCondition = async (context: Context, wanted: string): Promise<Condition | undefined> => {
   const api = await apiOf(context);
   const { status } = await api.get<{ status: { conditions?: readonly Condition[] } }>(
@@ -131,7 +137,7 @@ export const nodeCondition = async (context: Context, wanted: string): Promise<C
   return status.conditions?.find(({ type }) => type === wanted);
 };
 
-/** Throws unless the Node is Ready; says what the kubelet says. */
+/** Throws unless the Node is Ready. The message is the kubelet's. */
 export const nodeIsReady = async (context: Context): Promise<void> => {
   const ready = await nodeCondition(context, 'Ready');
   if (ready?.status !== 'True') throw new Error(ready?.message ?? 'the Node has no conditions yet');

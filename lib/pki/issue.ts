@@ -3,10 +3,10 @@ import { isIP } from 'node:net';
 import { makeCertificate, makeKeyPair, type Signer } from './make.ts';
 import { type CertificateRequest, isAuthority, subjectOf } from './templates.ts';
 
-/** What is kept of a request, as PEM. */
+/** The files of one request, as PEM. */
 export interface Pem {
   readonly name: string;
-  /** The certificate; of a key pair without one, its public key. */
+  /** The certificate; its public key where the request is for a key pair without a certificate. */
   readonly certificate: string;
   readonly key: string;
 }
@@ -15,7 +15,7 @@ const day = 24 * 60 * 60 * 1000;
 /** Days before its end from which a certificate is replaced. */
 const margin = 30;
 
-/** RFC 5280, 4.2.1.12. */
+/** Object identifiers of the extended key usages (RFC 5280, 4.2.1.12). */
 const extendedUsages: Readonly<Record<string, string>> = {
   'server auth': '1.3.6.1.5.5.7.3.1',
   'client auth': '1.3.6.1.5.5.7.3.2',
@@ -46,7 +46,7 @@ const hostProblem = ({ hosts }: CertificateRequest, certificate: X509Certificate
   const missing = hosts.filter((host) => !namesHost(certificate, host));
   if (missing.length > 0) return `its SANs lack ${missing.join(', ')}`;
   const held = certificate.subjectAltName?.split(', ') ?? [];
-  // Every host is among them, so a different number means that somebody else is named too.
+  // Every requested host is among them, so another number means that the certificate names further hosts.
   return held.length === hosts.length ? undefined : `its SANs name others too: ${held.join(', ')}`;
 };
 
@@ -80,8 +80,8 @@ const keyPairProblem = (publicKey: string, key: KeyObject): string | undefined =
 };
 
 /**
- * Why a certificate and its key do not fit a request; empty when they do. `ca` is the certificate of the signer, as
- * PEM; for a CA its own. One that ends within 30 days of `now` does not fit.
+ * Returns the reasons why a certificate and its key do not fit a request; none when they do. `ca` is the certificate of
+ * the signer, as PEM; for a CA its own. A certificate that ends within 30 days of `now` does not fit.
  */
 export const problemsOf = (
   request: CertificateRequest,
@@ -106,8 +106,8 @@ export const problemsOf = (
 };
 
 /**
- * The whole set for these requests, in their order: what is in `existing` and fits is kept as it is, everything else
- * is made anew, with a new key; a new CA brings new certificates for all that it signs.
+ * Returns the certificate and key of every request, in the order of the requests. A pair of `existing` that fits is
+ * kept; every other one is made anew, with a new key. A new CA brings new certificates for all that it signs.
  */
 export const issue = async (
   requests: readonly CertificateRequest[],

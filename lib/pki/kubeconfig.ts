@@ -3,11 +3,11 @@ import { stringify } from 'yaml';
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
 /**
- * A kubeconfig, as YAML, with everything in it: where the API server is, the CA it must show a certificate of, and
- * the certificate and private key of `user` (all PEM). It holds a private key: keep it 0600.
+ * Returns a kubeconfig as YAML: the address of the API server, the CA of its certificate, and the certificate and
+ * private key of `user` (all PEM). It holds a private key: write it with mode 0600.
  */
 export const kubeconfig = (options: {
-  /** Such as https://127.0.0.1:6443. */
+  /** For example https://127.0.0.1:6443. */
   readonly server: string;
   readonly ca: string;
   readonly user: string;
@@ -25,6 +25,6 @@ export const kubeconfig = (options: {
     contexts: [{ name: context, context: { cluster, user } }],
     'current-context': context,
   };
-  // One line a value, however long: the way kubectl writes it.
+  // Keeps each value on one line, however long, as kubectl writes it.
   return stringify(config, { lineWidth: 0 });
 };

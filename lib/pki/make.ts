@@ -7,7 +7,7 @@ import { type CertificateRequest, isAuthority, subjectOf } from './templates.ts'
 const minute = 60 * 1000;
 const generate = promisify(generateKeyPair);
 
-/** An RSA key pair, as PEM, made on Node's thread pool: several at once use every core. */
+/** Makes an RSA key pair, as PEM. It runs on Node's thread pool, so that several at once use every core. */
 export const makeKeyPair = (): Promise<{ publicKey: string; privateKey: string }> =>
   generate('rsa', {
     modulusLength: 2048,
@@ -15,16 +15,16 @@ export const makeKeyPair = (): Promise<{ publicKey: string; privateKey: string }
     privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
   });
 
-/** What signs a certificate; a CA signs itself. */
+/** The signer of a certificate; a CA signs itself. */
 export interface Signer {
   readonly request: CertificateRequest;
   /** Private key, PEM. */
   readonly key: string;
-  /** When its own certificate ends; absent for one that signs itself. */
+  /** End of the signer's own certificate; absent for a signer that signs itself. */
   readonly end?: Date;
 }
 
-/** 126 random bits: positive, and 16 octets whatever they are (RFC 5280, 4.1.2.2 allows 20). */
+/** Makes a serial number of 126 random bits: positive, and always 16 octets long (RFC 5280, 4.1.2.2 allows 20). */
 const serialNumber = (): string => {
   const bytes = randomBytes(16);
   bytes.writeUInt8((bytes.readUInt8() & 0x7f) | 0x40);
@@ -38,8 +38,8 @@ const yearsAfter = (date: Date, years: number): Date => {
 };
 
 /**
- * The certificate, as PEM, that `signer` gives to a public key. It is valid from 5 minutes before `now`, for a clock
- * that goes slow, and no longer than its signer's.
+ * Signs a public key with the key of `signer` and returns the certificate, as PEM. It is valid from 5 minutes before
+ * `now`, because clocks differ, and not beyond the end of the signer's certificate.
  */
 export const makeCertificate = async (
   request: CertificateRequest,
@@ -47,7 +47,7 @@ export const makeCertificate = async (
   signer: Signer,
   now: Date,
 ): Promise<string> => {
-  // Costs 40 ms: only where a certificate has to be made.
+  // Loading node-forge takes 40 ms, so it is loaded only when a certificate has to be made.
   const { default: forge } = await import('node-forge');
   const { asn1, pki } = forge;
 
@@ -55,8 +55,8 @@ export const makeCertificate = async (
     subjectOf(of).map(({ part, value }) => ({
       shortName: part,
       value,
-      // A country is a PrintableString (RFC 5280, appendix A); UTF-8 keeps the accents of all else.
-      // The typings want asn1.Class, which node-forge does not look at here.
+      // A country is a PrintableString (RFC 5280, appendix A). Every other part is UTF-8, which keeps accents. The
+      // typings want asn1.Class, which node-forge does not check here.
       valueTagClass: (part === 'C' ? asn1.Type.PRINTABLESTRING : asn1.Type.UTF8) as unknown as Forge.asn1.Class,
     }));
   const keyIdentifier = (pem: string) =>
@@ -98,7 +98,8 @@ export const makeCertificate = async (
         ]
       : []),
   ]);
-  // Its own signature takes node-forge 40 ms of JavaScript, OpenSSL 1 ms: the key that it asks for one asks OpenSSL.
+  // node-forge needs 40 ms to sign in JavaScript, OpenSSL 1 ms: so the key object given to node-forge signs with
+  // OpenSSL.
   const signature = () => {
     const signed = Buffer.from(asn1.toDer(certificate.tbsCertificate).getBytes(), 'binary');
     return sign('sha256', signed, signer.key).toString('binary');

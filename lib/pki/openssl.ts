@@ -12,7 +12,7 @@ const extendedUsages: Readonly<Record<string, string>> = { 'server auth': 'serve
 const lineOf = (name: string, values: readonly string[]): readonly string[] =>
   values.length > 0 ? [`${name} = ${values.join(', ')}`] : [];
 
-/** openssl's request file for a certificate: who it is, and what it may be used for. */
+/** Returns openssl's request file for a certificate: its subject and its extensions. */
 const requestFile = (request: CertificateRequest): string => {
   const { usages, hosts } = request;
   const hostNames = hosts.map((host) => `${isIP(host) ? 'IP' : 'DNS'}:${host}`);
@@ -23,7 +23,7 @@ const requestFile = (request: CertificateRequest): string => {
     'string_mask = utf8only',
     'distinguished_name = subject',
     '[subject]',
-    // The number in front lets a part come twice.
+    // The number in front allows the same part twice.
     ...subjectOf(request).map(({ part, value }, index) => `${index}.${part} = ${value}`),
     '[extensions]',
     `basicConstraints = critical, CA:${isAuthority(request) ? 'TRUE' : 'FALSE'}`,
@@ -39,8 +39,8 @@ const requestFile = (request: CertificateRequest): string => {
 };
 
 /**
- * The shell commands that make a certificate and its key with openssl in the current folder, as a person would type
- * them; those of its signer come first. They hold no key: each run makes its own.
+ * Returns the shell commands that make a certificate and its key with openssl in the current folder. Those of its
+ * signer must run before. They contain no key: each run makes its own.
  */
 export const opensslCommands = (request: CertificateRequest): readonly string[] => {
   const { name, CN, signer, years, also } = request;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** What a certificate may be used for, in cfssl's words. */
+/** Names of key usages, as cfssl has them. */
 const usages = [
   'digital signature',
   'key encipherment',
@@ -31,13 +31,13 @@ export const template = z.strictObject({
   hosts: z
     .array(text.regex(/^[0-9a-zA-Z.:-]+$/, 'is neither a DNS name nor an IP address'))
     .default([])
-    // A node may be called `kubernetes` as the Service is: once is enough.
+    // Removes duplicates: a node may be called `kubernetes`, as the Service is.
     .transform((hosts) => [...new Set(hosts)]),
   /** The CA that signs it. Absent, with a CN: a CA that signs itself. */
   signer: text.optional(),
   usages: z.array(z.enum(usages)).default([]),
   years: z.int().min(1).max(100).default(1),
-  /** Under which other names it is kept too: one certificate in the place of several. */
+  /** Other names under which it is stored too: one certificate in place of several. */
   also: z.array(text).default([]),
 });
 

@@ -4,9 +4,9 @@ import { reasonOf, UserError } from '../engine/errors.ts';
 import type { PkiProfile } from '../engine/lab.ts';
 import type { Template } from './schema.ts';
 
-/** A certificate as data: a template of certs-templates/, its variables filled in. */
+/** A certificate as data: a template of certs-templates/ with its variables filled in. */
 export interface CertificateRequest extends Readonly<Template> {
-  /** Stem of its file names: that of the template. */
+  /** Stem of its file names; the template's file has the same. */
   readonly name: string;
 }
 
@@ -18,14 +18,14 @@ const folder = join(import.meta.dirname, '../../certs-templates');
 const wrong = (file: string, problem: string): UserError =>
   new UserError(`${file}: ${problem}`, `correct ${file}, then run hardway again`);
 
-/** ['names', 0, 'O'] as names[0].O */
+/** Writes the path of a field, such as ['names', 0, 'O'], as names[0].O. */
 const fieldAt = (path: readonly PropertyKey[]): string =>
   path
     .map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`))
     .join('')
     .replace(/^\./, '');
 
-/** Puts its value for each {{variable}} in every string of a YAML document. */
+/** Replaces each {{variable}} in every string of a YAML document by its value. */
 const fill = (node: unknown, variables: Variables, file: string, path: readonly PropertyKey[] = []): unknown => {
   if (typeof node === 'string') {
     return node.replaceAll(/\{\{(.*?)\}\}/g, (_, inner: string) => {
@@ -43,8 +43,8 @@ const fill = (node: unknown, variables: Variables, file: string, path: readonly 
 };
 
 /**
- * The template in a text. Throws UserError that names the file and the field when the text is not YAML, a field is
- * unknown or wrong, or a variable has no value.
+ * Parses a template. Throws UserError that names the file and the field when the text is not YAML, a field is unknown
+ * or wrong, or a variable has no value.
  */
 export const readTemplate = async (file: string, yaml: string, variables: Variables): Promise<Template> => {
   const [{ parse, YAMLParseError }, { template }] = await Promise.all([import('yaml'), import('./schema.ts')]);
@@ -62,8 +62,8 @@ export const readTemplate = async (file: string, yaml: string, variables: Variab
 };
 
 /**
- * Every certificate of a profile, CAs first, else in the order of their names. Throws UserError as readTemplate does,
- * and when a signer is not a CA of the profile.
+ * Reads every certificate of a profile: first the CAs, then the others in the order of their names. Throws UserError as
+ * readTemplate does, and when a signer is not a CA of the profile.
  */
 export const readProfile = async (
   profile: PkiProfile,
@@ -86,10 +86,10 @@ export const readProfile = async (
   return [...authorities, ...requests.filter((request) => !isAuthority(request))];
 };
 
-/** Whether it is a CA: it has a name, and nobody else signs it. */
+/** Tells whether a request is for a CA: it has a common name and no other signer. */
 export const isAuthority = ({ CN, signer }: CertificateRequest): boolean => CN !== undefined && signer === undefined;
 
-/** The parts of its subject, in the order in which they stand in the certificate: the widest first, CN last. */
+/** Returns the parts of the subject in the order of the certificate: from C to OU, then CN. */
 export const subjectOf = ({ CN, names }: CertificateRequest): readonly { part: string; value: string }[] => {
   const parts = (['C', 'ST', 'L', 'O', 'OU'] as const).flatMap((part) =>
     names.map((name) => ({ part, value: name[part] })),

@@ -5,8 +5,9 @@ import { reasonOf } from '../engine/errors.ts';
 const top = '/sys/fs/cgroup';
 
 /**
- * A login's cgroup has processes, so version 2 gives its children no controllers, and it ends with the login: where
- * systemd rules, the VM gets its own at the top, which systemd leaves alone.
+ * Returns the folders below which a VM gets its cgroups. Version 2 gives the children of a login's cgroup no
+ * controllers, because that has processes, and it ends with the login: where systemd runs, the VM gets its own at the
+ * top, which systemd leaves alone.
  */
 const parents = (): string[] => {
   if (!existsSync(`${top}/cgroup.controllers`) || !existsSync('/run/systemd/system')) return own();
@@ -14,13 +15,13 @@ const parents = (): string[] => {
     try {
       writeFileSync(`${top}/cgroup.subtree_control`, `+${controller}`);
     } catch {
-      // A controller that this kernel does not have: preflight inside names the one that is missed.
+      // This kernel lacks the controller; preflight inside the VM names the one that is missing.
     }
   }
   return [top];
 };
 
-/** The folders of the cgroups that this process is in, one a hierarchy (cgroups(7), /proc/PID/cgroup). */
+/** Returns the folders of the cgroups of this process, one a hierarchy (cgroups(7), /proc/PID/cgroup). */
 const own = (): string[] =>
   readFileSync('/proc/self/cgroup', 'utf8')
     .trim()
@@ -34,14 +35,14 @@ const own = (): string[] =>
     .filter((folder) => existsSync(`${folder}/cgroup.procs`));
 
 /**
- * Makes a cgroup for the VM in every hierarchy, so that all that it starts, whatever it does, is found
- * and can be removed again. Returns their folders.
+ * Makes a cgroup for the VM in every hierarchy and returns their folders. Every process that the VM starts stays in
+ * them, so it can be found and ended.
  */
 export const makeCgroups = (name: string): string[] =>
   parents().map((parent) => {
     const folder = `${parent}/hardway-vm-${name}`;
     mkdirSync(folder, { recursive: true });
-    // A new cpuset of cgroup v1 has no processor and no memory, and takes no process before it has.
+    // A new cpuset of cgroup v1 has no processor and no memory, and accepts no process until it has.
     for (const file of ['cpuset.cpus', 'cpuset.mems']) {
       if (!existsSync(`${parent}/cgroup.controllers`) && existsSync(`${parent}/${file}`)) {
         writeFileSync(`${folder}/${file}`, readFileSync(`${parent}/${file}`));
@@ -50,7 +51,7 @@ export const makeCgroups = (name: string): string[] =>
     return folder;
   });
 
-/** A cgroup and all below it, the deepest first. */
+/** Lists a cgroup and all below it, the deepest first. */
 const withChildren = (folder: string): string[] => {
   if (!existsSync(folder)) return [];
   const below = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
@@ -60,7 +61,7 @@ const withChildren = (folder: string): string[] => {
 const pidsIn = (folder: string): number[] =>
   readFileSync(`${folder}/cgroup.procs`, 'utf8').split('\n').filter(Boolean).map(Number);
 
-/** Ends every process in those cgroups with SIGKILL and removes them. Throws when one is still busy after 10 seconds. */
+/** Kills every process in those cgroups (SIGKILL) and removes them. Throws when one is still busy after 10 seconds. */
 export const removeCgroups = async (folders: readonly string[]): Promise<void> => {
   const deadline = Date.now() + 10_000;
   for (;;) {
@@ -71,7 +72,7 @@ export const removeCgroups = async (folders: readonly string[]): Promise<void> =
       }
       return;
     } catch (error) {
-      // The processes take a moment to go; one that is gone already is what we want.
+      // The processes take a moment to end.
       if (Date.now() > deadline) throw new Error(`cgroups of the VM cannot be removed: ${reasonOf(error)}`);
       await sleep(50);
     }

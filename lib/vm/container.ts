@@ -18,14 +18,14 @@ const project = resolve(import.meta.dirname, '../..');
 const script = `${import.meta.dirname}/container.sh`;
 const isV1 = (): boolean => !existsSync('/sys/fs/cgroup/cgroup.controllers');
 
-/** The systemd-nspawn of a running VM: the child of the script that keeps it, which writes its pid down. */
+/** Returns the systemd-nspawn process of a running VM. The script that started it has written its pid down. */
 const nspawnOf = async ({ name, process: keeper }: VmRecord): Promise<ProcessId | undefined> => {
   if (!keeper || !isAlive(keeper)) return undefined;
   const pid = Number(await readFile(`${folderOf(name)}/nspawn.pid`, 'utf8').catch(() => ''));
   return childrenOf(keeper.pid).includes(pid) ? identify(pid) : undefined;
 };
 
-/** The VM's own systemd, as this machine sees it. */
+/** Returns the process of the VM's own systemd, as this machine sees it. */
 const initOf = async (record: VmRecord): Promise<ProcessId | undefined> => {
   const nspawn = await nspawnOf(record);
   const child = nspawn && childrenOf(nspawn.pid)[0];
@@ -38,14 +38,17 @@ const bindArgs = (folder: string): string[] => {
     `--bind-ro=${project}:${inside.project}`,
     `--bind=${paths.cache}:${inside.cache}`,
     `--tmpfs=${inside.cache}/vm:mode=0700,size=4k`,
-    // An overlay cannot be the disk of another: containerd gets a folder of the real one.
+    // An overlay cannot lie on an overlay, so containerd gets a folder of the real disk.
     `--bind=${folder}/containerd:/var/lib/containerd`,
     ...['/dev/kmsg', '/dev/net/tun'].filter(existsSync).map((device) => `--bind=${device}`),
     ...(existsSync(modules) ? [`--bind-ro=${modules}`] : []),
   ];
 };
 
-/** A VM that is a systemd-nspawn container: this machine's kernel, everything else its own. Up in half a second. */
+/**
+ * Driver of VMs that are systemd-nspawn containers: this machine's kernel, everything else their own. They boot in half
+ * a second.
+ */
 export const container: VmDriver = {
   prepare: async ({ suite, kind, flavour, net, report }) => {
     await install(['systemd-nspawn', 'ip', ...(net ? (['slirp4netns'] as const) : [])], report);
@@ -71,7 +74,7 @@ export const container: VmDriver = {
     const log = await open(`${folder}/console.log`, 'a', 0o600);
     try {
       const args = [script, 'run', folder, record.base, record.net ? 'net' : 'no-net', ...bindArgs(folder)];
-      // A session of its own: the Ctrl-C of this terminal is not meant for the VM.
+      // The VM gets a session of its own, so that Ctrl-C on this terminal does not reach it.
       const keeper = spawn('sh', args, { detached: true, stdio: ['ignore', log.fd, log.fd] });
       keeper.unref();
       const id = keeper.pid === undefined ? undefined : identify(keeper.pid);
@@ -92,7 +95,7 @@ export const container: VmDriver = {
 
   powerOff: async (record) => {
     const init = await initOf(record);
-    // SIGRTMIN+4 asks systemd to power off (systemd(1)); Node has no name for it.
+    // SIGRTMIN+4 tells systemd to power off (systemd(1)); Node has no name for it.
     if (init) await tryRun('kill', ['-s', 'RTMIN+4', String(init.pid)]);
   },
 

@@ -6,7 +6,10 @@ import { UserError } from '../engine/errors.ts';
 import { mirrorOf } from '../engine/settings.ts';
 import { paths } from '../host/paths.ts';
 
-/** What a lab runs, by name. The binary of an image comes with its image; Traefik takes Go five minutes, so only on demand. */
+/**
+ * Lists the binaries and images of a lab. The binary of an image comes with its image; Go needs five minutes to build
+ * Traefik, so it is there only when asked for.
+ */
 export const wanted = ({ ingress }: { readonly ingress: boolean }) => {
   const { products, images } = versions();
   const packed = new Set(Object.values(images).map(({ binary }) => binary));
@@ -20,7 +23,7 @@ export const wanted = ({ ingress }: { readonly ingress: boolean }) => {
   };
 };
 
-/** The value of an option among the words of a command line, in either of its two spellings. */
+/** Returns the value of an option in a command line, written `--option value` or `--option=value`. */
 export const optionIn = (words: readonly string[], option: string): string | undefined => {
   const at = words.findIndex((word) => word === option || word.startsWith(`${option}=`));
   const word = words[at];
@@ -34,8 +37,8 @@ const inWords = ({ name, state, bytes, total }: Progress): string => {
 };
 
 /**
- * Brings everything that `hardway up FLAGS` will want into the cache, on this machine: a VM has no network.
- * Throws a UserError for a source whose files a VM cannot see, and what `provide` throws.
+ * Brings everything that `hardway up FLAGS` will need into the cache, on this machine: a VM has no network. Throws a
+ * UserError for a source whose files a VM cannot see, and what `provide` throws.
  */
 export const fillCache = async (flags: readonly string[], report: (line: string) => void, signal?: AbortSignal) => {
   const source = optionIn(flags, '--source') ?? 'auto';

@@ -2,7 +2,7 @@ import { mkdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Flavour } from './record.ts';
 
-/** Where the project and the cache are inside every VM. */
+/** Paths and names inside every VM. */
 export const inside = {
   project: '/opt/hardway',
   cache: '/var/cache/hardway',
@@ -10,7 +10,7 @@ export const inside = {
   hostname: 'kubernetes',
 } as const;
 
-/** A file, or with `link` a symbolic link, of a VM's disk. */
+/** A file of a VM's disk; with `link`, a symbolic link. */
 export interface GuestFile {
   readonly path: string;
   readonly text?: string;
@@ -21,19 +21,22 @@ export interface GuestFile {
 const resolvConf = (nameserver?: string): string =>
   nameserver ? `nameserver ${nameserver}\n` : '# This VM has no way out, so there is no server to ask.\n';
 
-/** What every VM has on its disk before it first boots. */
+/** Returns the files that every VM has before it first boots. */
 export const guestFiles = (flavour: Flavour, nameserver?: string): GuestFile[] => [
   { path: '/etc/hostname', text: `${inside.hostname}\n` },
   {
     path: '/etc/hosts',
     text: `127.0.0.1 localhost\n::1 localhost ip6-localhost\n${inside.address} ${inside.hostname}\n`,
   },
-  // An Ubuntu has systemd-resolved's there.
+  // On Ubuntu this file is systemd-resolved's.
   ...(flavour === 'plain' ? [{ path: '/etc/resolv.conf', text: resolvConf(nameserver) }] : []),
   { path: '/usr/local/bin/hardway', link: `${inside.project}/bin/hardway` },
 ];
 
-/** The VM's view of cgroup v1: systemd-nspawn mounts it read-only, and containerd and kubelet have to write there. */
+/**
+ * Unit that makes cgroup v1 writable inside a VM: systemd-nspawn mounts it read-only, and containerd and kubelet write
+ * there.
+ */
 export const writableCgroups: GuestFile[] = [
   {
     path: '/etc/systemd/system/hardway-cgroups.service',
@@ -53,7 +56,7 @@ ExecStart=/bin/sh -c 'for d in /sys/fs/cgroup/*/; do mount -o remount,bind,rw "$
   },
 ];
 
-/** Writes them below `root`. */
+/** Writes files below `root`. */
 export const writeGuestFiles = async (root: string, files: readonly GuestFile[]): Promise<void> => {
   for (const { path, text = '', link, mode = 0o644 } of files) {
     const place = `${root}${path}`;

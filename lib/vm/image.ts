@@ -12,7 +12,7 @@ const project = resolve(import.meta.dirname, '../..');
 const inOwnMounts = (args: readonly string[]) =>
   run('unshare', ['--mount', '--propagation', 'private', 'sh', script, ...args], { timeout: 1_800_000 });
 
-/** The kernel and initrd of a tree. Throws when it has none: a bug in packages.ts. */
+/** Finds the kernel and initrd of a tree. Throws when it has none: a bug in packages.ts. */
 export const kernelIn = async (tree: string): Promise<{ kernel: string; initrd: string }> => {
   const names = (await readdir(`${tree}/boot`)).sort();
   const kernel = names.find((name) => name.startsWith('vmlinuz-'));
@@ -21,7 +21,10 @@ export const kernelIn = async (tree: string): Promise<{ kernel: string; initrd: 
   return { kernel: `${tree}/boot/${kernel}`, initrd: `${tree}/boot/${initrd}` };
 };
 
-/** The disk image of a tree with those files on it, and its kernel; made once and kept in the cache. Returns its folder. */
+/**
+ * Returns the cached folder with the disk image of a tree, with those files on it, and its kernel; makes it at the
+ * first call.
+ */
 export const cachedImage = (
   tree: string,
   files: readonly GuestFile[],
@@ -42,7 +45,7 @@ export const cachedImage = (
   });
 };
 
-/** Makes the disk with the project, the cache and the files of `seed` as they are now. */
+/** Makes the data disk of a VM: the project, the cache and the files of `seed` as they are now. */
 export const makeDataDisk = async (folder: string): Promise<void> => {
   const stage = `${folder}/stage`;
   await rm(stage, { recursive: true, force: true });

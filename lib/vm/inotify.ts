@@ -2,7 +2,7 @@ import { readdir, readFile, readlink } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
 
 const limitFile = '/proc/sys/fs/inotify/max_user_instances';
-/** What systemd, containerd and the components of one lab hold, counted in a running VM (33) and rounded up. */
+/** inotify instances that systemd, containerd and the components of one lab hold: 33 were counted in a running VM. */
 const perVm = 40;
 
 const held = async (pid: string): Promise<number> => {
@@ -13,8 +13,8 @@ const held = async (pid: string): Promise<number> => {
 };
 
 /**
- * Throws a UserError where one more container VM would run out of inotify instances: its root is this machine's, so
- * that all VMs share one limit (128 on Debian and Ubuntu), and the kubelet of the fourth says "too many open files".
+ * Throws a UserError where one more container VM would run out of inotify instances. Its root is this machine's, so all
+ * VMs share one limit (128 on Debian and Ubuntu), and the kubelet of the fourth says "too many open files".
  */
 export const needInotify = async (): Promise<void> => {
   const limit = Number(await readFile(limitFile, 'utf8').catch(() => Number.POSITIVE_INFINITY));

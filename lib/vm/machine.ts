@@ -1,24 +1,27 @@
 import type { VmRecord } from './record.ts';
 import type { TreeOptions } from './tree.ts';
 
-/** What a kind of VM can do; container.ts and qemu.ts are the two. The order of their use is in vm.ts. */
+/** What a kind of VM can do: container.ts and qemu.ts implement it, vm.ts calls it. */
 export interface VmDriver {
   /** Installs and builds what all VMs of the kind share; returns the cached tree or image. */
   readonly prepare: (options: TreeOptions & { readonly net: boolean }) => Promise<string>;
-  /** Makes the VM's own disk; vm.json is there already. */
+  /** Makes the VM's own disk. vm.json exists already. */
   readonly create: (record: VmRecord) => Promise<void>;
-  /** Starts it and returns the record with its process, without waiting for what is inside. */
+  /** Starts the VM and returns the record with its process; does not wait until it has booted. */
   readonly boot: (record: VmRecord) => Promise<VmRecord>;
-  /** The command that runs these words inside as root, on a terminal of the VM's if asked; undefined when it is off. */
+  /**
+   * Returns the command line that runs these words inside as root, with `tty` on a terminal of the VM's; undefined when
+   * the VM is off.
+   */
   readonly command: (
     record: VmRecord,
     words: readonly string[],
     tty: boolean,
   ) => Promise<readonly [string, ...string[]] | undefined>;
-  /** Asks the system inside to power off. */
+  /** Tells the system inside to power off. */
   readonly powerOff: (record: VmRecord) => Promise<void>;
-  /** A power cut: SIGKILL, by pid. */
+  /** Cuts the power: SIGKILL, by pid. */
   readonly kill: (record: VmRecord) => Promise<void>;
-  /** Removes what a VM that is off may have left on this machine outside its folder. */
+  /** Removes what a stopped VM may have left on this machine outside its folder. */
   readonly clean: (record: VmRecord) => Promise<void>;
 }

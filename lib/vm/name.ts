@@ -2,8 +2,8 @@ import { closest, distance } from 'fastest-levenshtein';
 import { UserError } from '../engine/errors.ts';
 
 /**
- * A VM's name is a folder's, a cgroup's and a unit's, so it is a word: a lower-case letter, then letters, digits or
- * dashes, 30 at most. Throws a UserError otherwise.
+ * Returns the name of a VM if it is valid: a lower-case letter, then letters, digits or dashes, 30 at most, because a
+ * folder, a cgroup and a unit have it. Throws a UserError otherwise.
  */
 export const checkName = (name: string): string => {
   if (/^[a-z][a-z0-9-]{0,29}$/.test(name)) return name;
@@ -13,7 +13,7 @@ export const checkName = (name: string): string => {
   );
 };
 
-/** The error for a VM that is not there: the nearest name when one is near, else the ones there are. */
+/** Makes the error for an unknown VM: it names the nearest one, else all of them. */
 export const unknownVm = (name: string, names: readonly string[]): UserError => {
   const message = `There is no VM named '${name}'`;
   if (names.length === 0) return new UserError(`${message}: there is none at all`, `hardway vm up ${name}`);

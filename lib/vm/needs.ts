@@ -2,7 +2,7 @@ import { access, constants } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
 import { run, tryRun } from '../host/run.ts';
 
-/** Which Debian or Ubuntu package of this machine brings a program or file. */
+/** Debian or Ubuntu package that contains each program or file. */
 export const providers = {
   debootstrap: 'debootstrap',
   'systemd-nspawn': 'systemd-container',
@@ -32,7 +32,7 @@ const isThere = async (need: Need): Promise<boolean> => {
   return found.includes(true);
 };
 
-/** Installs the packages that bring what is missing here. Throws a UserError with their names where apt-get cannot. */
+/** Installs the packages of what is missing. Throws a UserError with their names where apt-get cannot. */
 export const install = async (needs: readonly Need[], report: (line: string) => void): Promise<void> => {
   const there = await Promise.all(needs.map(isThere));
   const packages = needs.filter((_, index) => !there[index]).map((need) => providers[need]);
@@ -45,7 +45,7 @@ export const install = async (needs: readonly Need[], report: (line: string) => 
   const env = { DEBIAN_FRONTEND: 'noninteractive' };
   const args = ['install', '--yes', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=120', ...packages];
   if ((await tryRun('apt-get', args, { env })).code === 0) return;
-  // The lists of a fresh machine are empty or old.
+  // The package lists of a new machine are empty or old.
   await run('apt-get', ['update'], { env });
   const second = await tryRun('apt-get', args, { env });
   if (second.code !== 0) {

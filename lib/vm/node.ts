@@ -3,7 +3,10 @@ import { UserError } from '../engine/errors.ts';
 import { paths } from '../host/paths.ts';
 import { tryRun } from '../host/run.ts';
 
-/** Makes sure that the cache has a Node for the VMs: their own distribution's is too old, and they have no network. */
+/**
+ * Installs a Node for the VMs into the cache, if none is there: their distribution's is too old, and they have no
+ * network.
+ */
 export const ensureNode = async (report: (line: string) => void): Promise<void> => {
   const prefix = `${paths.cache}/node`;
   if (existsSync(`${prefix}/node_modules/node/bin/node`)) return;

@@ -1,16 +1,19 @@
 import type { Flavour, Kind } from './record.ts';
 
-/** What every VM has: systemd, what the components call (iptables, conntrack, mount, ...) and what a person misses. */
+/**
+ * Packages of every VM: systemd, the programs that components call (iptables, conntrack, mount, ...) and a person's
+ * tools.
+ */
 const everywhere = [
   'systemd systemd-sysv dbus util-linux mount kmod procps sudo passwd hostname',
   'iproute2 iptables nftables ipset conntrack iputils-ping ethtool',
   'ca-certificates curl openssl libseccomp2 libstdc++6 tmux less nano bash-completion',
 ];
 
-/** A VM with a kernel of its own boots it and is entered through ssh. */
+/** Packages of a VM with a kernel of its own, which boots it and is entered through ssh. */
 const bootable = ['initramfs-tools udev e2fsprogs openssh-server'];
 
-/** What an Ubuntu cloud image has and a bare Debian does not, as far as the lab can feel it. */
+/** Packages of an Ubuntu cloud image that a bare Debian lacks and that affect a lab. */
 const ubuntuLike: Readonly<Record<Distribution, string[]>> = {
   debian: ['systemd-resolved ufw apparmor'],
   ubuntu: ['ufw apparmor'],
@@ -23,7 +26,7 @@ const kernels = {
 
 export type Distribution = 'debian' | 'ubuntu';
 
-/** The packages of a VM, sorted: the list is part of the name its tree is cached under. */
+/** Returns the packages of a VM, sorted: the list is part of the name of its cached tree. */
 export const packagesFor = (
   distribution: Distribution,
   kind: Kind,

@@ -20,10 +20,10 @@ const platform =
 
 const gateway = '10.240.0.1';
 const nameserver = '10.240.0.3';
-/** Where the data disk is mounted inside. */
+/** Mount point of the data disk inside the VM. */
 const data = '/opt/.hardway';
 
-/** What a VM with a kernel of its own needs on its disk besides what all have. */
+/** Further files on the disk of a VM with a kernel of its own. */
 const ownKernelFiles: readonly GuestFile[] = [
   {
     path: '/etc/fstab',
@@ -42,7 +42,7 @@ const ownKernelFiles: readonly GuestFile[] = [
     path: '/etc/systemd/system/multi-user.target.wants/systemd-networkd.service',
     link: '/lib/systemd/system/systemd-networkd.service',
   },
-  // The keys are the VM's own, and come with its data disk.
+  // The ssh keys are the VM's own and come with its data disk.
   {
     path: '/etc/ssh/sshd_config.d/hardway.conf',
     text: `AuthorizedKeysFile ${data}/seed/authorized_keys\nHostKey ${data}/seed/host_key\nPasswordAuthentication no\nUseDNS no\n`,
@@ -69,7 +69,7 @@ const freePort = (): Promise<number> =>
   });
 
 /**
- * Whether the processor itself can run a VM. /dev/kvm alone does not say so: some clouds offer one that emulates in
+ * Tells whether the processor can run a VM. /dev/kvm alone does not prove it: some clouds offer one that emulates in
  * software, and a guest kernel soon meets an instruction that it does not know.
  */
 const hasKvm = (): boolean => {
@@ -77,7 +77,7 @@ const hasKvm = (): boolean => {
   return process.arch === 'arm64' || /^flags\s*:.*\b(vmx|svm)\b/m.test(readFileSync('/proc/cpuinfo', 'utf8'));
 };
 
-/** Megabytes: half of the machine's, from 2 to 6 GB. */
+/** Returns the memory of a VM in megabytes: half of the machine's, from 2 to 6 GB. */
 const memory = (): number => Math.min(6144, Math.max(2048, Math.floor(totalmem() / 2 ** 21)));
 
 const qemuArgs = ({ name, net, port }: VmRecord): string[] => {
@@ -91,7 +91,7 @@ const qemuArgs = ({ name, net, port }: VmRecord): string[] => {
     ...['-display', 'none', '-monitor', 'none', '-nodefaults', '-device', 'virtio-rng-pci'],
     ...['-chardev', `file,id=console,path=${folder}/console.log,append=on`, '-serial', 'chardev:console'],
     ...['-kernel', `${folder}/kernel`, '-initrd', `${folder}/initrd`],
-    // A getty on the serial line would wait for the console log to be typed into.
+    // A getty on the serial line would mix with the console log.
     '-append',
     `root=LABEL=hardway-root rw console=${platform.console} net.ifnames=0 quiet panic=5 systemd.mask=serial-getty@${platform.console}.service`,
     ...drive('root.img'),
@@ -107,7 +107,10 @@ const qemuArgs = ({ name, net, port }: VmRecord): string[] => {
   ];
 };
 
-/** A VM with a kernel of its own: cgroup v2, modules, reboots. Emulated where the machine has no KVM: ten times slower. */
+/**
+ * Driver of VMs with a kernel of their own: cgroup v2, modules, reboots. Where the machine has no KVM they are
+ * emulated, ten times slower.
+ */
 export const qemu: VmDriver = {
   prepare: async ({ suite, kind, flavour, net, report }) => {
     await install([platform.program, 'mke2fs', 'ssh'], report);

@@ -5,11 +5,14 @@ import { paths } from '../host/paths.ts';
 export const kinds = ['container', 'qemu'] as const;
 export type Kind = (typeof kinds)[number];
 
-/** plain: a bare minimal system. ubuntu-like: what an Ubuntu cloud image adds to it (packages.ts), for tests. */
+/**
+ * Flavours of a VM. plain: a minimal system; ubuntu-like: with what an Ubuntu cloud image adds (packages.ts), for
+ * tests.
+ */
 export const flavours = ['plain', 'ubuntu-like'] as const;
 export type Flavour = (typeof flavours)[number];
 
-/** vm.json: what is known of a VM between two commands. */
+/** Schema of vm.json, the record of a VM between two commands. */
 const recordSchema = z.object({
   version: z.literal(1),
   name: z.string(),
@@ -17,21 +20,21 @@ const recordSchema = z.object({
   suite: z.string(),
   flavour: z.enum(flavours),
   net: z.boolean(),
-  /** The cached tree or image that it was made from. */
+  /** Path of the cached tree or image that it was made from. */
   base: z.string(),
-  /** Whether its disk is whole: false while it is being created. */
+  /** True once its disk is complete. */
   ready: z.boolean(),
   process: z.object({ pid: z.number(), start: z.number() }).optional(),
-  /** container: the cgroups that were made for it. */
+  /** Folders of the cgroups of a container VM. */
   cgroups: z.array(z.string()).default([]),
-  /** qemu: the port on 127.0.0.1 that leads to its sshd. */
+  /** Port on 127.0.0.1 that leads to the sshd of a qemu VM. */
   port: z.number().optional(),
 });
 export type VmRecord = z.infer<typeof recordSchema>;
 
 export const folderOf = (name: string): string => `${paths.vms}/${name}`;
 
-/** The record of a VM; undefined when there is none or it cannot be read: such a VM can only be deleted. */
+/** Reads the record of a VM. Undefined when there is none or it cannot be read: such a VM can only be deleted. */
 export const readRecord = async (name: string): Promise<VmRecord | undefined> => {
   const text = await readFile(`${folderOf(name)}/vm.json`, 'utf8').catch(() => undefined);
   if (text === undefined) return undefined;
@@ -42,7 +45,7 @@ export const readRecord = async (name: string): Promise<VmRecord | undefined> =>
   }
 };
 
-/** Replaces vm.json at once, so that a crash leaves the old or the new one. */
+/** Replaces vm.json in one step, so that a crash leaves the old or the new one. */
 export const writeRecord = async (record: VmRecord): Promise<VmRecord> => {
   const folder = folderOf(record.name);
   await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -51,7 +54,7 @@ export const writeRecord = async (record: VmRecord): Promise<VmRecord> => {
   return record;
 };
 
-/** The names of all VMs, broken ones too. */
+/** Lists the names of all VMs, broken ones too. */
 export const vmNames = async (): Promise<string[]> => {
   const entries = await readdir(paths.vms, { withFileTypes: true }).catch(() => []);
   return entries

@@ -4,7 +4,7 @@ import { UserError } from '../engine/errors.ts';
 import { tryRun } from '../host/run.ts';
 import type { Distribution } from './packages.ts';
 
-/** The releases that a VM can be made of; per distribution the first is the default. */
+/** Releases that a VM can be made of; the first of a distribution is its default. */
 const suites: Readonly<Record<string, Distribution>> = {
   noble: 'ubuntu',
   jammy: 'ubuntu',
@@ -15,11 +15,11 @@ const suites: Readonly<Record<string, Distribution>> = {
 export interface Suite {
   readonly name: string;
   readonly distribution: Distribution;
-  /** Where its packages come from; undefined: debootstrap's own default. */
+  /** Archive of its packages; undefined for debootstrap's own default. */
   readonly mirror: string | undefined;
 }
 
-/** The archive of that distribution in an apt source file, either format (sources.list(5)). */
+/** Finds the archive of a distribution in an apt source file of either format (sources.list(5)). */
 export const mirrorIn = (source: string, distribution: Distribution): string | undefined =>
   source
     .split('\n')
@@ -35,7 +35,7 @@ const configuredMirror = async (distribution: Distribution): Promise<string | un
   return mirrorIn(texts.join('\n'), distribution);
 };
 
-/** debootstrap's own default mirror of a suite, as its script for that suite says it. */
+/** Reads debootstrap's default mirror of a suite from its script for that suite. */
 const defaultMirror = async (suite: string): Promise<string | undefined> => {
   const script = await readFile(`/usr/share/debootstrap/scripts/${suite}`, 'utf8').catch(() => '');
   const mirrors = [...script.matchAll(/default_mirror (\S+)/g)].map(([, mirror]) => mirror ?? '');
@@ -43,7 +43,9 @@ const defaultMirror = async (suite: string): Promise<string | undefined> => {
   return mirrors.find((mirror) => mirror.includes(`//${wanted}.`));
 };
 
-/** One short question to the archive, through wget because debootstrap depends on it and it honours proxies. */
+/**
+ * Tells whether an archive answers within 3 seconds. Uses wget, which debootstrap depends on and which honours proxies.
+ */
 const answers = async (mirror: string, suite: string): Promise<boolean> => {
   const url = `${mirror.replace(/\/$/, '')}/dists/${suite}/InRelease`;
   const ran = await tryRun('wget', ['--spider', '-q', '--timeout=3', '--tries=1', url], { timeout: 3000 });
@@ -61,7 +63,7 @@ const suiteOf = async (name: string): Promise<Suite> => {
 };
 
 /**
- * The suite asked for; without one Ubuntu noble (the guide's VM is an Ubuntu) where its archive answers within
+ * Returns the suite asked for; without one Ubuntu noble (the guide's VM is an Ubuntu) where its archive answers within
  * 3 seconds, else Debian bookworm. Throws a UserError for a name that is not a suite.
  */
 export const chooseSuite = async (asked: string | undefined): Promise<Suite> => {

@@ -20,7 +20,7 @@ export interface TreeOptions {
 const ubuntuLike = `${import.meta.dirname}/ubuntu-like.sh`;
 const arch = process.arch === 'arm64' ? 'arm64' : 'x64';
 
-/** The name of the cached tree: the same packages of the same suite are the same tree. */
+/** Returns the name of the cached tree of a suite and its packages. */
 export const treeName = ({ suite, kind, flavour }: Omit<TreeOptions, 'report'>): string => {
   const packages = packagesFor(suite.distribution, kind, flavour, arch);
   const recipe = [packages.join(' '), ...(flavour === 'ubuntu-like' ? [readFileSync(ubuntuLike, 'utf8')] : [])];
@@ -28,7 +28,7 @@ export const treeName = ({ suite, kind, flavour }: Omit<TreeOptions, 'report'>):
   return `${suite.name}-${arch}-${hash}`;
 };
 
-/** Removes what a build that was cut short left: the folder's name ends with the pid of its builder. */
+/** Removes the folders of interrupted builds: their names end with the pid of the builder. */
 const sweep = async (): Promise<void> => {
   for (const entry of await readdir(`${paths.cache}/vm`).catch(() => [])) {
     const [, pid] = entry.match(/\.new-(\d+)$/) ?? [];
@@ -36,7 +36,10 @@ const sweep = async (): Promise<void> => {
   }
 };
 
-/** Builds something below <cache>/vm in a temporary folder and renames it, so that what is there is whole. */
+/**
+ * Builds something below <cache>/vm, unless it is there. It is built in a temporary folder that is renamed at the end,
+ * so that what has the name is complete.
+ */
 export const cached = async (name: string, build: (folder: string) => Promise<void>): Promise<string> => {
   const place = `${paths.cache}/vm/${name}`;
   if (existsSync(place)) return place;
@@ -45,7 +48,7 @@ export const cached = async (name: string, build: (folder: string) => Promise<vo
   await mkdir(temporary, { recursive: true });
   try {
     await build(temporary);
-    // Another one may have built the same meanwhile: then theirs is as good as ours.
+    // Another process may have built the same meanwhile; its result is equal.
     await rename(temporary, place).catch((error) => {
       if (!existsSync(place)) throw error;
     });
@@ -56,8 +59,8 @@ export const cached = async (name: string, build: (folder: string) => Promise<vo
 };
 
 /**
- * The root file system of such a VM, built by debootstrap once and kept in the cache; nobody writes to it afterwards.
- * Returns its folder. Throws Unhealthy with the end of debootstrap's log when that fails.
+ * Returns the cached folder with the root file system of such a VM; debootstrap builds it at the first call, and nobody
+ * writes to it afterwards. Throws Unhealthy with the end of debootstrap's log when that fails.
  */
 export const cachedTree = ({ suite, kind, flavour, report }: TreeOptions): Promise<string> => {
   const name = treeName({ suite, kind, flavour });
@@ -92,7 +95,7 @@ export const cachedTree = ({ suite, kind, flavour, report }: TreeOptions): Promi
         next: 'hardway vm create --suite bookworm',
       });
     }
-    // The machine's own resolv.conf and what is only of use to apt on this very day do not belong in it.
+    // Removes this machine's resolv.conf and hostname, and apt's lists and cache, which age.
     const useless = ['etc/resolv.conf', 'etc/hostname', 'var/lib/apt/lists', 'var/cache/apt', 'var/log/bootstrap.log'];
     for (const path of useless) await rm(`${folder}/${path}`, { recursive: true, force: true });
     await run('sh', ['-c', ': >"$1/etc/machine-id"; chmod 755 "$1"', 'sh', folder]);

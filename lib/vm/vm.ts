@@ -23,16 +23,16 @@ export interface Vm {
 export interface CreateOptions {
   readonly name: string;
   readonly kind: Kind;
-  /** A suite of suites.ts; by default the newest Ubuntu that its archive answers for, else Debian. */
+  /** A suite of suites.ts; by default the one that chooseSuite chooses. */
   readonly suite?: string | undefined;
-  /** A way out to the network of this machine. Never by default. */
+  /** Whether the VM can reach the network of this machine; false by default. */
   readonly net?: boolean | undefined;
-  /** For tests. */
+  /** Used by tests only. */
   readonly flavour?: Flavour | undefined;
   readonly report?: ((line: string) => void) | undefined;
 }
 
-/** What `hardway vm list` says of a VM; `broken`: its creation was cut short, it can only be deleted. */
+/** A VM in `hardway vm list`. `broken`: its creation was interrupted, it can only be deleted. */
 export interface VmState extends Vm {
   readonly state: 'running' | 'stopped' | 'broken';
   readonly suite: string;
@@ -52,13 +52,13 @@ const recordOf = async ({ name }: Vm): Promise<VmRecord> => {
   throw new UserError(`The VM '${name}' is broken: its vm.json cannot be read`, `hardway vm delete ${name}`);
 };
 
-/** Whether its console has something to say about why it does not answer. */
+/** Returns the last lines of a VM's console, which may say why it does not answer. */
 const consoleTail = async (vm: Vm): Promise<string[]> => {
   const text = await readFile(`${vm.folder}/console.log`, 'utf8').catch(() => '');
   return text.trimEnd().split('\n').slice(-10);
 };
 
-/** Waits until the systemd inside has started what it should. A failed unit does not matter: that is the VM's affair. */
+/** Waits until the systemd inside has finished booting. A failed unit is no error: the VM may be used all the same. */
 const waitUntilUp = async (record: VmRecord): Promise<void> => {
   const vm = vmOf(record);
   const limit = record.kind === 'container' ? 120_000 : 600_000;
@@ -93,7 +93,7 @@ const runningCommand = async (vm: Vm, argv: readonly string[], { tty = false, ..
   throw new UserError(`The VM '${vm.name}' is not running`, `hardway vm create ${vm.name}`);
 };
 
-/** Boots a VM that is off and returns when its systemd answers. */
+/** Boots a stopped VM and returns when its systemd answers. */
 export const bootVm = async (vm: Vm): Promise<void> => {
   const record = await recordOf(vm);
   const machine = machines[record.kind];
@@ -101,8 +101,8 @@ export const bootVm = async (vm: Vm): Promise<void> => {
 };
 
 /**
- * Creates the VM, or boots it when it is there and off; returns when the systemd inside answers.
- * Throws a UserError for a name or suite that cannot be, or when there is such a VM of another kind or suite.
+ * Creates a VM, or boots it when it exists and is stopped; returns when the systemd inside answers. Throws a UserError
+ * for an invalid name or suite, or when a VM of that name has another kind or suite.
  */
 export const createVm = async (options: CreateOptions): Promise<Vm> => {
   const { name, kind, net = false, flavour = 'plain', report = () => {} } = options;
@@ -134,7 +134,7 @@ export const createVm = async (options: CreateOptions): Promise<Vm> => {
   report(`Creating the VM ${name} (${kind}, ${suite.name})`);
   await writeRecord({ ...record, cgroups: [] });
   await machine.create({ ...record, cgroups: [] });
-  // What create learned (a port, a key) is in vm.json by now.
+  // `create` has written what it chose (a port, a key) to vm.json.
   const made = await recordOf({ name, kind, folder: folderOf(name) });
   await writeRecord({ ...made, ready: true });
   report(`Booting the VM ${name}`);
@@ -142,13 +142,13 @@ export const createVm = async (options: CreateOptions): Promise<Vm> => {
   return vmOf(made);
 };
 
-/** The VM of that name; undefined when there is none or it is broken. */
+/** Finds a VM by name; undefined when there is none or it is broken. */
 export const findVm = async (name: string): Promise<Vm | undefined> => {
   const record = await readRecord(checkName(name));
   return record && vmOf(record);
 };
 
-/** The VM of that name. Throws a UserError that names the nearest one, or how to get rid of a broken one. */
+/** Finds a VM by name. Throws a UserError that names the nearest one, or how to delete a broken one. */
 export const getVm = async (name: string): Promise<Vm> =>
   vmOf(await recordOf({ name, kind: 'container', folder: folderOf(name) }));
 
@@ -165,7 +165,7 @@ export const listVms = async (): Promise<VmState[]> => {
   );
 };
 
-/** Stops a VM in good order; one that does not end within 30 seconds (an emulated one: 120) is cut off. */
+/** Shuts a VM down; kills it when it has not ended after 30 seconds (an emulated one: 120). */
 export const stopVm = async (vm: Vm): Promise<void> => {
   const record = await recordOf(vm);
   if (!isRunning(record) || !record.process) return;
@@ -174,15 +174,15 @@ export const stopVm = async (vm: Vm): Promise<void> => {
   await (ended ? machines[record.kind].clean(record) : machines[record.kind].kill(record));
 };
 
-/** A power cut: the VM's processes get SIGKILL, nothing inside is told. */
+/** Cuts the power of a VM: its processes get SIGKILL, without warning. */
 export const powerCut = async (vm: Vm): Promise<void> => {
   const record = await recordOf(vm);
   await machines[record.kind].kill(record);
 };
 
 /**
- * Removes a VM in any state: running, stopped, crashed, half created. Nothing of it is left: no process, cgroup,
- * mount, namespace or file. Throws a UserError when there is none of that name.
+ * Deletes a VM in any state: running, stopped, crashed, half created. Leaves no process, cgroup, mount, namespace or
+ * file of it. Throws a UserError when there is none of that name.
  */
 export const deleteVm = async (name: string): Promise<void> => {
   checkName(name);
@@ -207,7 +207,7 @@ const needsRootOnLinux = (): void => {
 };
 
 export interface EnterOptions extends InsideOptions {
-  /** On a terminal of the VM's own: what `less`, `tmux` and Ctrl-C need. */
+  /** Whether it runs on a terminal of the VM's own, which `less`, `tmux` and Ctrl-C need. */
   readonly tty?: boolean;
 }
 
@@ -217,7 +217,9 @@ export interface ExecOptions extends EnterOptions {
   readonly timeout?: number;
 }
 
-/** Runs a command inside and captures what it leaves, whatever its exit code. Throws a UserError when the VM is off. */
+/**
+ * Runs a command inside and returns its output and exit code, whatever that is. Throws a UserError when the VM is off.
+ */
 export const execInVm = async (vm: Vm, argv: readonly string[], options: ExecOptions = {}): Promise<Ran> => {
   const { input, timeout = 3_600_000, ...inner } = options;
   const [file, ...args] = await runningCommand(vm, argv, inner);
@@ -225,8 +227,8 @@ export const execInVm = async (vm: Vm, argv: readonly string[], options: ExecOpt
 };
 
 /**
- * Runs a command inside with this program's own terminal, or its pipes when it has none; returns the exit code.
- * On a terminal the command has one of its own in the VM: Ctrl-C reaches it, and only it.
+ * Runs a command inside on this program's terminal, or its pipes when it has none; returns the exit code. On a terminal
+ * the command has one of its own in the VM: Ctrl-C reaches only the command.
  */
 export const attachInVm = async (vm: Vm, argv: readonly string[], options: EnterOptions = {}): Promise<number> => {
   const tty = options.tty ?? Boolean(process.stdin.isTTY && process.stdout.isTTY);

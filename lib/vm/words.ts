@@ -1,12 +1,12 @@
 export interface InsideOptions {
   readonly env?: Readonly<Record<string, string>> | undefined;
-  /** Who runs it; root by default. */
+  /** User that runs it; root by default. */
   readonly user?: string | undefined;
 }
 
 const knownTerminals = /^(xterm|screen|tmux|linux|vt\d|rxvt|ansi|dumb)/;
 
-/** The command as it is run inside a VM: with a login's environment instead of the caller's, as that user. */
+/** Returns the command line that runs inside a VM as that user, with a login's environment instead of the caller's. */
 export const insideWords = (argv: readonly string[], { env, user = 'root' }: InsideOptions = {}): string[] => {
   const home = user === 'root' ? '/root' : `/home/${user}`;
   const term = process.env['TERM'] ?? '';
@@ -17,7 +17,7 @@ export const insideWords = (argv: readonly string[], { env, user = 'root' }: Ins
     SHELL: '/bin/bash',
     PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
     LANG: 'C.UTF-8',
-    // A VM knows the terminals of ncurses-base; a newer one is near enough to xterm.
+    // A VM knows only the terminals of ncurses-base; any other is treated as xterm.
     TERM: knownTerminals.test(term) ? term : 'xterm-256color',
     ...env,
   };
