@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** A process that cannot be mistaken for a later one with the same pid. */
+/** Identity of a process: a later process with the same pid has another start. */
 export interface ProcessId {
   readonly pid: number;
   /** Clock ticks between the machine's boot and the process's start: field 22 of /proc/PID/stat (proc(5)). */
@@ -47,7 +47,7 @@ export const identify = (pid: number): ProcessId | undefined => {
   return stat && { pid, start: stat.start };
 };
 
-/** Whether this very process still runs; a zombie does not. */
+/** Tells whether this process still runs; a zombie does not. */
 export const isAlive = ({ pid, start }: ProcessId): boolean => {
   const stat = readStat(pid);
   return stat !== undefined && stat.start === start && stat.state !== 'Z' && stat.state !== 'X';
@@ -64,7 +64,7 @@ const familyOf = (pid: number): ProcessId[] => {
   return [...stats.filter((one) => one.pid === pid), ...below(pid)];
 };
 
-/** Sends the signal unless the process is gone or is another one by now. */
+/** Sends a signal unless the process has ended and its pid may be another's. */
 export const signalProcess = (id: ProcessId, signal: NodeJS.Signals): void => {
   if (!isAlive(id)) return;
   try {
@@ -74,7 +74,7 @@ export const signalProcess = (id: ProcessId, signal: NodeJS.Signals): void => {
   }
 };
 
-/** Waits until none of them runs; false when one still does after so many milliseconds. */
+/** Waits until none of the processes runs. Returns false when one still does after so many milliseconds. */
 export const waitForEnd = async (ids: readonly ProcessId[], milliseconds: number): Promise<boolean> => {
   const deadline = Date.now() + milliseconds;
   while (ids.some(isAlive)) {

@@ -88,7 +88,7 @@ export const container: VmDriver = {
   command: async (record, words, tty) => {
     const init = await initOf(record);
     if (!init) return undefined;
-    // nsenter brings along this machine's terminal, which the VM has no name for; script opens one of the VM's.
+    // nsenter keeps this machine's terminal, which has no name in the VM; script opens one of the VM's.
     const inner = tty ? ['script', '-qefc', quoted(words), '/dev/null'] : words;
     return ['sh', script, 'enter', String(init.pid), ...inner];
   },

@@ -100,7 +100,7 @@ export const cachedTree = ({ suite, kind, flavour, report }: TreeOptions): Promi
     for (const path of useless) await rm(`${folder}/${path}`, { recursive: true, force: true });
     await run('sh', ['-c', ': >"$1/etc/machine-id"; chmod 755 "$1"', 'sh', folder]);
     if (flavour === 'ubuntu-like') {
-      // In a network of its own: ufw must not come near this machine's.
+      // In a network namespace of its own, so that ufw does not change this machine's rules.
       await run('unshare', ['--net', 'chroot', folder, 'sh', '-s'], {
         input: readFileSync(ubuntuLike, 'utf8'),
         timeout: 300_000,

@@ -194,7 +194,7 @@ export const deleteVm = async (name: string): Promise<void> => {
   if (record) await machines[record.kind].kill(record);
   for (const point of mountsBelow(folder)) await tryRun('umount', [point]);
   const [left] = mountsBelow(folder);
-  // Deleting through a live mount would delete what is mounted there.
+  // Deleting through a mount would delete what is mounted there.
   if (left)
     throw new Unhealthy(`${left} is still mounted and busy, so nothing was deleted`, { next: `umount ${left}` });
   await rm(folder, { recursive: true, force: true });
