@@ -6,6 +6,7 @@ import { paths } from '../lib/host/paths.ts';
 import { person } from '../lib/host/person.ts';
 import { tryRun } from '../lib/host/run.ts';
 import { saveSnapshot, takeSnapshot } from '../lib/host/snapshot.ts';
+import { readSysctl } from '../lib/host/sysctl.ts';
 
 const modules = ['overlay', 'br_netfilter', 'nf_conntrack'];
 
@@ -14,7 +15,6 @@ const sysctls: ReadonlyMap<string, string> = new Map([
   ['net.ipv4.ip_forward', '1'],
   ['net.bridge.bridge-nf-call-iptables', '1'],
 ]);
-const sysctlPath = (key: string): string => `/proc/sys/${key.replaceAll('.', '/')}`;
 
 const installPackages = async ({ host, progress }: Context): Promise<void> => {
   const missing = await missingCommands();
@@ -66,7 +66,7 @@ export const preflight: Step = {
     await loadModules(context);
     const lines: string[] = [];
     for (const [key, value] of sysctls) {
-      if (!(await statIfThere(sysctlPath(key)))) continue;
+      if (readSysctl(key) === undefined) continue;
       await host.sysctl(key, value);
       lines.push(`${key} = ${value}\n`);
     }
@@ -102,7 +102,7 @@ export const preflight: Step = {
     }),
     check('the kernel routes for Pods', async () => {
       for (const [key, value] of sysctls) {
-        const now = (await readIfThere(sysctlPath(key)))?.trim();
+        const now = readSysctl(key);
         if (now !== undefined && now !== value) throw new Error(`${key} is ${now}, not ${value}`);
       }
     }),

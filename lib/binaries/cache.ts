@@ -1,8 +1,7 @@
-import { createHash, randomUUID } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { randomUUID } from 'node:crypto';
+import { chmod, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
+import { sha256, sha256OfFile, writeAtomically } from '../host/files.ts';
 import type { Arch, Image, Product } from './versions.ts';
 
 /** Origin of a file in the cache; `hand` is an image archive that a person put there. */
@@ -37,14 +36,7 @@ export const recipeOf = (origin: 'release' | 'go', product: Product, image?: Ima
   const { files, ...build } = product;
   const published = image ? { reference: image.reference } : { version: product.version, files };
   const made = origin === 'release' ? published : { ...build, image };
-  return createHash('sha256').update(JSON.stringify(made)).digest('hex').slice(0, 16);
-};
-
-/** Returns the SHA-256 of a file, in hex. */
-export const sha256Of = async (path: string): Promise<string> => {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
-  return hash.digest('hex');
+  return sha256(JSON.stringify(made)).slice(0, 16);
 };
 
 const recordPath = (path: string): string => `${path}.json`;
@@ -65,9 +57,9 @@ const isTime = (found: number, recorded: number): boolean =>
   found === recorded || found === Math.floor(recorded / 1000) * 1000;
 
 const writeRecord = async (path: string, record: CacheRecord): Promise<void> => {
-  const temporary = `${recordPath(path)}.${randomUUID().slice(0, 8)}`;
-  await writeFile(temporary, `${JSON.stringify(record)}\n`);
-  await rename(temporary, recordPath(path));
+  const place = recordPath(path);
+  const temporary = await temporaryFor(place);
+  await writeAtomically(place, `${JSON.stringify(record)}\n`, { mode: 0o644, temporary });
 };
 
 /**
@@ -83,7 +75,7 @@ export const cached = async (
   if (!found || !record) return undefined;
   if (!wanted.some(([origin, recipe]) => origin === record.origin && recipe === record.recipe)) return undefined;
   if (found.size === record.size && isTime(found.mtimeMs, record.mtimeMs)) return record.origin;
-  if (found.size === record.size && (await sha256Of(path)) === record.sha256) {
+  if (found.size === record.size && (await sha256OfFile(path)) === record.sha256) {
     // The file was copied or touched, and its content is right. Where the cache is read-only the next look-up reads it
     // again.
     await writeRecord(path, { ...record, mtimeMs: found.mtimeMs }).catch(() => undefined);
@@ -124,8 +116,8 @@ export const store = async (
   made: { readonly origin: Origin; readonly recipe: string; readonly mode: number },
 ): Promise<void> => {
   await chmod(temporary, made.mode);
-  const sha256 = await sha256Of(temporary);
+  const checksum = await sha256OfFile(temporary);
   await rename(temporary, path);
   const { size, mtimeMs } = await stat(path);
-  await writeRecord(path, { origin: made.origin, recipe: made.recipe, sha256, size, mtimeMs });
+  await writeRecord(path, { origin: made.origin, recipe: made.recipe, sha256: checksum, size, mtimeMs });
 };

@@ -1,8 +1,8 @@
-import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import type { Source } from '../engine/step.ts';
-import { sha256 } from '../host/files.ts';
+import { exists, sha256 } from '../host/files.ts';
 import { archiveName, archivePath, binaryPath, cached, recipeOf, temporaryFor } from './cache.ts';
 import type { Report } from './progress.ts';
 import { type Arch, productOf, versions } from './versions.ts';
@@ -15,12 +15,6 @@ interface Where {
   /** Mirror that is asked before the registry of an image. */
   readonly mirror?: string | undefined;
 }
-
-const isThere = (path: string): Promise<boolean> =>
-  stat(path).then(
-    () => true,
-    () => false,
-  );
 
 const manifestName = (): string => `calico-${versions().calico.version}.yaml`;
 const manifestPath = ({ cache, source }: Pick<Where, 'cache' | 'source'>): string =>
@@ -36,14 +30,14 @@ export const calicoArchives = async ({
   for (const reference of versions().calico.images) {
     const places = [archivePath(cache, arch, reference)];
     if (source?.kind === 'dir' && source.from) places.unshift(join(source.from, archiveName(reference)));
-    for (const place of places) if (!found.has(reference) && (await isThere(place))) found.set(reference, place);
+    for (const place of places) if (!found.has(reference) && (await exists(place))) found.set(reference, place);
   }
   return found;
 };
 
 /** Lists what of Calico is missing: the path of its manifest, references of its images. */
 const lacking = async (where: Where): Promise<readonly string[]> => {
-  const [manifest, archives] = await Promise.all([isThere(manifestPath(where)), calicoArchives(where)]);
+  const [manifest, archives] = await Promise.all([exists(manifestPath(where)), calicoArchives(where)]);
   const images = versions().calico.images.filter((reference) => !archives.has(reference));
   return [...(manifest ? [] : [manifestPath(where)]), ...images];
 };
@@ -58,7 +52,7 @@ const doesAnswer = async (address: string): Promise<boolean> =>
  */
 export const calicoIsWithinReach = async (where: Where): Promise<boolean> => {
   if ((await lacking(where)).length === 0) return true;
-  if (where.mirror && (await isThere(manifestPath(where))) && (await doesAnswer(`${where.mirror}/v2/`))) return true;
+  if (where.mirror && (await exists(manifestPath(where))) && (await doesAnswer(`${where.mirror}/v2/`))) return true;
   const { kind } = where.source;
   if (kind !== 'auto') return kind === 'release';
   if (await isCachedFromGo(where)) return false;
@@ -123,7 +117,7 @@ export const calicoManifest = async (
 ): Promise<string> => {
   const { manifest: url, sha256: expected, version } = versions().calico;
   const given = manifestPath({ cache, source });
-  if (!(await isThere(given))) {
+  if (!(await exists(given))) {
     if (source.kind === 'dir')
       throw new UserError(`${given} is not there`, `put Calico's manifest there, or use --cni bridge`);
     const { fetchVerified } = await import('./download.ts');

@@ -1,6 +1,8 @@
-import { access, constants, open } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { UserError } from '../engine/errors.ts';
+import { exists } from '../host/files.ts';
+import { isProgram } from '../host/run.ts';
 import { archiveName } from './cache.ts';
 import type { Report } from './progress.ts';
 import type { Arch } from './versions.ts';
@@ -34,20 +36,11 @@ const firstBytes = async (path: string, length: number) => {
 
 /** Returns why a file cannot be a binary of the lab; undefined when it can. */
 const fault = async (path: string, arch: Arch): Promise<string | undefined> => {
-  if (
-    !(await access(path).then(
-      () => true,
-      () => false,
-    ))
-  )
-    return 'is not there';
+  if (!(await exists(path))) return 'is not there';
   const { bytesRead, buffer } = await firstBytes(path, 20);
   const isElf = bytesRead === 20 && buffer.subarray(0, 4).toString('latin1') === '\x7fELF';
   if (!isElf || buffer.readUInt16LE(18) !== machines[arch]) return `is not a Linux ${arch} program`;
-  return access(path, constants.X_OK).then(
-    () => undefined,
-    () => 'is not executable (chmod +x)',
-  );
+  return (await isProgram(path)) ? undefined : 'is not executable (chmod +x)';
 };
 
 /**
@@ -69,13 +62,7 @@ export const fromFolder = async ({ from, binaries, images, arch, report }: Folde
   const archives = new Map<string, string>();
   for (const reference of images) {
     const path = join(folder, archiveName(reference));
-    if (
-      await access(path).then(
-        () => true,
-        () => false,
-      )
-    )
-      archives.set(reference, path);
+    if (await exists(path)) archives.set(reference, path);
   }
   for (const name of [...binaries, ...archives.keys()]) report({ name, state: 'cached' });
   return { binaries: new Map(binaries.map((name) => [name, join(folder, name)])), images: archives };

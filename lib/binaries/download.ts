@@ -4,7 +4,7 @@ import { Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { UserError } from '../engine/errors.ts';
 import { isSecureUrl } from '../engine/settings.ts';
-import { sha256Of } from './cache.ts';
+import { sha256OfFile } from '../host/files.ts';
 import { withDiskSpace } from './disk.ts';
 import type { Report } from './progress.ts';
 import { type HttpRequest, type RetryPolicy, retryPolicy, sendRequest, withAgent, withRetries } from './web.ts';
@@ -159,7 +159,7 @@ export const fetchExactly = async (
       await headers(),
       onBytes,
     );
-    const actual = await sha256Of(path);
+    const actual = await sha256OfFile(path);
     if (actual === sha256) return;
     const page = await isWebPage(path);
     await rm(path, { force: true });

@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { homedir, arch as machineArch } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { reasonOf, UserError } from '../engine/errors.ts';
+import { sha256 } from '../host/files.ts';
 import { CommandFailed, run, tryRun } from '../host/run.ts';
 import { withDiskSpace } from './disk.ts';
 import type { Report } from './progress.ts';
@@ -114,7 +114,7 @@ const needC = async (libraries: readonly string[], { arch, report, signal, perfo
  */
 const moduleFolder = async (cache: string, name: string, product: Product): Promise<string> => {
   const text = goMod(product);
-  const recipe = createHash('sha256').update(text).digest('hex').slice(0, 8);
+  const recipe = sha256(text).slice(0, 8);
   const folder = join(cache, 'build', `${name}-${product.version}-${recipe}`);
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, 'go.mod'), text, { flag: 'wx' }).catch((thrown: NodeJS.ErrnoException) => {

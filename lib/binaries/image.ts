@@ -1,6 +1,6 @@
 import { copyFile, mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { sha256Of } from './cache.ts';
+import { sha256OfFile } from '../host/files.ts';
 import type { Arch, Image } from './versions.ts';
 
 /** Writes a tar without owners and times, so that the same binary gives the same archive, byte for byte. */
@@ -69,7 +69,7 @@ export const packImage = async (image: Image, arch: Arch, binary: string, output
     await mkdir(join(folder, 'root'));
     await copyFile(binary, join(folder, 'root', image.binary));
     const keepBlob = async (file: string) => {
-      const digest = await sha256Of(file);
+      const digest = await sha256OfFile(file);
       const { size } = await stat(file);
       await rename(file, join(blobs, digest));
       return { digest, size };

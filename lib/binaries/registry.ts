@@ -1,10 +1,9 @@
-import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
 import { isSecureUrl } from '../engine/settings.ts';
-import { sha256Of } from './cache.ts';
+import { sha256, sha256OfFile } from '../host/files.ts';
 import { imageRemedy } from './cure.ts';
 import { withDiskSpace } from './disk.ts';
 import { fetchExactly } from './download.ts';
@@ -50,7 +49,7 @@ const accepted = [
 ].join(', ');
 
 const hexOf = (text: string): string => text.replace(/^sha256:/, '');
-const sumOf = (data: Buffer): string => `sha256:${createHash('sha256').update(data).digest('hex')}`;
+const sumOf = (data: Buffer): string => `sha256:${sha256(data)}`;
 
 /** Splits registry/repository:tag into its parts. References in versions.yaml are always written in full. */
 const partsOf = (reference: string) => {
@@ -203,7 +202,7 @@ const fetchFrom = async (
   const placeOf = (blob: string): string => join(cache, 'downloads', `sha256_${hexOf(blob)}.part`);
   const isWhole = async (blob: string): Promise<boolean> => {
     const found = await stat(placeOf(blob)).catch(() => undefined);
-    return found?.size === blobs.get(blob) && `sha256:${await sha256Of(placeOf(blob))}` === blob;
+    return found?.size === blobs.get(blob) && `sha256:${await sha256OfFile(placeOf(blob))}` === blob;
   };
   const fetchBlob = async (blob: string, size: number, ending: AbortSignal): Promise<void> => {
     if (await isWhole(blob)) return tell(blob, size);

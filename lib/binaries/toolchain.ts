@@ -1,8 +1,8 @@
-import { access, constants, glob } from 'node:fs/promises';
+import { glob } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
-import { tryRun } from '../host/run.ts';
+import { isProgram, tryRun } from '../host/run.ts';
 
 /** Oldest minor version of Go 1 that can fetch the newer toolchain which a module asks for. */
 const oldest = 21;
@@ -33,13 +33,7 @@ const candidates = async (): Promise<string[]> => {
 export const findGo = async (): Promise<string | undefined> => {
   const old: string[] = [];
   for (const go of await candidates()) {
-    if (
-      !(await access(go, constants.X_OK).then(
-        () => true,
-        () => false,
-      ))
-    )
-      continue;
+    if (!(await isProgram(go))) continue;
     const { stdout } = await tryRun(go, ['version'], { env: { GOTOOLCHAIN: 'local', GOFLAGS: '', HOME: homedir() } });
     const version = /go1\.(\d+)/.exec(stdout);
     if (version && Number(version[1]) >= oldest) return go;

@@ -1,11 +1,11 @@
 import { readFileSync, realpathSync } from 'node:fs';
-import { access, readdir, stat, statfs } from 'node:fs/promises';
+import { readdir, stat, statfs } from 'node:fs/promises';
 import { arch, availableParallelism, hostname, totalmem } from 'node:os';
 import { basename } from 'node:path';
-import { readIfThere } from './files.ts';
+import { exists, readIfThere } from './files.ts';
 import { paths } from './paths.ts';
 import { executableOf } from './proc.ts';
-import { tryRun } from './run.ts';
+import { findCommand, tryRun } from './run.ts';
 
 /** A TCP port in the state LISTEN, and who holds it. */
 export interface Listener {
@@ -58,12 +58,6 @@ export interface HostFacts {
   readonly ufw: boolean;
   readonly iptables: 'nft' | 'legacy' | undefined;
 }
-
-const exists = (path: string): Promise<boolean> =>
-  access(path).then(
-    () => true,
-    () => false,
-  );
 
 interface Route {
   readonly dst: string;
@@ -226,11 +220,7 @@ export const hostCommands: Readonly<Record<string, string>> = {
   mount: 'mount',
 };
 
-const isOnPath = async (command: string): Promise<boolean> => {
-  const folders = [...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/sbin'];
-  const found = await Promise.all(folders.map((folder) => exists(`${folder}/${command}`)));
-  return found.includes(true);
-};
+const isOnPath = async (command: string): Promise<boolean> => (await findCommand(command)) !== undefined;
 
 /** resolv.conf for Pods: systemd-resolved's stub on 127.0.0.53 would make CoreDNS ask itself for ever. */
 const resolvConf = async (): Promise<string | undefined> => {

@@ -1,11 +1,32 @@
 import { createHash } from 'node:crypto';
-import { lstat, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { access, lstat, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 
+/** The SHA-256 of a text or of bytes, in hex. */
 export const sha256 = (content: string | Buffer): string => createHash('sha256').update(content).digest('hex');
+
+/** The SHA-256 of a file of any size, in hex. */
+export const sha256OfFile = async (path: string): Promise<string> => {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
+  return hash.digest('hex');
+};
 
 const isMissing = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
+
+/** Whether something is at a path, links followed. Throws where that cannot be told, as in a folder that may not be entered. */
+export const exists = async (path: string): Promise<boolean> => {
+  try {
+    await access(path);
+    return true;
+  } catch (error) {
+    if (isMissing(error)) return false;
+    throw error;
+  }
+};
 
 /** The text of a file, or undefined where there is none. */
 export const readIfThere = async (path: string): Promise<string | undefined> => {
@@ -28,7 +49,7 @@ export const statIfThere = async (path: string) => {
 };
 
 /** Where this process prepares what is to be at `path`. */
-export const temporaryOf = (path: string): string => `${path}.hardway-${process.pid}`;
+const temporaryOf = (path: string): string => `${path}.hardway-${process.pid}`;
 
 /** Removes the files that are named `prefix` and the pid of a process that is gone: it was killed before it could. */
 export const removeAbandoned = async (prefix: string): Promise<void> => {
@@ -43,6 +64,38 @@ export const removeAbandoned = async (prefix: string): Promise<void> => {
 /** Removes what killed processes had prepared for `path`. */
 export const removeTemporaries = (path: string): Promise<void> => removeAbandoned(`${path}.hardway-`);
 
+/** Makes something at a temporary path beside `path` and renames it into place, so that nobody sees half of it. */
+export const swapIn = async (path: string, make: (temporary: string) => Promise<void>): Promise<void> => {
+  const temporary = temporaryOf(path);
+  await removeTemporaries(path);
+  await rm(temporary, { force: true });
+  await makeThenRename(temporary, path, make);
+};
+
+const makeThenRename = async (
+  temporary: string,
+  path: string,
+  make: (temporary: string) => Promise<void>,
+): Promise<void> => {
+  try {
+    await make(temporary);
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+};
+
+export interface WriteOptions {
+  readonly mode: number;
+  readonly owner?: { readonly uid: number; readonly gid: number };
+  /**
+   * Where the file is prepared; by default beside it under this process's pid. A folder that several machines write to
+   * needs a name that none of them has: they have the same pids, and do not see each other's.
+   */
+  readonly temporary?: string;
+}
+
 /**
  * Writes a whole file or none of it, also when the power is cut right after: a temporary file beside it, on the disk
  * before the rename. Without that, a file that is seconds old may come back empty.
@@ -50,12 +103,10 @@ export const removeTemporaries = (path: string): Promise<void> => removeAbandone
 export const writeAtomically = async (
   path: string,
   content: string | Buffer,
-  { mode, owner }: { mode: number; owner?: { uid: number; gid: number } },
+  { mode, owner, temporary }: WriteOptions,
 ): Promise<void> => {
-  const temporary = temporaryOf(path);
-  await removeTemporaries(path);
-  try {
-    const file = await open(temporary, 'w', mode);
+  const make = async (place: string): Promise<void> => {
+    const file = await open(place, 'w', mode);
     try {
       await file.writeFile(content);
       await file.chmod(mode); // the umask may have taken bits away
@@ -64,9 +115,6 @@ export const writeAtomically = async (
     } finally {
       await file.close();
     }
-    await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
-  }
+  };
+  await (temporary === undefined ? swapIn(path, make) : makeThenRename(temporary, path, make));
 };

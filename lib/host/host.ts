@@ -1,8 +1,9 @@
-import { chmod, chown, cp, link, mkdir, readlink, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, cp, link, mkdir, readlink, symlink } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { readIfThere, removeTemporaries, sha256, statIfThere, temporaryOf, writeAtomically } from './files.ts';
+import { readIfThere, sha256, statIfThere, swapIn, writeAtomically } from './files.ts';
 import { paths } from './paths.ts';
 import { quoted, runShown } from './run.ts';
+import { readSysctl, writeSysctl } from './sysctl.ts';
 
 /** How one change to the machine is taken back. Data, so that it can be written down before the change happens. */
 export type Undo =
@@ -60,9 +61,6 @@ export interface HostOptions {
   readonly owned: ReadonlySet<string>;
 }
 
-/** A kernel parameter's file: dots are slashes. */
-const sysctlFile = (key: string): string => `/proc/sys/${key.replaceAll('.', '/')}`;
-
 /** Makes the Host of each step of one run; `signal` ends the commands it runs. All share the paths that hardway has made. */
 export const createHosts = ({
   dryRun,
@@ -119,15 +117,6 @@ const hostOf = ({ dryRun, ours, planned }: HostState, { record, tell }: ChangeLi
     return true;
   };
 
-  /** Makes something beside `path` and puts it there in one go. */
-  const swapIn = async (path: string, make: (temporary: string) => Promise<void>): Promise<void> => {
-    const temporary = temporaryOf(path);
-    await removeTemporaries(path);
-    await rm(temporary, { force: true });
-    await make(temporary);
-    await rename(temporary, path);
-  };
-
   return {
     dryRun,
     change,
@@ -177,10 +166,10 @@ const hostOf = ({ dryRun, ours, planned }: HostState, { record, tell }: ChangeLi
     },
 
     async sysctl(key, value) {
-      const now = (await readIfThere(sysctlFile(key)))?.trim().replaceAll('\t', ' ');
+      const now = readSysctl(key);
       if (now === value) return false;
       const undo: Undo = { kind: 'run', argv: ['sysctl', '-qw', `${key}=${now ?? ''}`] };
-      await change({ what: `sysctl -w ${key}=${value}`, undo }, () => writeFile(sysctlFile(key), value));
+      await change({ what: `sysctl -w ${key}=${value}`, undo }, async () => writeSysctl(key, value));
       return true;
     },
   };

@@ -177,10 +177,10 @@ const usualFolders = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bi
 
 /** The path of a program, looked for on PATH and in the usual folders; undefined where it is in none that can be read. */
 export const findCommand = async (name: string): Promise<string | undefined> => {
-  for (const folder of new Set([...(process.env['PATH'] ?? '').split(delimiter), ...usualFolders])) {
-    if (folder !== '' && (await isProgram(join(folder, name)))) return join(folder, name);
-  }
-  return undefined;
+  const folders = new Set([...(process.env['PATH'] ?? '').split(delimiter), ...usualFolders].filter(Boolean));
+  const places = [...folders].map((folder) => join(folder, name));
+  const found = await Promise.all(places.map(isProgram));
+  return places.find((_, index) => found[index]);
 };
 
 /** Whether a file is there and may be executed; a folder of that name is no program. */

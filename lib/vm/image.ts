@@ -1,6 +1,6 @@
-import { createHash } from 'node:crypto';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { sha256 } from '../host/files.ts';
 import { paths } from '../host/paths.ts';
 import { run } from '../host/run.ts';
 import { type GuestFile, writeGuestFiles } from './guest.ts';
@@ -30,7 +30,7 @@ export const cachedImage = (
   files: readonly GuestFile[],
   report: (line: string) => void,
 ): Promise<string> => {
-  const hash = createHash('sha256').update(JSON.stringify(files)).digest('hex').slice(0, 8);
+  const hash = sha256(JSON.stringify(files)).slice(0, 8);
   const name = `${tree.slice(tree.lastIndexOf('/') + 1)}-image-${hash}`;
   return cached(name, async (folder) => {
     report('Making a disk image of it (once)');

@@ -1,7 +1,7 @@
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { readdir, readlink } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
+import { readSysctl } from '../host/sysctl.ts';
 
-const limitFile = '/proc/sys/fs/inotify/max_user_instances';
 /** inotify instances that systemd, containerd and the components of one lab hold: 33 were counted in a running VM. */
 const perVm = 40;
 
@@ -17,7 +17,7 @@ const held = async (pid: string): Promise<number> => {
  * VMs share one limit (128 on Debian and Ubuntu), and the kubelet of the fourth says "too many open files".
  */
 export const needInotify = async (): Promise<void> => {
-  const limit = Number(await readFile(limitFile, 'utf8').catch(() => Number.POSITIVE_INFINITY));
+  const limit = Number(readSysctl('fs.inotify.max_user_instances') ?? Number.POSITIVE_INFINITY);
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
   const used = (await Promise.all(pids.map(held))).reduce((sum, number) => sum + number, 0);
   if (used + perVm <= limit) return;

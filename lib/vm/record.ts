@@ -1,5 +1,6 @@
-import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { z } from 'zod';
+import { writeAtomically } from '../host/files.ts';
 import { paths } from '../host/paths.ts';
 
 export const kinds = ['container', 'qemu'] as const;
@@ -49,8 +50,7 @@ export const readRecord = async (name: string): Promise<VmRecord | undefined> =>
 export const writeRecord = async (record: VmRecord): Promise<VmRecord> => {
   const folder = folderOf(record.name);
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  await writeFile(`${folder}/vm.json.new`, `${JSON.stringify(record, undefined, 2)}\n`, { mode: 0o600 });
-  await rename(`${folder}/vm.json.new`, `${folder}/vm.json`);
+  await writeAtomically(`${folder}/vm.json`, `${JSON.stringify(record, undefined, 2)}\n`, { mode: 0o600 });
   return record;
 };
 

@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { Unhealthy } from '../engine/errors.ts';
+import { sha256 } from '../host/files.ts';
 import { paths } from '../host/paths.ts';
 import { identify } from '../host/proc.ts';
 import { run, tryRun } from '../host/run.ts';
@@ -24,7 +24,7 @@ const arch = process.arch === 'arm64' ? 'arm64' : 'x64';
 export const treeName = ({ suite, kind, flavour }: Omit<TreeOptions, 'report'>): string => {
   const packages = packagesFor(suite.distribution, kind, flavour, arch);
   const recipe = [packages.join(' '), ...(flavour === 'ubuntu-like' ? [readFileSync(ubuntuLike, 'utf8')] : [])];
-  const hash = createHash('sha256').update(recipe.join('\n')).digest('hex').slice(0, 12);
+  const hash = sha256(recipe.join('\n')).slice(0, 12);
   return `${suite.name}-${arch}-${hash}`;
 };
 

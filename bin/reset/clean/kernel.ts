@@ -1,8 +1,7 @@
-import { writeFile } from 'node:fs/promises';
 import { readIfThere } from '../../../lib/host/files.ts';
 import { tryRun } from '../../../lib/host/run.ts';
-import { parameterFile } from '../../../lib/host/snapshot/kernel.ts';
 import type { HostSnapshot } from '../../../lib/host/snapshot.ts';
+import { readSysctl, writeSysctl } from '../../../lib/host/sysctl.ts';
 import type { CleanupScope } from './scope.ts';
 
 /** Sets kernel parameters back that the daemons changed; forwarding first, as it changes others with it. */
@@ -10,9 +9,9 @@ export const restoreParameters = async ({ gate, before }: CleanupScope): Promise
   const former = Object.entries(before?.sections['kernel parameter'] ?? {});
   const first = former.filter(([name]) => /ip_forward$|\.forwarding$/.test(name));
   for (const [name, value] of [...first, ...former.filter((entry) => !first.includes(entry))]) {
-    const now = (await readIfThere(parameterFile(name)))?.trim().replaceAll('\t', ' ');
+    const now = readSysctl(name);
     if (now === undefined || now === value) continue;
-    await gate.apply('settings back', `sysctl -w ${name}=${value}`, () => writeFile(parameterFile(name), value));
+    await gate.apply('settings back', `sysctl -w ${name}=${value}`, async () => writeSysctl(name, value));
   }
 };
 

@@ -1,5 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { readIfThere, statIfThere } from '../files.ts';
+import { readSysctl } from '../sysctl.ts';
 import { type Section, section } from './section.ts';
 
 /**
@@ -32,16 +33,6 @@ const ofInterfaces: Readonly<Record<string, readonly string[]>> = {
   ipv6: ['accept_ra', 'disable_ipv6', 'forwarding'],
 };
 
-export const parameterFile = (name: string): string => `/proc/sys/${name.replaceAll('.', '/').replaceAll('\\', '.')}`;
-
-const read = (path: string): string | undefined => {
-  try {
-    return readFileSync(path, 'utf8').trim().replaceAll('\t', ' ');
-  } catch {
-    return undefined;
-  }
-};
-
 /** The names of a parameter of every interface; a dot in an interface's name is written \ here. */
 const interfaceParameters = (): string[] =>
   Object.entries(ofInterfaces).flatMap(([family, names]) => {
@@ -69,7 +60,7 @@ export const kernel = async (): Promise<Record<string, Section>> => {
     ),
     'kernel parameter': section(
       names.flatMap((name) => {
-        const value = read(parameterFile(name));
+        const value = readSysctl(name);
         return value === undefined ? [] : [[name, value]];
       }),
     ),
