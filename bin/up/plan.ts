@@ -177,7 +177,7 @@ const usualCniFor = async (asked: Asked, old: Old, mirror: string | undefined, h
 interface UpPlan {
   readonly lab: Lab;
   readonly asked: Asked;
-  /** Seconds that a component may take to get healthy. */
+  /** Seconds that the checks of a step may take to pass. */
   readonly deadline: number;
   /** What is known of a lab that is here already. */
   readonly state: State | undefined;

@@ -9,13 +9,15 @@ export const imageReferences = ({ images }: Pick<Needs, 'images'>): readonly str
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`;
 
-/** One line for a person: "building kube-apiserver", "downloading etcd: 12 of 24 MB, 9 MB/s". */
 export const progressText = ({ name, state, bytes, total, bytesPerSecond }: Progress): string => {
   const size = bytes === undefined ? '' : `: ${megabytes(bytes)}${total ? ` of ${megabytes(total)}` : ''}`;
   return `${state} ${name}${size}${bytesPerSecond ? `, ${megabytes(bytesPerSecond)}/s` : ''}`;
 };
 
-/** Everything that a lab is made of, from the cache or the run's source; looked for once a run. Throws UserError. */
+/**
+ * Provides every program and image of a lab, from the cache or the run's source, once a run. Throws UserError as
+ * `provide` does.
+ */
 export const provisions = ({ memo: once, needs, source, lab, host, progress, signal }: Context): Promise<Provided> =>
   once('provisions', () =>
     provide({

@@ -56,7 +56,7 @@ export const versions = (): Versions => {
   return parsed;
 };
 
-/** The name under which manifests use an image, with its tag. Throws on a name that versions.yaml does not have: a bug. */
+/** Returns the reference of an image, with its tag, as manifests name it. */
 export const imageReference = (name: string): string => {
   const image = versions().images[name];
   if (!image) throw new Error(`no image in versions.yaml is called ${name}`);

@@ -31,7 +31,7 @@ import {
   windowStatuses,
 } from './tmux.ts';
 
-/** Who keeps the components running. */
+/** Programs that can supervise the components. */
 export interface Supervisor {
   /** Makes a daemon run as described; one that does already is left alone. */
   readonly ensure: (host: Host, daemon: Daemon) => Promise<void>;

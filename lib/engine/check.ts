@@ -2,20 +2,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { cpuMilliseconds } from '../host/proc.ts';
 import { reasonOf } from './errors.ts';
 
-/** Looks at the real thing once and throws why it is not so. The signal ends it when it takes too long, or the run ends. */
+/**
+ * Looks once and throws the reason when the check's phrase is not true. The signal ends it when it takes too long, or
+ * when the run ends.
+ */
 export type Probe<Subject> = (subject: Subject, signal: AbortSignal) => Promise<void>;
 
-/** A phrase that completes "waiting: ..." and its probe. */
+/** A check: a phrase that completes "waiting: ...", and its probe. */
 export interface Check<Subject> {
   readonly phrase: string;
   readonly probe: Probe<Subject>;
-  /** The steps that follow do not rest on it: it is waited for when they are done. */
+  /** True for a check that later steps do not need: the run waits for it at its end. */
   readonly deferred?: true;
 }
 
 export const check = <Subject>(phrase: string, probe: Probe<Subject>): Check<Subject> => ({ phrase, probe });
 
-/** A check that the steps which follow need not wait for. */
+/** Makes a check that later steps do not need: the run waits for it at its end. */
 export const deferredCheck = <Subject>(phrase: string, probe: Probe<Subject>): Check<Subject> => ({
   ...check(phrase, probe),
   deferred: true,
@@ -27,10 +30,10 @@ export interface Failure {
   readonly reason: string;
 }
 
-/** Milliseconds after which a probe has failed that has neither passed nor said why not. */
+/** Milliseconds after which a probe that has neither passed nor thrown counts as failed. */
 const probeTimeoutMs = 30_000;
 
-/** Runs a probe until it ends, `limitMs` have passed or `outer` is aborted, whether it obeys its signal or not. */
+/** Runs a probe until it ends, `limitMs` have passed or `outer` is aborted, even if the probe ignores its signal. */
 const probeWithin = <Subject>(
   probe: Probe<Subject>,
   subject: Subject,
@@ -46,8 +49,8 @@ const probeWithin = <Subject>(
 };
 
 /**
- * Looks once at every check, all at the same time; returns those that fail, in their order. None takes longer than
- * `limitMs`. Throws the reason of `signal` when that is aborted.
+ * Runs every check once, all at the same time, and returns the failures in the order of the checks. None takes longer
+ * than `limitMs`. Throws the reason of `signal` when that is aborted.
  */
 export const runChecks = async <Subject>(
   checks: readonly Check<Subject>[],
@@ -69,8 +72,8 @@ export const runChecks = async <Subject>(
 };
 
 /**
- * The milliseconds to wait after a failed probe: as long as it computed, so that on a slow machine probes take at most
- * half of the CPU from what they wait for. Time in which the probe itself only waited does not count.
+ * Returns the milliseconds to wait after a failed probe: at least its own CPU time, so that on a slow machine probes
+ * take at most half of the CPU. Time in which the probe itself only waited does not count.
  */
 export const pauseAfter = (cost: {
   readonly interval: number;
@@ -79,20 +82,20 @@ export const pauseAfter = (cost: {
 }): number => Math.max(cost.interval, Math.min(cost.elapsed, cost.cpu));
 
 export interface WaitOptions {
-  /** Milliseconds between two looks. */
+  /** Least milliseconds between two probes. */
   readonly interval: number;
-  /** Milliseconds after which the last reason is the answer. */
+  /** Milliseconds after which waiting ends with the last reason. */
   readonly deadline: number;
   readonly signal: AbortSignal;
-  /** Told whenever the reason changes. */
+  /** Called whenever the reason changes. */
   readonly waiting: (failure: Failure) => void;
   /** Called at most every 500 ms; throws when the process has ended, because the check can no longer pass. */
   readonly failFast: () => Promise<void>;
 }
 
 /**
- * Waits until each check has passed, one after the other. Returns the failure that the deadline found, with the
- * last reason, or undefined when all have passed. Throws what `failFast` throws, and the signal's reason when aborted.
+ * Waits until every check has passed, one after the other. Returns undefined then, or at the deadline the failing check
+ * with its last reason. Throws what `failFast` throws, and the signal's reason when aborted.
  */
 export const waitFor = async <Subject>(
   checks: readonly Check<Subject>[],

@@ -9,19 +9,21 @@ export interface Flag {
 
 /** A component's process as data. */
 export interface Daemon {
-  /** Its name as a component and as a unit: the one learners know. */
+  /** Name of the component and of its unit. */
   readonly name: string;
   readonly description: string;
   /** Absolute path of the binary. */
   readonly binary: string;
   readonly flags: readonly Flag[];
-  /** What stands in its configuration file, where it has one: fields in the place of flags. */
+  /** Content of its configuration file; absent for a daemon that has only flags. */
   readonly config?: Readonly<Record<string, unknown>>;
-  /** Components that come first at boot, and units of the machine by their full name. */
+  /**
+   * Units that start before it at boot: components by name, units of the machine by full name, such as network.target.
+   */
   readonly after: readonly string[];
-  /** It keeps nothing that a stop could lose and takes long to stop: it gets SIGKILL at once. */
+  /** True for a daemon that has no state to lose and is slow to stop: it gets SIGKILL at once. */
   readonly killAtOnce?: true;
-  /** Further lines of the [Service] section, where this daemon differs from the others. */
+  /** Further lines of the [Service] section of its unit. */
   readonly service?: readonly string[];
 }
 
@@ -36,7 +38,7 @@ export interface Field {
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** The fields of a configuration file, in its order; a list is one field. */
+/** Lists the fields of a configuration file in its order; a list is one field. */
 export const fieldsOf = (config: Readonly<Record<string, unknown>> = {}): readonly Field[] =>
   Object.entries(config).flatMap(([key, value]) =>
     isObject(value)
@@ -44,7 +46,7 @@ export const fieldsOf = (config: Readonly<Record<string, unknown>> = {}): readon
       : [{ name: key, value: Array.isArray(value) ? `[${value.join(', ')}]` : String(value) }],
   );
 
-/** The strings in a configuration, however deep. */
+/** Lists the strings in a configuration, at any depth. */
 const stringsIn = (value: unknown): readonly string[] => {
   if (typeof value === 'string') return [value];
   if (typeof value !== 'object' || value === null) return [];
@@ -52,8 +54,8 @@ const stringsIn = (value: unknown): readonly string[] => {
 };
 
 /**
- * The files of ours that a daemon reads when it starts: every value of a flag or of a field of its configuration that is
- * a path among certificates, kubeconfigs and configuration files. One that is newer than the process means a restart.
+ * Lists the files of ours that a daemon reads when it starts: every value of a flag or configuration field that is a
+ * path of a certificate, kubeconfig or configuration file. If one is newer than the process, the daemon is restarted.
  */
 export const filesReadBy = ({ flags, config }: Daemon): readonly string[] => {
   const values = [...flags.flatMap(({ value }) => value ?? []), ...stringsIn(config)];
@@ -61,7 +63,7 @@ export const filesReadBy = ({ flags, config }: Daemon): readonly string[] => {
   return [...new Set(values.filter((value) => folders.some((folder) => value.startsWith(`${folder}/`))))];
 };
 
-/** The command as it is run, one word an element. */
+/** Returns the command line, one word an element. */
 export const commandLine = ({ binary, flags }: Daemon): readonly string[] => [
   binary,
   ...flags.map(({ name, value }) => (value === undefined ? `--${name}` : `--${name}=${value}`)),

@@ -1,11 +1,10 @@
 /**
- * The three ways a command can end badly. bin/cli.ts is the only place that catches them.
- * A UserError is about what was asked or the machine it was asked on (exit 2),
- * an Unhealthy is about the lab (exit 1); everything else is a bug of ours (exit 70).
+ * The three kinds of errors; only bin/cli.ts catches them. UserError: what was asked, or the machine, is not fit (exit
+ * 2). Unhealthy: the lab has a fault (exit 1). Everything else is a bug (exit 70).
  */
 export class UserError extends Error {
   override readonly name = 'UserError';
-  /** What to type instead, or next. */
+  /** Command to type instead, or next. */
   readonly next: string | undefined;
   constructor(message: string, next?: string) {
     super(message);
@@ -13,7 +12,7 @@ export class UserError extends Error {
   }
 }
 
-/** A check that never passed, or a component that died: which, why, its last words, what to type next. */
+/** A check that did not pass in time, or a component that ended: the message names it and the reason. */
 export class Unhealthy extends Error {
   override readonly name = 'Unhealthy';
   /** The last log lines of the component, oldest first. */
@@ -26,9 +25,9 @@ export class Unhealthy extends Error {
   }
 }
 
-/** Whether an error, ours or of a program that we ran, says that a disk is full. */
+/** Tells whether an error, of Node or of a program that was run, says that a disk is full. */
 export const isDiskFull = (thrown: unknown): boolean =>
   (thrown as NodeJS.ErrnoException)?.code === 'ENOSPC' || /no space left on device/i.test(reasonOf(thrown));
 
-/** The message of anything that was thrown, without its stack. */
+/** Returns the message of anything that was thrown, without its stack. */
 export const reasonOf = (thrown: unknown): string => (thrown instanceof Error ? thrown.message : String(thrown));

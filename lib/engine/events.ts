@@ -1,4 +1,4 @@
-/** What a run tells while it goes on; `--json` prints these as they are, one a line. */
+/** Events of a run; `--json` prints them as they are, one a line. */
 export type RunEvent =
   | {
       readonly event: 'step';
@@ -10,7 +10,7 @@ export type RunEvent =
   | { readonly event: 'progress'; readonly step: string; readonly text: string }
   /** A change to this machine; in a dry run, one that would be made. */
   | { readonly event: 'change'; readonly step: string; readonly what: string }
-  /** With --observe: what a learner would type, and what it printed. */
+  /** With --observe: an observation, its command and the command's output. */
   | {
       readonly event: 'observation';
       readonly step: string;

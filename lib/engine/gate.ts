@@ -3,25 +3,28 @@ import { mountsBelow } from '../host/mounts.ts';
 import { processesUsing } from '../host/proc.ts';
 import { reasonOf } from './errors.ts';
 
-/** What a reset tells while it goes on. */
+/** Events of a reset. */
 export type UndoEvent =
-  /** Something is taken back; in a dry run it would be. `group` says what kind of thing it is. */
+  /** Something is undone; in a dry run it would be. `group` is the kind of thing. */
   | { readonly event: 'undo'; readonly group: string; readonly what: string }
-  /** Something of somebody else's that stays, and why. */
+  /** Something stays because it belongs to somebody else, with the reason. */
   | { readonly event: 'kept'; readonly what: string }
-  /** Something that could not be taken back; the rest goes on. */
+  /** Something could not be undone; the rest goes on. */
   | { readonly event: 'failed'; readonly what: string; readonly reason: string };
 
-/** The one gate through which a reset changes the machine. */
+/** Undoes changes for a reset: announces each one, performs it unless this is a dry run, and collects failures. */
 export interface Undoer {
   readonly dryRun: boolean;
-  /** Tells, and performs unless this is a dry run. A failure is remembered and does not stop the rest. */
+  /** Announces a change, and performs it unless this is a dry run. A failure is recorded and does not stop the rest. */
   apply(group: string, what: string, perform: () => Promise<unknown>): Promise<void>;
   reportKept(what: string): void;
   readonly failures: readonly string[];
 }
 
-/** Once `signal` is aborted the next change throws: what is taken back by then stays so, and reset can be run again. */
+/**
+ * Makes an Undoer. Once `signal` is aborted the next change throws; what was undone by then stays so, and reset can be
+ * run again.
+ */
 export const createUndoer = (dryRun: boolean, tell: (event: UndoEvent) => void, signal?: AbortSignal): Undoer => {
   const failures: string[] = [];
   return {
@@ -42,7 +45,10 @@ export const createUndoer = (dryRun: boolean, tell: (event: UndoEvent) => void, 
   };
 };
 
-/** Removes a folder with all that is in it. Throws when something is mounted in it, naming who uses that. */
+/**
+ * Removes a file or a folder with its content. Throws when something is mounted in it; the message names the processes
+ * that use the mount.
+ */
 export const removeTree = async (path: string): Promise<void> => {
   const [busy] = mountsBelow(path);
   if (busy) throw new Error(`${busy} is mounted in it${processesUsing(busy)}`);

@@ -6,7 +6,7 @@ export const cnis = ['calico', 'bridge'] as const;
 export type Cni = (typeof cnis)[number];
 export const pkiProfiles = ['components', 'guide'] as const;
 export type PkiProfile = (typeof pkiProfiles)[number];
-/** Who keeps the components running. */
+/** Programs that can supervise the components. */
 export const supervisorNames = ['systemd', 'tmux'] as const;
 export type SupervisorName = (typeof supervisorNames)[number];
 
@@ -23,34 +23,36 @@ export interface Lab {
   readonly cni: Cni;
   readonly pki: PkiProfile;
   readonly supervisor: SupervisorName;
-  /** The steps that it has beside those of every lab, by name. */
+  /** Ids of the steps that it has beside those of every lab. */
   readonly with: readonly string[];
-  /** Asked for every image before its own registry. */
+  /** Mirror that is asked before the registry of an image. */
   readonly registryMirror?: string;
   readonly machine: MachineFacts;
 }
 
-/** What we found this machine to be, where a flag or a setting depends on it. */
+/** Facts of this machine on which flags and settings depend. */
 export interface MachineFacts {
   readonly arch: 'amd64' | 'arm64';
   readonly cgroup: 'v1' | 'v2';
-  /** Whether a process may lower an oom_score_adj; without it runc fails unless containerd is told. */
+  /** True if a process may lower oom_score_adj (CAP_SYS_RESOURCE). If not, containerd must be told, or runc fails. */
   readonly canLowerOomScoreAdj: boolean;
-  /** Inside a network namespace the conntrack sysctls are not writable. */
+  /** True if nf_conntrack_max is writable; inside a network namespace it is not. */
   readonly canSetConntrackLimits: boolean;
-  /** resolv.conf with the name servers that Pods may ask; absent where the machine has none that a Pod can reach. */
+  /**
+   * Path of a resolv.conf with name servers that Pods can ask; absent where the machine has none that a Pod can reach.
+   */
   readonly resolvConf?: string;
   readonly swap: boolean;
   readonly ufw: boolean;
 }
 
-/** Kubernetes' names of the processor architectures that Node names otherwise. */
+/** Node's names of processor architectures to Kubernetes' names. */
 export const architectures: Readonly<Record<string, MachineFacts['arch']>> = { x64: 'amd64', arm64: 'arm64' };
 
-/** What of a lab is decided; the rest follows from it and from the machine. */
+/** The fields of a lab that are chosen; the others follow from them and from the machine. */
 type Choice = Omit<Lab, 'node' | 'apiServiceAddress' | 'dnsAddress' | 'machine'>;
 
-/** The lab for this machine, which must be fit. */
+/** Makes the lab for this machine, which must be fit. */
 export const labOf = (found: HostFacts, choice: Choice): Lab => {
   const { node, resolvConf } = found;
   const { podCIDR, serviceCIDR, ...others } = choice;
@@ -80,11 +82,11 @@ const guidePkiWarning: Text = {
   fr: 'PKI guide : un seul certificat, de system:masters, pour tous les composants. Il est là pour montrer pourquoi c’est une mauvaise idée : qui lit la clé d’un composant possède le cluster',
 };
 
-/** What is said of the guide's PKI wherever a lab has it: it is for looking at, not for leaving it on. */
+/** Returns the warning for a lab with the guide's PKI; undefined for any other. */
 export const guideWarning = ({ pki }: Lab, language: Language): string | undefined =>
   pki === 'guide' ? guidePkiWarning[language] : undefined;
 
-/** A lab for explaining on a machine that has none, or to somebody who is not root. */
+/** A lab for explain on a machine without one, or for a user who is not root. */
 export const exampleLab: Lab = {
   node: { name: 'kubernetes', address: '10.240.0.10', interface: 'eth0' },
   podCIDR: '10.200.0.0/16',

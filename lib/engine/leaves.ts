@@ -1,31 +1,33 @@
 /**
- * What a step's daemon makes while it runs, beside the ledger: names and places only. A reset has a verb for each kind and
- * removes all of one kind before the next, across steps. What the snapshot has from before the first change stays.
+ * Names and places of what a step's daemon makes while it runs; the ledger has no entry for it. A reset removes all of
+ * one kind, across steps, before the next kind. What the snapshot has from before the first change stays.
  */
 export interface Leaves {
-  /** Processes that outlive the daemon in its unit's cgroup, by consecutive words of their command lines. */
+  /** Processes that outlive the daemon in the cgroup of its unit, by consecutive words of their command lines. */
   readonly processes: readonly (readonly string[])[];
-  /** Cgroups by name; every process below one is a Pod's. A name that ends in .slice is also a unit of systemd. */
+  /**
+   * Cgroups by name; every process below one belongs to a Pod. A name that ends in .slice is also a unit of systemd.
+   */
   readonly cgroups: readonly string[];
-  /** Beginnings of mount points. */
+  /** Prefixes of mount points. */
   readonly mounts: readonly string[];
   /** Network namespaces by name. */
   readonly netns: readonly RegExp[];
   /** Network interfaces by name. */
   readonly links: readonly RegExp[];
-  /** Bridges by name; the veths that hang on one are the daemon's too. */
+  /** Bridges by name; veths attached to one belong to the daemon too. */
   readonly bridges: readonly string[];
-  /** Routing protocols (rtnetlink's numbers) that only this daemon marks its routes with. */
+  /** Routing protocols (numbers of rtnetlink) that mark the routes of this daemon and of no other program. */
   readonly routes: readonly number[];
-  /** iptables chains by name. Where patterns of two steps match, the chain is the earlier step's. */
+  /** iptables chains by name. Where patterns of two steps match, the chain belongs to the earlier step. */
   readonly chains: readonly RegExp[];
-  /** Comments of rules that it puts into chains of others. */
+  /** Comments of rules that the daemon adds to chains of others. */
   readonly rules: readonly RegExp[];
   /** nft tables by name, in any family. */
   readonly nftTables: readonly RegExp[];
   readonly ipsets: readonly RegExp[];
-  /** Files and folders that it makes, or fills where the step makes them: they go with everything in them. */
+  /** Files and folders that the daemon makes or fills; they are removed with everything in them. */
   readonly paths: readonly string[];
-  /** Folders that it fills in the home of a person, relative to that. */
+  /** Folders that it fills in the home of a person, relative to that home. */
   readonly homes: readonly string[];
 }

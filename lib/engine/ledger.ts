@@ -3,15 +3,15 @@ import { dirname } from 'node:path';
 import { readIfThere, writeAtomically } from '../host/files.ts';
 import type { Change } from '../host/host.ts';
 
-/** One line of the ledger: a change, when it was about to happen, and for which step. */
+/** One line of the ledger: a change, the time just before it, and the step. */
 export interface LedgerEntry extends Change {
   readonly at: string;
   readonly step: string;
 }
 
 /**
- * The ledger's entries in the order they were written. A torn last line, left by a crash in the middle of
- * a write, is passed over: the change it announced had not begun.
+ * Reads the entries of the ledger in the order in which they were written. Skips a torn last line, left by a crash
+ * during a write: its change had not begun.
  */
 export const readLedger = async (path: string): Promise<readonly LedgerEntry[]> => {
   const lines = ((await readIfThere(path)) ?? '').split('\n').filter((line) => line !== '');
@@ -24,20 +24,20 @@ export const readLedger = async (path: string): Promise<readonly LedgerEntry[]> 
   });
 };
 
-/** Keeps of the ledger only the entries of these steps: the changes of the others were taken back. */
+/** Rewrites the ledger with the entries of these steps only: the changes of the others were undone. */
 export const keepEntries = async (path: string, steps: readonly string[]): Promise<void> => {
   const kept = (await readLedger(path)).filter(({ step }) => steps.includes(step));
   const text = kept.map((entry) => `${JSON.stringify(entry)}\n`).join('');
   await writeAtomically(path, text, { mode: 0o600 });
 };
 
-/** Paths that the ledger's changes made, so that a later run knows its own files from foreign ones. */
+/** Returns the paths that the ledger's changes made, so that a later run tells its own files from foreign ones. */
 export const ownedPaths = (entries: readonly LedgerEntry[]): ReadonlySet<string> =>
   new Set(entries.flatMap(({ undo }) => ('path' in undo ? [undo.path] : [])));
 
 /**
- * Opens the ledger for writing; each appended entry is on the disk when `append` returns. The file, and the
- * lab's folder around it, is made with the first entry, so that a run which changes nothing leaves nothing.
+ * Opens the ledger for writing. Each appended entry is on the disk when `append` returns. The first entry makes the
+ * file and the lab's folder, so that a run which changes nothing leaves nothing.
  */
 export const openLedger = (path: string) => {
   let file: number | undefined;

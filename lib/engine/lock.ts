@@ -2,7 +2,7 @@ import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { identify, isAlive } from '../host/proc.ts';
 import { UserError } from './errors.ts';
 
-/** The lock as it is on the disk, "pid start"; undefined where there is none. */
+/** Reads the lock from the disk, "pid start"; undefined where there is none. */
 const read = (path: string): string | undefined => {
   try {
     return readFileSync(path, 'utf8');
@@ -12,13 +12,13 @@ const read = (path: string): string | undefined => {
   }
 };
 
-/** The pid of the living process that wrote this lock; undefined where it is gone or the lock was torn. */
+/** Returns the pid of the living process that wrote a lock; undefined where it has ended or the lock is torn. */
 const holderOf = (lock: string): number | undefined => {
   const [pid, start] = lock.trim().split(' ').map(Number);
   return pid && start && isAlive({ pid, start }) ? pid : undefined;
 };
 
-/** Makes the link, which only one of several can; false where somebody else has. */
+/** Makes the link, which only one of several processes can; returns false where another has. */
 const linked = (mine: string, path: string): boolean => {
   try {
     linkSync(mine, path);
@@ -30,8 +30,8 @@ const linked = (mine: string, path: string): boolean => {
 };
 
 /**
- * Removes a lock whose holder is gone. Whoever read it a moment ago may remove the lock of the one who was faster,
- * so taking over needs a lock of its own, under which the stale one is looked at again.
+ * Removes a lock whose holder has ended. Another process may have replaced it since it was read, so removing needs a
+ * lock of its own, under which the stale one is read again.
  */
 const removeStale = (path: string, stale: string): void => {
   const release = takeLock(`${path}.takeover`);
@@ -43,8 +43,8 @@ const removeStale = (path: string, stale: string): void => {
 };
 
 /**
- * Takes the lock that keeps two commands from changing one machine at once; a lock whose holder is gone is taken over.
- * Returns the function that gives it back. Throws UserError naming the process that holds it.
+ * Takes the lock that keeps two commands from changing one machine at once; replaces a lock whose holder has ended.
+ * Returns the function that releases it. Throws UserError naming the process that holds it.
  */
 export const takeLock = (path: string): (() => void) => {
   const mine = `${path}.${process.pid}`;
@@ -52,7 +52,7 @@ export const takeLock = (path: string): (() => void) => {
   try {
     while (!linked(mine, path)) {
       const lock = read(path);
-      if (lock === undefined) continue; // given back since
+      if (lock === undefined) continue; // released since
       const holder = holderOf(lock);
       if (holder !== undefined) {
         throw new UserError(

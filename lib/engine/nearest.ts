@@ -1,7 +1,7 @@
 import { closest } from 'fastest-levenshtein';
 import { UserError } from './errors.ts';
 
-/** `value` as one of `allowed`; throws UserError that names the nearest one and all of them. */
+/** Returns `value` as one of `allowed`. Throws UserError that names the nearest one and all of them. */
 export const parseChoice = <Name extends string>(what: string, allowed: readonly Name[], value: string): Name => {
   const found = allowed.find((name) => name === value);
   if (found !== undefined) return found;

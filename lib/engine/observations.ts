@@ -3,10 +3,10 @@ import { writeAtomically } from '../host/files.ts';
 import { readJsonV1 } from './state.ts';
 import type { LabObservation } from './step.ts';
 
-/** The lines of output that are shown of one observation; the command shows a learner the rest. */
+/** Most lines of output that are shown of one observation; its command shows the rest. */
 const shown = 12;
 
-/** What a command printed, as far as a person is shown it. */
+/** Returns the lines of a command's output that are shown to a person. */
 export const shownOutput = (output: string): readonly string[] => {
   const lines = output
     .split('\n')
@@ -16,19 +16,22 @@ export const shownOutput = (output: string): readonly string[] => {
   return [...lines.slice(0, shown), ...(left > 0 ? [`... ${left} more lines`] : [])];
 };
 
-/** What an observation printed when it last held: the lines as a person was shown them. */
+/** The output of an observation when it last held: the lines that were shown to a person. */
 type ObservationRecord =
   | { readonly id: string; readonly lines: readonly string[] }
-  /** As an older hardway wrote it, with the English phrase as its identity. */
+  /** Record of an older hardway, identified by its English phrase. */
   | { readonly phrase: string; readonly command: string; readonly lines: readonly string[] };
 
 const isOf = (record: ObservationRecord, { id, phrase, command }: LabObservation): boolean =>
   'id' in record ? record.id === id : record.phrase === phrase.en && record.command === command;
 
-/** What was seen after each step, by its id. Much of it was true at that moment only: nobody can look again. */
+/** Records of observations by the id of their step. Many were true at that moment only, so nobody can look again. */
 export type ObservationRecords = Readonly<Record<string, readonly ObservationRecord[]>>;
 
-/** What was seen in this lab; nothing where no file is. Throws UserError when the file is not ours to read. */
+/**
+ * Reads the records of this lab; none where there is no file. Throws UserError when the file is torn or another hardway
+ * wrote it.
+ */
 export const readObservations = async (path: string): Promise<ObservationRecords> => {
   const file = (await readJsonV1(path, 'hardway up --observe')) as { readonly steps: ObservationRecords } | undefined;
   return file?.steps ?? {};
@@ -50,14 +53,14 @@ export const saveObservation = async (
   await writeObservations(path, { ...seen, [step]: [...others, record] });
 };
 
-/** Forgets what was seen after steps that are taken back. A file that cannot be read may hold just that, so it goes. */
+/** Deletes the records of undone steps. Deletes a file that cannot be read as a whole: it may hold such records. */
 export const deleteObservations = async (path: string, stays: ReadonlySet<string>): Promise<void> => {
   const seen = await readObservations(path).catch(() => ({}));
   const kept = Object.entries(seen).filter(([step]) => stays.has(step));
   await (kept.length > 0 ? writeObservations(path, Object.fromEntries(kept)) : rm(path, { force: true }));
 };
 
-/** The lines that an observation printed; undefined where it was not looked at, or with another command. */
+/** Returns the recorded lines of an observation; undefined where there is none, or only one of another command. */
 export const recordedLines = (
   seen: ObservationRecords,
   step: string,

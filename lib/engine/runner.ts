@@ -11,7 +11,7 @@ import type { openLedger } from './ledger.ts';
 import { type State, writeState } from './state.ts';
 import { type Context, type LabStep, type Needs, needsOf } from './step.ts';
 
-/** How a supervisor answers for a component: whether it has died since it was started, and its last words. */
+/** Queries about a component: whether it has ended since it was started, and its last log lines. */
 export interface Supervisor {
   readonly status: (
     name: string,
@@ -21,24 +21,24 @@ export interface Supervisor {
 
 export interface Run {
   readonly lab: Lab;
-  /** What all steps of the lab need, those that are not taken now too. */
+  /** Needs of all steps of the lab, also of those that this run does not take. */
   readonly needs: Needs;
-  /** All that are taken, in their order. */
+  /** Steps of this run, in their order. */
   readonly steps: readonly LabStep[];
   readonly source: Context['source'];
   readonly signal: AbortSignal;
   readonly dryRun: boolean;
-  /** Somebody looks at each step before the next: nothing begins ahead of its turn, and nothing is waited for later. */
+  /** Runs strictly one step at a time (pause, observe, tmux): no early starts, no deferred checks. */
   readonly sequential: boolean;
-  /** Seconds that a step may take to get healthy after it was applied. */
+  /** Seconds that the checks of a step may take to pass after it was applied. */
   readonly deadline: number;
   readonly tell: Tell;
   readonly ledger: ReturnType<typeof openLedger>;
   readonly owned: HostOptions['owned'];
   readonly supervisor: Supervisor;
-  /** What comes after a step, applied or skipped, before the next one: observations, a pause. */
+  /** Called after each step, applied or skipped: observations, a pause. */
   readonly afterwards?: (step: LabStep, context: Context) => Promise<void>;
-  /** What was known before this run; the runner writes it anew after every step. */
+  /** State before this run; the runner writes a new one after every step. */
   readonly state: State | undefined;
 }
 
@@ -50,7 +50,7 @@ const diskFull = (step: LabStep, error: unknown): UserError =>
         `df -h ${paths.root} ${paths.cache} /var/lib/containerd shows which; make room there, then hardway up`,
       );
 
-/** The milliseconds between two looks at a check that has not passed. */
+/** Least milliseconds between two probes of a check that has not passed. */
 const pollInterval = 50;
 
 /**
@@ -62,28 +62,28 @@ export const fingerprint = (step: LabStep, lab: Lab): string => {
   return sha256(JSON.stringify([rest, step.daemon])).slice(0, 16);
 };
 
-/** The memory behind Context.once. A rejected promise stays rejected: whoever waits for it gets the reason. */
+/** Caches one promise per key for this run, failures included. */
 const memoize = (): Context['memo'] => {
   const made = new Map<string, Promise<unknown>>();
   return <T>(key: string, make: () => Promise<T>): Promise<T> => {
     const known = made.get(key) as Promise<T> | undefined;
     if (known) return known;
     const making = make();
-    making.catch(() => {}); // it is waited for later, perhaps after it failed: not an unhandled rejection
+    making.catch(() => {}); // awaited later, perhaps after it failed: not an unhandled rejection
     made.set(key, making);
     return making;
   };
 };
 
 /**
- * Prepares a run; the returned function takes one step after the other through skip, apply, wait and record.
- * Throws Unhealthy when a check does not pass in time or the component dies.
+ * Prepares a run. The returned function brings up one step: skip, apply, wait, record. Throws Unhealthy when a check
+ * does not pass in time or the component ends.
  */
 export const createRunner = (run: Run) => {
   const { lab, signal, tell, supervisor } = run;
   const once = memoize();
   let records = run.state?.steps ?? {};
-  /** Once a step was applied in this run the later ones are too: what they rest on may be new. */
+  /** True once a step was applied in this run: then the later ones are applied too, because they may depend on it. */
   let applied = false;
 
   let current = '';
@@ -102,7 +102,7 @@ export const createRunner = (run: Run) => {
       },
       signal,
     ),
-    // What begins ahead of its turn is silent until then.
+    // A step that was started early reports nothing until its turn.
     progress: (text) => current === step.id && tell({ event: 'progress', step: step.id, text }),
   });
 
@@ -115,7 +115,7 @@ export const createRunner = (run: Run) => {
     });
   };
 
-  /** Throws as soon as the step's process has ended since `restarts` was read: no check will pass then. */
+  /** Throws when the step's process has ended since `restarts` was read, because its checks can no longer pass. */
   const failIfDead = (step: LabStep, restarts: number) => async (): Promise<void> => {
     if (!step.daemon) return;
     const status = await supervisor.status(step.daemon.name);
@@ -131,14 +131,14 @@ export const createRunner = (run: Run) => {
 
   const isKnown = (step: LabStep): boolean => records[step.id]?.fingerprint === fingerprint(step, lab);
 
-  /** What was applied ahead of its turn. */
+  /** Steps that were started early, with their promises. */
   const startedEarly = new Map<string, Promise<void>>();
   const startDependents = (id: string): void => {
     if (run.sequential || run.dryRun) return;
     for (const step of run.steps) {
       if (step.startAfter !== id || isKnown(step)) continue;
       const going = step.apply(contextOf(step));
-      going.catch(() => {}); // it is waited for in its turn
+      going.catch(() => {}); // awaited in its turn
       startedEarly.set(step.id, going);
     }
   };
@@ -160,7 +160,7 @@ export const createRunner = (run: Run) => {
     }
   };
 
-  /** Late checks of the steps so far. */
+  /** Checks postponed to the end of the run. */
   const deferredChecks: (() => Promise<void>)[] = [];
 
   const bringUp = async (step: LabStep, context: Context): Promise<void> => {
@@ -207,13 +207,13 @@ export const createRunner = (run: Run) => {
     try {
       await runStep(step);
     } catch (error) {
-      await Promise.allSettled(startedEarly.values()); // nothing goes on behind the back of a run that has ended
+      await Promise.allSettled(startedEarly.values()); // no step works on after the run has ended
       throw error;
     }
   };
 };
 
-/** A context for commands that only look at a lab with these steps: its host changes nothing. */
+/** Makes a context for commands that only look at a lab with these steps: its host changes nothing. */
 export const readOnlyContext = (lab: Lab, steps: readonly LabStep[]): Context => ({
   lab,
   needs: needsOf(steps),

@@ -2,23 +2,23 @@ import ipaddr from 'ipaddr.js';
 import { readIfThere } from '../host/files.ts';
 import { UserError } from './errors.ts';
 
-/** Whether an address is safe from eyes and hands on the way: https, or plain http on this machine. */
+/** Tells whether nobody can read or change what comes from an address: https, or plain http on this machine. */
 export const isSecureUrl = (address: string): boolean => {
   const url = URL.parse(address);
   const loopback = url?.protocol === 'http:' && ['127.0.0.1', '[::1]', 'localhost'].includes(url.hostname);
   return url?.protocol === 'https:' || loopback;
 };
 
-/** What a person may set in /etc/hardway.yaml. Every field has a default that suits a lab. */
+/** Fields of /etc/hardway.yaml. Every field has a default that suits a lab. */
 export interface Settings {
   readonly podCIDR: string;
   readonly serviceCIDR: string;
   readonly domain: string;
-  /** Interface that carries the node's address; by default the one of the default route. */
+  /** Interface of the node's address; by default that of the default route. */
   readonly interface?: string | undefined;
-  /** Asked for every image before its own registry. */
+  /** Mirror that is asked before the registry of an image. */
   readonly registryMirror?: string | undefined;
-  /** Seconds that a component may take to get healthy. */
+  /** Seconds that the checks of a step may take to pass. */
   readonly deadline: number;
 }
 
@@ -29,7 +29,7 @@ const defaults: Settings = {
   deadline: 240,
 };
 
-/** Whether the text is an IPv4 network with no host bits set, and wide enough for `prefix`. */
+/** Tells whether a text is an IPv4 network without host bits whose prefix has at most `longest` bits. */
 const isNetwork = (text: string, longest: number): boolean => {
   if (!ipaddr.IPv4.isValidCIDR(text)) return false;
   const [, prefix] = ipaddr.IPv4.parseCIDR(text);
@@ -41,7 +41,7 @@ const isNetwork = (text: string, longest: number): boolean => {
 
 const mirrorRule = 'an https address such as https://mirror.example';
 
-/** The mirror that was asked for. Throws UserError unless what comes from it is safe on the way. */
+/** Parses the address of a mirror. Throws UserError unless it is https, or http on this machine. */
 export const mirrorOf = (text: string): string => {
   if (isSecureUrl(text)) return text;
   throw new UserError(
@@ -51,8 +51,8 @@ export const mirrorOf = (text: string): string => {
 };
 
 /**
- * Reads the settings file; absent means defaults. Throws UserError that names the file, the field, its value and
- * what would be right.
+ * Reads the settings file; without one returns the defaults. Throws UserError that names the file, the field, its value
+ * and what would be right.
  */
 export const readSettings = async (path: string): Promise<Settings> => {
   const text = await readIfThere(path);
@@ -103,14 +103,14 @@ export const readSettings = async (path: string): Promise<Settings> => {
   );
 };
 
-/** The address number `index` of a network: 1 is the first after the network's own. */
+/** Returns the address number `index` of a network: 1 is the first after the network's own. */
 export const addressIn = (cidr: string, index: number): string => {
   const octets = ipaddr.IPv4.networkAddressFromCIDR(cidr).octets;
   const number = octets.reduce((sum, octet) => sum * 256 + octet, 0) + index;
   return [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256).join('.');
 };
 
-/** Whether two IPv4 networks share an address. */
+/** Tells whether two IPv4 networks share an address. */
 export const overlap = (one: string, other: string): boolean => {
   const [a, b] = [ipaddr.IPv4.parseCIDR(one), ipaddr.IPv4.parseCIDR(other)];
   return a[1] < b[1] ? b[0].match(a[0], a[1]) : a[0].match(b[0], b[1]);

@@ -5,8 +5,8 @@ import { UserError } from './errors.ts';
 import type { Lab } from './lab.ts';
 
 /**
- * What a JSON file of ours of version 1 holds, or undefined where there is none. Throws UserError where it is torn, with
- * `anew` as what to do then, and where another hardway wrote it.
+ * Reads a JSON file of ours, of version 1; undefined where there is none. Throws UserError where it is torn, naming
+ * `anew` as the command to write it again, and where another hardway wrote it.
  */
 export const readJsonV1 = async (path: string, anew: string): Promise<object | undefined> => {
   const text = await readIfThere(path);
@@ -27,7 +27,7 @@ export const readJsonV1 = async (path: string, anew: string): Promise<object | u
   return parsed as object;
 };
 
-/** What is remembered of a lab between two commands. Derived facts are not in it: `check` asks the lab itself. */
+/** Content of the state file. Derived facts are not in it: `check` asks the lab itself. */
 export interface State {
   readonly version: 1;
   readonly lab: Lab;
@@ -41,11 +41,13 @@ export interface StepRecord {
   readonly seconds: number;
 }
 
-/** The remembered state, or undefined where there is no lab. Throws UserError when the file is not ours to read. */
+/**
+ * Reads the state file; undefined where there is no lab. Throws UserError when it is torn or another hardway wrote it.
+ */
 export const readState = async (path: string): Promise<State | undefined> =>
   (await readJsonV1(path, 'hardway up: healthy components are kept')) as State | undefined;
 
-/** Writes the state, all of it or nothing. */
+/** Writes the state file in one step: a crash leaves the old or the new one. */
 export const writeState = async (path: string, state: State): Promise<void> => {
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   await writeAtomically(path, `${JSON.stringify(state, undefined, 2)}\n`, { mode: 0o600 });

@@ -5,11 +5,11 @@ import type { Lab } from './lab.ts';
 import type { Leaves } from './leaves.ts';
 import type { Text } from './text.ts';
 
-/** Where binaries and images come from. */
+/** Sources of binaries and images. */
 export const sources = ['auto', 'release', 'go', 'dir'] as const;
 export type Source = (typeof sources)[number];
 
-/** What a step has at hand. */
+/** Lab, host and services that a step's functions get. */
 export interface Context {
   readonly lab: Lab;
   readonly host: Host;
@@ -17,9 +17,12 @@ export interface Context {
   readonly needs: Needs;
   readonly source: { readonly kind: Source; readonly from?: string };
   readonly signal: AbortSignal;
-  /** Says what a long change is at, for the step's line on the screen. */
+  /** Reports the progress of a long change, for the step's line on the screen. */
   readonly progress: (text: string) => void;
-  /** What `make` returned the first time in this run that `key` was asked for: work that begins in one step and is waited for in another. */
+  /**
+   * Calls `make` at the first use of `key` in this run and returns the same promise later: one step starts work,
+   * another waits for it.
+   */
   readonly memo: <T>(key: string, make: () => Promise<T>) => Promise<T>;
 }
 
@@ -34,12 +37,12 @@ export interface Needs {
   readonly identities: readonly string[];
 }
 
-/** Something that is true at this point of the story, a success or an expected failure. */
+/** A fact that holds after a step, a success or an expected failure. */
 export interface Observation {
   readonly phrase: Text;
-  /** What a learner types to see it, in the shell that `hardway shell` opens. */
+  /** Command that a learner types to see it, in the shell that `hardway shell` opens. */
   readonly command: string;
-  /** Runs the command and returns what it printed; throws what was seen instead where the story is wrong. */
+  /** Runs the command and returns its output; throws what was seen instead when the fact does not hold. */
   readonly look: (context: Context) => Promise<string>;
 }
 
@@ -56,11 +59,14 @@ export interface ByHand {
   readonly proofs?: (lab: Lab) => readonly string[];
 }
 
-/** One stage of the guide, as a value: the whole of its component. */
+/** One step of the guide, as a value: everything particular to its component. */
 export interface Step {
   readonly id: string;
   readonly title: string;
-  /** The only step that it rests on, where that is not the one before it: it may begin as soon as that one is healthy. */
+  /**
+   * Id of the step it depends on. If set, it may start as soon as that step is healthy instead of after its
+   * predecessor.
+   */
   readonly startAfter?: string;
   /** A lab has it only where it was asked for with --with. */
   readonly extra?: true;
@@ -68,43 +74,49 @@ export interface Step {
   readonly needs?: Partial<Needs>;
   /** TCP ports that it listens on, on this machine. */
   readonly ports?: readonly number[];
-  /** The process that this step starts, as data. Absent for a step that starts none. */
+  /** Daemon that this step starts, as data; absent for a step that starts none. */
   readonly daemon?: (lab: Lab) => Daemon;
-  /** Brings the machine to where this step wants it. Runs again without harm, and changes nothing where nothing is to do. */
+  /** Changes the machine as this step needs it. It can run again: then it changes only what differs. */
   readonly apply: (context: Context) => Promise<void>;
-  /** The objects that `apply` puts into the cluster, for a person to put there by hand. Absent for a step with none. */
+  /** API objects that `apply` creates, for a person to create by hand; absent for a step with none. */
   readonly objects?: (context: Context) => Promise<readonly object[]>;
   /** What of it a person types in another way, or besides; a script of the lab has it. */
   readonly byHand?: ByHand;
-  /** Takes out of a cluster that lives on what `apply` put into it. Absent where that is nothing: the ledger has the rest. */
+  /**
+   * Deletes the API objects that `apply` created, when this step is undone and the cluster stays. Files and units are
+   * undone from the ledger.
+   */
   readonly deleteObjects?: (context: Context) => Promise<void>;
-  /** What its daemon makes while it runs, for a reset to remove. */
+  /** What its daemon makes while it runs; a reset removes it. */
   readonly leaves?: Partial<Leaves>;
-  /** What a person loses with it for good; with `countedIn`, that folder's entries are counted. */
+  /** Data that a reset of this step destroys for good; with `countedIn`, the entries of that folder are counted. */
   readonly loses?: { readonly what: string; readonly countedIn?: string };
-  /** It keeps the API server's objects: etcd. They cannot be read by an API server with other keys. */
+  /** True for etcd, which keeps the API server's objects. An API server with other keys cannot read them. */
   readonly holdsObjects?: true;
-  /** It serves the API: as long as it stays, objects of undone steps are deleted through it. */
+  /** True for the API server: as long as it stays, objects of undone steps are deleted through it. */
   readonly servesObjects?: true;
-  /** It runs containers, also those of others: containerd. */
+  /** True for containerd, which may run containers of others too. */
   readonly runsContainers?: true;
-  /** It runs Pods: the kubelet. */
+  /** True for the kubelet, which runs Pods. */
   readonly runsPods?: true;
-  /** It gives Pods their network; none can outlive that. */
+  /** True for the step that gives Pods their network; Pods are removed before it is undone. */
   readonly carriesPods?: true;
-  /** How we know that it works. Never empty. */
+  /** Checks that prove that it works. Never empty. */
   readonly checks: readonly Check<Context>[];
-  /** What has become true with this step, and what is not true yet. */
+  /** Facts that hold after this step, also that something does not work yet. */
   readonly observations?: (lab: Lab) => readonly Observation[];
 }
 
 /** An observation of a step in one lab. */
 export interface LabObservation extends Observation {
-  /** Tells it from the others of its step, in every language: its command, and which of those with that command it is. */
+  /**
+   * Identity among the observations of its step, the same in every language: its command, and a number where several
+   * have that command.
+   */
   readonly id: string;
 }
 
-/** A step in one lab: what depends on the lab has been computed. */
+/** A step in one lab: its daemon and observations are computed for that lab. */
 export interface LabStep extends Omit<Step, 'daemon' | 'observations'> {
   readonly daemon?: Daemon;
   readonly observations: readonly LabObservation[];
@@ -123,7 +135,7 @@ const withIds = (observations: readonly Observation[]): readonly LabObservation[
     return { ...observation, id: before === 0 ? command : `${command} #${before + 1}` };
   });
 
-/** Computes what of a step depends on the lab. */
+/** Binds a step to a lab: computes its daemon and observations. */
 export const stepIn =
   (lab: Lab) =>
   ({ daemon, observations, ...step }: Step): LabStep => ({

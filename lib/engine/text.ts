@@ -1,14 +1,14 @@
 import { parseChoice } from './nearest.ts';
 
-/** The languages that the lessons are written in. */
+/** Languages of the lessons. */
 export const languages = ['en', 'fr'] as const;
 export type Language = (typeof languages)[number];
-/** Something said in each of them. */
+/** A text in each language. */
 export type Text = Readonly<Record<Language, string>>;
 
 /**
- * The language that was asked for, else that of the person's locale as POSIX ranks its variables, else English.
- * Throws UserError for one that no lesson is written in.
+ * Returns the language that was asked for, else that of the locale, as POSIX ranks its variables, else English. Throws
+ * UserError for a language without lessons.
  */
 export const languageOf = (
   asked: string | undefined,

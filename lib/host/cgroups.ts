@@ -12,10 +12,10 @@ const foldersIn = (path: string): string[] => {
   }
 };
 
-/** A cgroup and those in it, the innermost first: the order in which they can be removed. */
+/** Lists a cgroup and those in it, the innermost first: the order in which they can be removed. */
 export const cgroupTree = (path: string): string[] => [...foldersIn(path).flatMap(cgroupTree), path];
 
-/** Where a cgroup of this name is: one place in cgroup v2, one in each hierarchy in v1. */
+/** Finds the folders of a cgroup by name: one in cgroup v2, one in each hierarchy in v1. */
 export const cgroupsNamed = (name: string): string[] => {
   const hierarchies = [mount, ...foldersIn(mount)];
   const places = hierarchies.map((hierarchy) => `${hierarchy}/${name}`);
@@ -29,7 +29,7 @@ export const cgroupsNamed = (name: string): string[] => {
   });
 };
 
-/** The processes in a cgroup and in those below it. */
+/** Lists the processes in cgroups and in those below them. */
 export const processesIn = (cgroups: readonly string[]): number[] => [
   ...new Set(
     cgroups.flatMap(cgroupTree).flatMap((cgroup) => {

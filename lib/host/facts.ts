@@ -7,14 +7,17 @@ import { paths } from './paths.ts';
 import { executableOf } from './proc.ts';
 import { findCommand, tryRun } from './run.ts';
 
-/** A TCP port in the state LISTEN, and who holds it. */
+/** A TCP port in the state LISTEN, and the process that holds it. */
 export interface Listener {
   readonly address: string;
   readonly port: number;
   readonly pid: number;
-  /** Name of the executable: what a process calls itself (comm) is often the name of a thread. */
+  /** Name of the executable, because comm, the name that a process gives itself, is often that of a thread. */
   readonly process: string;
-  /** Whether the program is one of those in our folder, or what they lead to: the cache, or the folder of --source dir. */
+  /**
+   * Whether the program is one in our folder, or the file that a link there leads to: in the cache, or in the folder of
+   * --source dir.
+   */
   readonly ours: boolean;
 }
 
@@ -25,11 +28,11 @@ export interface HostNetwork {
   readonly interface?: string;
   /** The kind of a route that leads nowhere: blackhole, unreachable, prohibit. */
   readonly type?: string;
-  /** Who made a route, as rtnetlink numbers it, or a name that iproute2 has for the number. */
+  /** Routing protocol that made a route: rtnetlink's number, or the name that iproute2 has for it. */
   readonly protocol?: string;
 }
 
-/** What this machine is, read without changing anything and without judging it: that is preflight's part. */
+/** Facts of this machine, read without changing or judging anything; preflight judges them. */
 export interface HostFacts {
   readonly root: boolean;
   readonly platform: string;
@@ -41,11 +44,11 @@ export interface HostFacts {
   readonly diskBytes: number;
   readonly hostName: string;
   readonly hostNameResolves: boolean;
-  /** The interface and address that the default route leaves by. */
+  /** Interface and address of the default route. */
   readonly node: { readonly interface: string; readonly address: string } | undefined;
   readonly networks: readonly HostNetwork[];
   readonly listeners: readonly Listener[];
-  /** Traces of another Kubernetes, containerd or etcd, in words. */
+  /** Sentences about traces of another Kubernetes, containerd or etcd. */
   readonly foreign: readonly string[];
   /** Commands that the components call and that are not on PATH. */
   readonly missing: readonly string[];
@@ -129,7 +132,7 @@ const network = async (wanted: string | undefined): Promise<Pick<HostFacts, 'nod
   return networkIn(links, routes, wanted);
 };
 
-/** The interface and address of the Node as they are now; undefined where there is none. See `network`. */
+/** Returns the interface and address of the Node as they are now; undefined where there is none. */
 export const nodeNow = async (wanted: string | undefined): Promise<HostFacts['node']> => (await network(wanted)).node;
 
 const leadsTo = (path: string): string | undefined => {
@@ -166,7 +169,7 @@ const listening = async (): Promise<readonly Listener[]> => {
   });
 };
 
-/** Units and folders by which a Kubernetes or a container runtime of others shows itself, beside units of our names. */
+/** Units and folders that show a Kubernetes or a container runtime of others, beside units with our names. */
 const foreignUnits = [
   'docker',
   'crio',
@@ -210,7 +213,7 @@ const foreignTraces = async (ourUnits: readonly string[]): Promise<readonly stri
   return [...units.flat(), ...folders.flat(), ...socket];
 };
 
-/** Commands that the components, or hardway itself, run on the host; each comes from the Debian package named. */
+/** Commands that the components, or hardway itself, run on the host, to the Debian package of each. */
 export const hostCommands: Readonly<Record<string, string>> = {
   ip: 'iproute2',
   ss: 'iproute2',
@@ -222,7 +225,10 @@ export const hostCommands: Readonly<Record<string, string>> = {
 
 const isOnPath = async (command: string): Promise<boolean> => (await findCommand(command)) !== undefined;
 
-/** resolv.conf for Pods: systemd-resolved's stub on 127.0.0.53 would make CoreDNS ask itself for ever. */
+/**
+ * Finds the resolv.conf for Pods. It must not name systemd-resolved's stub on 127.0.0.53, or CoreDNS would ask itself
+ * for ever.
+ */
 const resolvConf = async (): Promise<string | undefined> => {
   const candidates = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'];
   for (const path of candidates) {
@@ -234,7 +240,10 @@ const resolvConf = async (): Promise<string | undefined> => {
   return undefined;
 };
 
-/** Bit 24 of the bounding set: without CAP_SYS_RESOURCE nobody here may lower an oom_score_adj (capabilities(7)). */
+/**
+ * Tells whether a process here may lower oom_score_adj: bit 24 of the bounding set is CAP_SYS_RESOURCE
+ * (capabilities(7)).
+ */
 const canLowerOomScoreAdj = (): boolean => {
   const bounding = /^CapBnd:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0';
   return ((BigInt(`0x${bounding}`) >> 24n) & 1n) === 1n;
@@ -246,7 +255,7 @@ const isWritable = (path: string): Promise<boolean> =>
     () => true,
   );
 
-/** The commands that the components call and that are not on PATH. */
+/** Lists the commands that the components call and that are not on PATH. */
 export const missingCommands = async (): Promise<readonly string[]> => {
   const found = await Promise.all(
     Object.keys(hostCommands).map(async (name) => ((await isOnPath(name)) ? [] : [name])),
@@ -255,8 +264,8 @@ export const missingCommands = async (): Promise<readonly string[]> => {
 };
 
 /**
- * Looks at this machine. `wanted` names the interface of the node's address instead of the default route's; `units` are
- * the names that our units get: one that is there and does not start a program of ours is foreign.
+ * Gathers the facts of this machine. `wanted` names the interface of the node's address instead of the default route's.
+ * `units` are the names of our units: a unit of that name that does not start a program of ours is foreign.
  */
 export const gatherFacts = async (wanted: string | undefined, units: readonly string[]): Promise<HostFacts> => {
   const linux = process.platform === 'linux';

@@ -38,7 +38,7 @@ export const readIfThere = async (path: string): Promise<string | undefined> => 
   }
 };
 
-/** lstat, or undefined where nothing is at that path. */
+/** Calls lstat; undefined where nothing is at that path. */
 export const statIfThere = async (path: string) => {
   try {
     return await lstat(path);
@@ -51,7 +51,7 @@ export const statIfThere = async (path: string) => {
 /** Where this process prepares what is to be at `path`. */
 const temporaryOf = (path: string): string => `${path}.hardway-${process.pid}`;
 
-/** Removes the files that are named `prefix` and the pid of a process that is gone: it was killed before it could. */
+/** Removes the files named `prefix` and the pid of a process that has ended: it was killed before it could. */
 export const removeAbandoned = async (prefix: string): Promise<void> => {
   const start = basename(prefix);
   const names = await readdir(dirname(prefix)).catch(() => []);
@@ -61,7 +61,7 @@ export const removeAbandoned = async (prefix: string): Promise<void> => {
   }
 };
 
-/** Removes what killed processes had prepared for `path`. */
+/** Removes the temporary files of killed processes for `path`. */
 export const removeTemporaries = (path: string): Promise<void> => removeAbandoned(`${path}.hardway-`);
 
 /** Makes something at a temporary path beside `path` and renames it into place, so that nobody sees half of it. */
@@ -97,8 +97,8 @@ export interface WriteOptions {
 }
 
 /**
- * Writes a whole file or none of it, also when the power is cut right after: a temporary file beside it, on the disk
- * before the rename. Without that, a file that is seconds old may come back empty.
+ * Writes a whole file or nothing, even if the power is cut right after. It writes a temporary file beside it and syncs
+ * that to the disk before the rename; without the sync a new file may be empty after a power cut.
  */
 export const writeAtomically = async (
   path: string,
@@ -109,7 +109,7 @@ export const writeAtomically = async (
     const file = await open(place, 'w', mode);
     try {
       await file.writeFile(content);
-      await file.chmod(mode); // the umask may have taken bits away
+      await file.chmod(mode); // the umask may have removed bits
       if (owner) await file.chown(owner.uid, owner.gid);
       await file.sync();
     } finally {

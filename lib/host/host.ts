@@ -5,51 +5,53 @@ import { paths } from './paths.ts';
 import { quoted, runShown } from './run.ts';
 import { readSysctl, writeSysctl } from './sysctl.ts';
 
-/** How one change to the machine is taken back. Data, so that it can be written down before the change happens. */
+/** How one change to the machine is undone. It is data, so that it can be recorded before the change happens. */
 export type Undo =
-  /** A file or link that was not there before. `sha256` is what we wrote: a file that somebody changed since is kept beside. */
+  /**
+   * Removes a file or link that did not exist before. `sha256` is what we wrote; a file changed since is kept beside.
+   */
   | { readonly kind: 'remove'; readonly path: string; readonly sha256?: string }
-  /** A folder that was not there before, with everything that has come into it. */
+  /** Removes a folder that did not exist before, with its content. */
   | { readonly kind: 'remove-tree'; readonly path: string }
-  /** A file that was there before and was kept in `from`. */
+  /** Puts back a file that existed before; `from` is its copy. */
   | { readonly kind: 'restore'; readonly path: string; readonly from: string; readonly sha256?: string }
   | { readonly kind: 'run'; readonly argv: readonly string[] };
 
-/** One change to the machine: what a person is told, and the way back. */
+/** One change to the machine, with its description and its undo. */
 export interface Change {
   readonly what: string;
   readonly undo: Undo;
 }
 
 /**
- * The one gate through which hardway changes a machine. Every change is handed to `record` with its undo
- * before it happens, and in a dry run it is only told. Each method does nothing where nothing is to do,
- * and says whether it changed anything.
+ * The only way in which hardway changes a machine. Every change is passed to `record` with its undo before it happens;
+ * in a dry run it is only announced. Each method does nothing where nothing is to do, and returns whether it changed
+ * anything.
  */
 export interface Host {
   readonly dryRun: boolean;
-  /** Any other change: `perform` runs after the undo was recorded. */
+  /** Makes any other change: runs `perform` after the undo was recorded. */
   change(change: Change, perform: () => Promise<void>): Promise<void>;
   makeDir(path: string, mode?: number, owner?: Owner): Promise<boolean>;
   writeFile(path: string, content: string, mode?: number, owner?: Owner): Promise<boolean>;
   symlink(path: string, target: string): Promise<boolean>;
   /** Puts `from` at `path`: a hard link on the same file system, else a symbolic link, so that no bytes are copied. */
   linkFile(path: string, from: string): Promise<boolean>;
-  /** A command that changes the machine, shown to learners word for word. */
+  /** Runs a command that changes the machine; learners are shown it word for word. */
   sh(argv: readonly string[], undo?: readonly string[]): Promise<void>;
-  /** Sets a kernel parameter now; the former value is the undo. */
+  /** Sets a kernel parameter; its undo sets the former value. */
   sysctl(key: string, value: string): Promise<boolean>;
 }
 
-/** To whom a new file or folder is given; root's own by default. */
+/** Owner of a new file or folder; root by default. */
 export interface Owner {
   readonly uid: number;
   readonly gid: number;
 }
 
-/** Who hears of the changes. */
+/** Callbacks that are told of every change. */
 export interface ChangeListener {
-  /** Called with each change before it happens; must be durable when it returns. */
+  /** Called with each change before it happens; the record must be on the disk when it returns. */
   readonly record: (change: Change) => void;
   /** Called with each change, dry run or not. */
   readonly tell: (what: string) => void;
@@ -57,7 +59,7 @@ export interface ChangeListener {
 
 export interface HostOptions {
   readonly dryRun: boolean;
-  /** Paths that earlier changes of ours made: they are overwritten without keeping what was there. */
+  /** Paths that earlier changes made: their content is overwritten without a copy. */
   readonly owned: ReadonlySet<string>;
 }
 
@@ -74,7 +76,7 @@ interface HostState {
   readonly dryRun: boolean;
   /** Paths that are ours to overwrite. */
   readonly ours: Set<string>;
-  /** Folders that a dry run has told of, as they do not come to be. */
+  /** Folders that a dry run has announced; they do not exist, so they would be announced again. */
   readonly planned: Set<string>;
 }
 
@@ -86,14 +88,14 @@ const hostOf = ({ dryRun, ours, planned }: HostState, { record, tell }: ChangeLi
     await perform();
   };
 
-  /** The undo of putting something at `path`, after keeping what stood there. */
+  /** Backs up an existing file that is not ours and returns how to undo the write. */
   const backUpAndUndo = async (path: string, checksum?: string): Promise<Undo> => {
     const mark = checksum ? { sha256: checksum } : {};
     if (ours.has(path) || !(await statIfThere(path))) return { kind: 'remove', path, ...mark };
     const from = `${paths.before}/${sha256(path).slice(0, 8)}-${basename(path)}`;
     if (!dryRun) {
       await mkdir(paths.before, { recursive: true, mode: 0o700 });
-      await cp(path, from, { verbatimSymlinks: true }); // a link is kept as the link that it is
+      await cp(path, from, { verbatimSymlinks: true }); // keeps a link as a link
     }
     return { kind: 'restore', path, from, ...mark };
   };
@@ -103,8 +105,8 @@ const hostOf = ({ dryRun, ours, planned }: HostState, { record, tell }: ChangeLi
     await makeDir(dirname(path));
     if (dryRun) planned.add(path);
     await change({ what: `make folder ${path}`, undo: { kind: 'remove-tree', path } }, async () => {
-      await mkdir(path, { mode, recursive: true }); // recording this very change has made the root folder
-      await chmod(path, mode); // the umask may have taken bits away
+      await mkdir(path, { mode, recursive: true }); // recording this change may have made the root folder
+      await chmod(path, mode); // the umask may have removed bits
       if (owner) await chown(path, owner.uid, owner.gid);
     });
     return true;

@@ -1,13 +1,16 @@
 import { readFileSync } from 'node:fs';
 
-/** A mount as /proc/self/mountinfo has it (proc(5)). */
+/** A mount of /proc/self/mountinfo (proc(5)). */
 export interface Mount {
   readonly point: string;
   readonly type: string;
   readonly source: string;
 }
 
-/** mountinfo writes blanks, tabs, newlines and backslashes as three octal digits, by bytes of UTF-8. */
+/**
+ * Decodes a path of mountinfo, which writes blanks, tabs, newlines and backslashes as three octal digits, by bytes of
+ * UTF-8.
+ */
 const unescaped = (text: string): string =>
   text.replaceAll(/(?:\\[0-7]{3})+/g, (escapes) =>
     Buffer.from(
@@ -29,13 +32,13 @@ export const parseMounts = (text: string): readonly Mount[] =>
       return { point: unescaped(before.split(' ')[4] ?? ''), type, source: unescaped(source) };
     });
 
-/** All mounts of this process's namespace, in the order in which they were made. */
+/** Lists all mounts of this process's namespace, in the order in which they were made. */
 export const mountTable = (): readonly Mount[] => parseMounts(readFileSync('/proc/self/mountinfo', 'utf8'));
 
-/** Whether something is mounted at exactly this path. */
+/** Tells whether something is mounted at exactly this path. */
 export const isMountPoint = (path: string): boolean => mountTable().some(({ point }) => point === path);
 
-/** The mount points at or below a folder, in the order in which they can be unmounted: the last one made first. */
+/** Lists the mount points at or below a folder, the last one made first: the order in which they can be unmounted. */
 export const mountsBelow = (folder: string): readonly string[] =>
   mountTable()
     .map(({ point }) => point)

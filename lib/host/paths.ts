@@ -1,9 +1,9 @@
-/** Every place on the machine that hardway uses. Nothing else spells these paths. */
+/** Our own folders and files. Paths of other programs, such as containerd and the CNI, are not here. */
 export const root = '/var/lib/hardway';
 export const cache = process.env['HARDWAY_CACHE'] ?? '/var/cache/hardway';
 export const paths = {
   root,
-  /** Binaries in use by this lab, one file a name. */
+  /** Binaries that this lab uses. */
   bin: `${root}/bin`,
   certs: `${root}/certs`,
   kubeconfigs: `${root}/kubeconfigs`,
@@ -11,15 +11,15 @@ export const paths = {
   config: `${root}/config`,
   etcd: `${root}/etcd`,
   logs: `${root}/logs`,
-  /** Manifests that the story applies, for a learner to read and to apply again. */
+  /** Manifests of the demo objects, for a learner to read and to apply again. */
   demo: `${root}/demo`,
   state: `${root}/state.json`,
-  /** What observations printed, for the hand-out. */
+  /** Records of observations, for the hand-out. */
   seen: `${root}/seen.json`,
   ledger: `${root}/ledger.jsonl`,
-  /** What this machine was like before the first change. */
+  /** Snapshot of this machine before the first change. */
   picture: `${root}/picture.json`,
-  /** Files that stood where we wrote ours, kept for reset. */
+  /** Copies of the files that we replaced, for reset. */
   before: `${root}/before`,
   units: '/etc/systemd/system',
   links: '/usr/local/bin',
@@ -31,14 +31,16 @@ export const paths = {
   vms: '/var/lib/hardway-vms',
 } as const;
 
-/** Where a certificate is kept, named as the guide names it. */
+/** Returns the path of a certificate; its file name is the guide's. */
 export const certFile = (name: string): string => `${paths.certs}/${name}.pem`;
-/** Where a private key is kept. */
+/** Returns the path of a private key. */
 export const keyFile = (name: string): string => `${paths.certs}/${name}-key.pem`;
-/** Where the kubeconfig of an identity is kept. */
+/** Returns the path of the kubeconfig of an identity. */
 export const kubeconfigFile = (name: string): string => `${paths.kubeconfigs}/${name}.conf`;
 
-/** What a shell needs so that kubectl, etcdctl, crictl and ctr know this cluster (crictl reads /etc/crictl.yaml). */
+/**
+ * Returns the environment in which kubectl, etcdctl, crictl and ctr reach this cluster (crictl reads /etc/crictl.yaml).
+ */
 export const labEnvironment = (): Readonly<Record<string, string>> => ({
   KUBECONFIG: kubeconfigFile('admin'),
   PATH: `${paths.bin}:${process.env['PATH'] ?? ''}`,

@@ -7,7 +7,10 @@ export interface Person {
   readonly owner: Owner;
 }
 
-/** The person at the keyboard: whoever is behind sudo, else root. Read from /etc/passwd, as sudo names only the user. */
+/**
+ * Finds the person at the keyboard: the user behind sudo, else root. Reads /etc/passwd, because sudo names only the
+ * user.
+ */
 export const person = async (): Promise<Person> => {
   const name = process.env['SUDO_USER'] ?? 'root';
   const line = ((await readIfThere('/etc/passwd')) ?? '').split('\n').find((entry) => entry.startsWith(`${name}:`));

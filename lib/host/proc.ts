@@ -41,7 +41,7 @@ const allPids = (): number[] =>
     .filter((name) => /^\d+$/.test(name))
     .map(Number);
 
-/** The process that has this pid now, a zombie too; undefined where there is none. */
+/** Identifies the process that has this pid now, a zombie too; undefined where there is none. */
 export const identify = (pid: number): ProcessId | undefined => {
   const stat = readStat(pid);
   return stat && { pid, start: stat.start };
@@ -53,10 +53,10 @@ export const isAlive = ({ pid, start }: ProcessId): boolean => {
   return stat !== undefined && stat.start === start && stat.state !== 'Z' && stat.state !== 'X';
 };
 
-/** The pids of the processes that this one started and that still exist. */
+/** Lists the pids of the children of a process. */
 export const childrenOf = (pid: number): number[] => allPids().filter((one) => readStat(one)?.parent === pid);
 
-/** A process and all below it, parents before their children; empty where it has ended. */
+/** Lists a process and its descendants, parents before their children; empty where it has ended. */
 const familyOf = (pid: number): ProcessId[] => {
   const stats = allPids().flatMap((one) => readStat(one) ?? []);
   const below = (parent: number): ProcessId[] =>
@@ -85,8 +85,8 @@ export const waitForEnd = async (ids: readonly ProcessId[], milliseconds: number
 };
 
 /**
- * Ends a process: asks with `first`, and kills it when it has not ended after `limitMs` milliseconds. Throws when it is
- * still there after as long again: the kernel holds a process that waits for a dead disk (state D).
+ * Ends a process: sends `first`, and SIGKILL when it has not ended after `limitMs` milliseconds. Throws when it has not
+ * ended after as long again: the kernel holds a process that waits for a dead disk (state D).
  */
 export const endProcess = async (pid: number, first: NodeJS.Signals, limitMs = 20_000): Promise<void> => {
   const id = identify(pid);
@@ -97,7 +97,7 @@ export const endProcess = async (pid: number, first: NodeJS.Signals, limitMs = 2
   if (!(await waitForEnd([id], limitMs))) throw new Error(`process ${pid} does not end, not even by SIGKILL`);
 };
 
-/** Ends a process and all that it started: SIGTERM, and after `patienceMs` SIGKILL to those that are still there. */
+/** Ends a process and its descendants: SIGTERM, and after `patienceMs` milliseconds SIGKILL to those that still run. */
 export const endFamily = async (pid: number, patienceMs: number): Promise<void> => {
   const family = familyOf(pid);
   for (const one of family) signalProcess(one, 'SIGTERM');
@@ -107,7 +107,10 @@ export const endFamily = async (pid: number, patienceMs: number): Promise<void> 
   await waitForEnd(late, 1000);
 };
 
-/** The words of a process's command line; empty for a zombie, a kernel thread, or where there is no such process. */
+/**
+ * Returns the words of a process's command line; empty for a zombie, a kernel thread, or where there is no such
+ * process.
+ */
 export const commandLineOf = (pid: number): readonly string[] => {
   try {
     const text = readFileSync(`/proc/${pid}/cmdline`, 'utf8');
@@ -117,7 +120,9 @@ export const commandLineOf = (pid: number): readonly string[] => {
   }
 };
 
-/** What a process calls itself (comm), often the name of a thread; empty where there is no such process. */
+/**
+ * Returns the name that a process gives itself (comm), often that of a thread; empty where there is no such process.
+ */
 export const nameOf = (pid: number): string => {
   try {
     return readFileSync(`/proc/${pid}/comm`, 'utf8').replace(/\n$/, '');
@@ -126,7 +131,10 @@ export const nameOf = (pid: number): string => {
   }
 };
 
-/** The path of a process's program, also where its file was replaced or deleted since; empty where it cannot be read. */
+/**
+ * Returns the path of a process's program, also when its file was replaced or deleted since; empty where it cannot be
+ * read.
+ */
 export const executableOf = (pid: number): string => {
   try {
     return readlinkSync(`/proc/${pid}/exe`).replace(/ \(deleted\)$/, '');
@@ -135,7 +143,7 @@ export const executableOf = (pid: number): string => {
   }
 };
 
-/** Whether a process has its working directory, root, program or an open file in a folder. */
+/** Tells whether a process has its working directory, root, program or an open file in a folder. */
 const isUsing = (pid: number, folder: string): boolean => {
   try {
     const open = readdirSync(`/proc/${pid}/fd`).map((fd) => `fd/${fd}`);
@@ -152,7 +160,7 @@ const isUsing = (pid: number, folder: string): boolean => {
   }
 };
 
-/** The processes that use a folder, for a message: "; used by sleep (pid 12)". Empty where none is found. */
+/** Names the processes that use a folder, for a message: "; used by sleep (pid 12)". Empty where none is found. */
 export const processesUsing = (folder: string): string => {
   const names = allPids()
     .filter((pid) => isUsing(pid, folder))
@@ -160,5 +168,5 @@ export const processesUsing = (folder: string): string => {
   return names.length > 0 ? `; used by ${names.join(', ')}` : '';
 };
 
-/** The CPU time that this process and the commands that it has run to their end have used, in milliseconds. */
+/** Returns the CPU time of this process and of its finished commands, in milliseconds. */
 export const cpuMilliseconds = (): number => (readStat(process.pid)?.cpuTicks ?? 0) * 10;

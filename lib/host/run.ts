@@ -5,13 +5,13 @@ import type { Readable } from 'node:stream';
 import { execa } from 'execa';
 import { endFamily } from './proc.ts';
 
-/** What a finished command left behind. */
+/** Result of a finished command. */
 export interface Ran {
   readonly stdout: string;
   readonly stderr: string;
   /** 128 + the number of the signal that ended it, 124 when it was ended for taking too long, 126 or 127 when it could not be started. */
   readonly code: number;
-  /** How it ended, where it did not do so by itself: "did not end within 60 s", "was ended by SIGKILL". */
+  /** How it was ended, if it did not end by itself: "did not end within 60 s", "was ended by SIGKILL". */
   readonly ending?: string;
 }
 
@@ -36,7 +36,7 @@ export const quoted = (argv: readonly string[]): string =>
 export class CommandFailed extends Error {
   override readonly name = 'CommandFailed';
   readonly ran: Ran;
-  /** What the command itself said at its end, else how it ended. */
+  /** Last lines of the command, else how it ended. */
   readonly words: string;
   constructor(argv: readonly string[], ran: Ran) {
     const lines = (ran.stderr.trim() || ran.stdout.trim()).split('\n');
@@ -55,9 +55,9 @@ interface Started {
 }
 
 /**
- * Waits for a command. When its time is over, or the signal says so, it is ended with all that it started, and its pipes
- * are closed: a process that moved out of reach may still hold them, and the wait would last as long as that one lives.
- * Returns the result and whether the time was over.
+ * Waits for a command. At its time-out, or when the signal is aborted, ends it with all that it started and closes its
+ * pipes: a process out of reach may still hold them, and the wait would last as long as that process. Returns the
+ * result, and whether the time-out ended it.
  */
 const waitWithin = async <T>(
   started: Started,
@@ -83,7 +83,7 @@ const waitWithin = async <T>(
   }
 };
 
-/** How execa and zx say that a command ended. */
+/** The parts of execa's and zx's results that tell how a command ended. */
 interface Result {
   readonly stdout?: string | undefined;
   readonly stderr?: string | undefined;
@@ -100,7 +100,10 @@ const codeOf = ({ exitCode, signal, code }: Result): number => {
   return code === 'EACCES' ? 126 : 127;
 };
 
-/** What a command left; `late` is how many milliseconds it had, of one that took longer. The last line of stderr says so too. */
+/**
+ * Makes a Ran. `late` is the time-out in milliseconds of a command that it ended; then the last line of stderr says so
+ * too.
+ */
 const ranOf = (result: Result, late: number | undefined): Ran => {
   const { stdout = '', stderr = '', signal } = result;
   if (late !== undefined) {
@@ -111,7 +114,7 @@ const ranOf = (result: Result, late: number | undefined): Ran => {
 };
 
 /**
- * Runs a command without a shell and returns what it left, whatever its exit code. Throws only when aborted, the reason
+ * Runs a command without a shell and returns its result, whatever its exit code. Throws only when aborted, the reason
  * of the signal.
  */
 export const tryRun = async (file: string, args: readonly string[] = [], options: RunOptions = {}): Promise<Ran> => {
@@ -157,7 +160,7 @@ export const runShown = async (
   if (ran.code !== 0) throw new CommandFailed(argv, ran);
 };
 
-/** Runs a command on this terminal until it ends and returns its exit code; Ctrl-C is the command's to answer. */
+/** Runs a command on this terminal until it ends and returns its exit code. Ctrl-C is left to the command. */
 export const attach = async (
   file: string,
   args: readonly string[],
@@ -172,10 +175,10 @@ export const attach = async (
   }
 };
 
-/** Where packages put programs; PATH may lack the folders of sbin after a plain su. */
+/** Folders of packaged programs; PATH may lack those of sbin after a plain su. */
 const usualFolders = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 
-/** The path of a program, looked for on PATH and in the usual folders; undefined where it is in none that can be read. */
+/** Finds a program on PATH and in the usual folders; undefined where there is none that can be read. */
 export const findCommand = async (name: string): Promise<string | undefined> => {
   const folders = new Set([...(process.env['PATH'] ?? '').split(delimiter), ...usualFolders].filter(Boolean));
   const places = [...folders].map((folder) => join(folder, name));
@@ -183,7 +186,7 @@ export const findCommand = async (name: string): Promise<string | undefined> => 
   return places.find((_, index) => found[index]);
 };
 
-/** Whether a file is there and may be executed; a folder of that name is no program. */
+/** Tells whether a path is a file that may be executed; a folder is not. */
 export const isProgram = async (path: string): Promise<boolean> => {
   try {
     await access(path, constants.X_OK);

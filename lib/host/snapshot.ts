@@ -13,12 +13,12 @@ import { system } from './snapshot/system.ts';
  */
 export interface HostSnapshot {
   readonly version: 1;
-  /** Homes that were looked into; the second picture looks into the same. */
+  /** Homes that it covers; the snapshot that is compared with it must cover the same. */
   readonly homes: readonly string[];
   readonly sections: Readonly<Record<string, Section>>;
 }
 
-/** One thing that is not as it was. */
+/** One difference between two snapshots. */
 export interface Difference {
   readonly kind: string;
   readonly name: string;
@@ -27,9 +27,9 @@ export interface Difference {
   readonly after?: string;
 }
 
-/** Looks at this machine; takes about a third of a second and changes nothing. */
+/** Takes a snapshot of this machine. Takes about a third of a second and changes nothing. */
 export const takeSnapshot = async (homes: readonly string[]): Promise<HostSnapshot> => {
-  // The modules first: asking for rules may load one.
+  // Modules are read first: listing rules may load one.
   const kernelFound = await kernel();
   const asked = Promise.all([network(), firewall(), system()]);
   const filesFound = files(homes); // while the commands of the others run
@@ -41,11 +41,11 @@ export const takeSnapshot = async (homes: readonly string[]): Promise<HostSnapsh
   };
 };
 
-/** Keeps a picture for later, safe from a power cut. */
+/** Writes a snapshot to a file, safe from a power cut. */
 export const saveSnapshot = (path: string, picture: HostSnapshot): Promise<void> =>
   writeAtomically(path, JSON.stringify(picture), { mode: 0o600 });
 
-/** A picture that was stored, or undefined where there is none that can be read. */
+/** Reads a snapshot from a file; undefined where there is none that can be read. */
 export const readSnapshot = async (path: string): Promise<HostSnapshot | undefined> => {
   try {
     const picture = JSON.parse((await readIfThere(path)) ?? 'null') as HostSnapshot | null;
@@ -55,7 +55,7 @@ export const readSnapshot = async (path: string): Promise<HostSnapshot | undefin
   }
 };
 
-/** What is not in the second picture as it is in the first. */
+/** Compares two snapshots and returns their differences. */
 export const diffSnapshots = (before: HostSnapshot, after: HostSnapshot): readonly Difference[] =>
   Object.keys(before.sections).flatMap((kind) => {
     const [then, now] = [before.sections[kind] ?? {}, after.sections[kind] ?? {}];
@@ -68,7 +68,7 @@ export const diffSnapshots = (before: HostSnapshot, after: HostSnapshot): readon
     }));
   });
 
-/** A difference as one line for a person. */
+/** Formats a difference as one line for a person. */
 export const formatDifference = ({ kind, name, before, after }: Difference): string => {
   if (before === undefined) return `new: ${kind} ${name} (${after})`;
   if (after === undefined) return `gone: ${kind} ${name} (${before})`;

@@ -3,10 +3,10 @@ import { type Dirent, lstatSync, readdirSync, readFileSync, readlinkSync, type S
 import { paths } from '../paths.ts';
 import { type Section, section } from './section.ts';
 
-/** Where programs put what outlives them. The homes of people are looked into as well, though not as deep. */
+/** Folders in which programs keep files. Homes are covered too, though not as deep. */
 const roots = ['/etc', '/opt', '/usr/local', '/var/lib', '/var/log', '/run'];
 
-/** Folders and files that change by themselves on an idle machine, and why nobody could keep them still. */
+/** Folders and files that change by themselves on an idle machine, with the reason. */
 const ignoredPaths: readonly (readonly [pattern: RegExp, why: string])[] = [
   [new RegExp(`^(${paths.root}|${paths.vms}|${paths.lock.replace('.', '\\.')}[^/]*)(/|$)`), 'our own, gone last'],
   [/^\/var\/log\/(?!pods$|containers$|calico$)/, 'logs are written; only that a folder of ours is there counts'],
@@ -25,9 +25,9 @@ const ignoredPaths: readonly (readonly [pattern: RegExp, why: string])[] = [
   [/^\/(root|home\/[^/]+)\/\.kube\/cache\//, "kubectl's memory of API servers"],
 ];
 
-/** Files up to this size are known by their checksum, larger ones by their size. */
+/** Largest size in bytes of a file that is recorded by its checksum; a larger one is recorded by its size. */
 const small = 64 * 1024;
-/** Levels below a home: enough for .kube and .ssh, not for what people work on. */
+/** Levels below a home that are covered: enough for .kube and .ssh, not for people's work. */
 const homeDepth = 2;
 
 const isIgnored = (path: string): boolean => ignoredPaths.some(([pattern]) => pattern.test(path));
@@ -50,8 +50,9 @@ export const folderMode = (recorded: string | undefined): number | undefined => 
 };
 
 /**
- * Every file below the roots and the homes, in one synchronous walk: that is several times faster than thousands of
- * promises. Other file systems that are mounted below are not entered: what is on them is not this machine's state.
+ * Records every file below the roots and the homes, in one synchronous walk, which is several times faster than
+ * thousands of promises. Does not enter other file systems that are mounted below: their content is not this machine's
+ * state.
  */
 export const files = (homes: readonly string[]): Section => {
   const found: [string, string][] = [];
@@ -64,7 +65,7 @@ export const files = (homes: readonly string[]): Section => {
       if (!stat.isDirectory() || depth === 0 || (device !== 0 && stat.dev !== device)) return;
       entries = readdirSync(path, { withFileTypes: true });
     } catch {
-      return; // gone between listing and looking: it will not stay in the next picture either
+      return; // removed between listing and reading
     }
     for (const { name } of entries) {
       const inner = `${path}/${name}`;

@@ -1,27 +1,27 @@
 import { tryRun } from '../run.ts';
 import { type Section, section } from './section.ts';
 
-/** The four programs that speak to the kernel's iptables; a machine has two, or all of them. */
+/** Programs for the kernel's iptables; a machine has two of them, or all four. */
 export const iptablesPrograms = ['iptables-nft', 'ip6tables-nft', 'iptables-legacy', 'ip6tables-legacy'] as const;
 export type IptablesProgram = (typeof iptablesPrograms)[number];
 
-/** A chain of a table as iptables-save writes it. */
+/** A chain of a table, as iptables-save writes it. */
 export interface Chain {
   readonly table: string;
   readonly name: string;
-  /** ACCEPT or DROP of a built-in chain; `-` of one that somebody made. */
+  /** ACCEPT or DROP for a built-in chain, `-` for any other. */
   readonly policy: string;
-  /** As they would be typed after `iptables -t TABLE`, each beginning with -A CHAIN. */
+  /** Rules as typed after `iptables -t TABLE`: each begins with -A CHAIN. */
   readonly rules: readonly string[];
 }
 
-/** All chains of all tables that a program knows; none where the program is not there. No table is loaded by asking. */
+/** Lists all chains of all tables with one program; none where the program is missing. Listing loads no table. */
 export const chainsOf = async (program: IptablesProgram): Promise<readonly Chain[]> => {
   const { stdout, code } = await tryRun(`${program}-save`);
   return code === 0 ? parseChains(stdout) : [];
 };
 
-/** Reads what iptables-save writes. */
+/** Parses the output of iptables-save. */
 export const parseChains = (text: string): readonly Chain[] => {
   const chains = new Map<string, { table: string; name: string; policy: string; rules: string[] }>();
   let table = '';
@@ -35,7 +35,10 @@ export const parseChains = (text: string): readonly Chain[] => {
   return [...chains.values()];
 };
 
-/** A built-in chain that lets everything through is as good as none: asking for a table makes them. */
+/**
+ * Tells whether a chain has an effect. A built-in chain that accepts everything has none: merely listing a table makes
+ * it.
+ */
 const matters = ({ policy, rules }: Chain): boolean => policy !== 'ACCEPT' || rules.length > 0;
 
 const iptables = async (): Promise<Section> => {
@@ -52,10 +55,10 @@ const iptables = async (): Promise<Section> => {
   return section(found.flat());
 };
 
-/** Whether the text of an nft chain, as `nft` has it, says only that everything passes. */
+/** Tells whether an nft chain, as `nft` returns its text, only accepts everything. */
 export const letsAllPass = (chain: string): boolean => /^type \w+ hook [^;]*; policy accept;$/.test(chain);
 
-/** Every nft chain, map and set with its text, without counters and without what is in a set. */
+/** Lists every nft chain, map and set with its text, without counters and without the elements of sets. */
 export const nft = async (): Promise<Section> => {
   const { stdout } = await tryRun('nft', ['--stateless', '--terse', 'list', 'ruleset']);
   const entries: [string, string][] = [];
@@ -74,7 +77,7 @@ export const nft = async (): Promise<Section> => {
   return section(entries);
 };
 
-/** ipsets with what is in them; of one whose members time out only that it is there. */
+/** Lists ipsets with their members, without members that time out. */
 const ipsets = async (): Promise<Section> => {
   const { stdout } = await tryRun('ipset', ['save']);
   const sets = new Map<string, string[]>();
@@ -86,7 +89,7 @@ const ipsets = async (): Promise<Section> => {
   return section([...sets].map(([name, [type = '', ...members]]) => [name, [type, ...members.sort()].join('; ')]));
 };
 
-/** iptables rules of both families and both kinds, nft rules, ipsets. */
+/** Records iptables rules of both families and both kinds, nft rules and ipsets. */
 export const firewall = async (): Promise<Record<string, Section>> => {
   const [chains, tables, sets] = await Promise.all([iptables(), nft(), ipsets()]);
   return { 'iptables chain': chains, nft: tables, ipset: sets };

@@ -4,9 +4,9 @@ import { readSysctl } from '../sysctl.ts';
 import { type Section, section } from './section.ts';
 
 /**
- * Kernel parameters that hardway or one of the daemons touches: kubelet sets vm.* and kernel.* (pkg/kubelet/cm,
+ * Kernel parameters that hardway or a daemon changes: kubelet sets vm.* and kernel.* (pkg/kubelet/cm,
  * protectKernelDefaults), kube-proxy nf_conntrack_* and route_localnet, the CNI plugins ip_forward and the bridge's,
- * Calico rp_filter. Those that have no dot in `net.` are the whole kernel's, not a network namespace's.
+ * Calico rp_filter. Those without a dot in `net.` belong to the whole kernel, not to a network namespace.
  */
 const parameters = [
   'kernel.panic',
@@ -27,7 +27,7 @@ const parameters = [
   'net.netfilter.nf_conntrack_udp_timeout_stream',
 ];
 
-/** Parameters that each network interface has, below conf/NAME. */
+/** Parameters of each network interface, below conf/NAME. */
 const ofInterfaces: Readonly<Record<string, readonly string[]>> = {
   ipv4: ['accept_redirects', 'arp_ignore', 'arp_notify', 'forwarding', 'proxy_arp', 'route_localnet', 'rp_filter'],
   ipv6: ['accept_ra', 'disable_ipv6', 'forwarding'],
@@ -43,10 +43,10 @@ const interfaceParameters = (): string[] =>
     return interfaces.flatMap((one) => names.map((name) => `net.${family}.conf.${one.replaceAll('.', '\\')}.${name}`));
   });
 
-/** A container shares its kernel with others, who change it as they like. */
+/** Tells whether this machine has its own kernel. A container shares it with others, who may change it. */
 const hasOwnKernel = async (): Promise<boolean> => (await statIfThere('/run/systemd/container')) === undefined;
 
-/** Kernel parameters and modules; in a container only those parameters that are the container's own. */
+/** Records kernel parameters and modules; in a container only the parameters that are its own. */
 export const kernel = async (): Promise<Record<string, Section>> => {
   const own = await hasOwnKernel();
   const modules = own ? ((await readIfThere('/proc/modules')) ?? '') : '';

@@ -48,7 +48,7 @@ const said = (...words: readonly (readonly [string, string | number | undefined]
     )
     .join(' ');
 
-/** Links and the addresses on them. Whether a cable is in, and how long a lease still lasts, is left out. */
+/** Records links and their addresses, without the state of the cable and the rest of a lease. */
 const linksAndAddresses = async (): Promise<{ links: Section; addresses: Section }> => {
   const all = await ip<Link>('-d', 'addr', 'show');
   return {
@@ -68,15 +68,18 @@ const linksAndAddresses = async (): Promise<{ links: Section; addresses: Section
   };
 };
 
-/** How a route is recorded, up to its gateway: a route of the usual type has only its destination. */
+/** Returns the name under which a route is recorded, up to its gateway: a unicast route has only its destination. */
 const routeKey = (type: string | undefined, dst: string): string =>
   type === undefined || type === 'unicast' ? dst : `${type} ${dst}`;
 
-/** Whether a section of routes has one of this type to this destination, whatever its gateway. */
+/** Tells whether a section has a route of this type to this destination, whatever its gateway. */
 export const hasRoute = (routes: Section, type: string | undefined, dst: string): boolean =>
   Object.keys(routes).some((name) => `${name} `.startsWith(`${routeKey(type, dst)} `));
 
-/** Routes, but those of the table `local`: the kernel makes them from the addresses, an IPv6 one a second later. */
+/**
+ * Records routes, except those of the table `local`: the kernel makes them from the addresses, an IPv6 one a second
+ * later.
+ */
 const routes = async (): Promise<Section> => {
   const families = await Promise.all(['-4', '-6'].map((family) => ip<Route>(family, 'route', 'show', 'table', 'all')));
   return section(
@@ -105,7 +108,7 @@ const rules = async (): Promise<Section> => {
 const netns = async (): Promise<Section> =>
   section((await readdir('/run/netns').catch(() => [])).map((name) => [name, 'is there']));
 
-/** TCP and UDP ports that are waited on, with the program. UDP ports that the kernel hands out are no services. */
+/** Records listening TCP and UDP ports with their programs. Skips the UDP ports that the kernel assigns to clients. */
 const listeners = async (): Promise<Section> => {
   const [{ stdout }, range] = await Promise.all([
     tryRun('ss', ['-Hltunp']),
@@ -123,7 +126,7 @@ const listeners = async (): Promise<Section> => {
   );
 };
 
-/** Links, addresses, routes, rules, network namespaces and listening ports. */
+/** Records links, addresses, routes, rules, network namespaces and listening ports. */
 export const network = async (): Promise<Record<string, Section>> => {
   const [both, routesFound, rulesFound, netnsFound, listenersFound] = await Promise.all([
     linksAndAddresses(),

@@ -4,7 +4,7 @@ import { mountTable } from '../mounts.ts';
 import { tryRun } from '../run.ts';
 import { type Section, section } from './section.ts';
 
-/** Mount points that sessions and single runs of services bring and take away. */
+/** Mount points that sessions and short-lived services make and remove. */
 const ignoredMounts = /^\/run\/(user|credentials)\/|^\/proc\/sys\/fs\/binfmt_misc$|^\/var\/lib\/hardway-vms\//;
 
 const mounts = (): Section => {
@@ -20,7 +20,7 @@ const mounts = (): Section => {
   );
 };
 
-/** Cgroups of units come and go with them, and units are looked at by themselves. */
+/** Cgroups of units, which are recorded as units. */
 const ofUnit = /\.(service|scope|mount|socket|swap)$|\/user\.slice\/|\/system-[^/]*\.slice$/;
 
 const cgroups = (): Section => {
@@ -33,22 +33,22 @@ const cgroups = (): Section => {
         found.push([inner, 'is there']);
         visit(inner);
       }
-    } catch {} // gone while we looked
+    } catch {} // removed meanwhile
   };
   visit('/sys/fs/cgroup');
   return section(found);
 };
 
-/** Units that D-Bus or a timer starts and that end by themselves, and those of sessions and single commands. */
+/** Units that D-Bus or a timer starts and that end by themselves, and those of sessions and of single commands. */
 const ignoredUnits =
   /^(user@|user-runtime-dir@|session-|run-|systemd-(hostnamed|timedated|localed|tmpfiles-clean|fsckd|initctl|ask-password|update-|networkd-wait|coredump|userdb)|apt-|dpkg-|packagekit|fwupd|polkit|man-db|logrotate|fstrim|e2scrub|motd-news|snapd|unattended|update-notifier|cloud-|getty@|modprobe@|phpsessionclean|sysstat|anacron|ua-|esm-|apport)/;
 
 /**
- * Units that are active or have failed. Which ones are enabled is not asked, as systemd takes most of a second to say
- * it: enabling makes links in /etc/systemd/system, and those are among the files.
+ * Records units that are active or have failed. It does not ask which are enabled, because systemd takes most of a
+ * second to answer: enabling makes links in /etc/systemd/system, which are recorded as files.
  */
 const units = async (): Promise<Section> => {
-  // As JSON: a description may have lines of its own.
+  // Reads JSON, because a description may have line breaks.
   const { stdout } = await tryRun('systemctl', [
     'list-units',
     '--all',
@@ -70,7 +70,7 @@ const users = async (): Promise<Section> => {
   return section([...named('user', passwd), ...named('group', group)]);
 };
 
-/** Mounts, cgroups, units, users and groups. */
+/** Records mounts, cgroups, units, users and groups. */
 export const system = async (): Promise<Record<string, Section>> => {
   const [unitsFound, usersFound] = await Promise.all([units(), users()]);
   return { mount: mounts(), unit: unitsFound, cgroup: cgroups(), account: usersFound };
