@@ -28,7 +28,7 @@ export const exists = async (path: string): Promise<boolean> => {
   }
 };
 
-/** The text of a file, or undefined where there is none. */
+/** Reads a file as text; undefined where there is none. */
 export const readIfThere = async (path: string): Promise<string | undefined> => {
   try {
     return await readFile(path, 'utf8');
@@ -48,7 +48,7 @@ export const statIfThere = async (path: string) => {
   }
 };
 
-/** Where this process prepares what is to be at `path`. */
+/** Returns the temporary path at which this process prepares `path`. */
 const temporaryOf = (path: string): string => `${path}.hardway-${process.pid}`;
 
 /** Removes the files named `prefix` and the pid of a process that has ended: it was killed before it could. */

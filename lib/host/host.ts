@@ -63,7 +63,10 @@ export interface HostOptions {
   readonly owned: ReadonlySet<string>;
 }
 
-/** Makes the Host of each step of one run; `signal` ends the commands it runs. All share the paths that hardway has made. */
+/**
+ * Creates one Host per step; `signal` ends the commands that it runs. All share the set of paths that hardway already
+ * owns.
+ */
 export const createHosts = ({
   dryRun,
   owned,

@@ -33,7 +33,7 @@ const ofInterfaces: Readonly<Record<string, readonly string[]>> = {
   ipv6: ['accept_ra', 'disable_ipv6', 'forwarding'],
 };
 
-/** The names of a parameter of every interface; a dot in an interface's name is written \ here. */
+/** Lists the parameters of every interface. A dot in an interface's name is written \ here. */
 const interfaceParameters = (): string[] =>
   Object.entries(ofInterfaces).flatMap(([family, names]) => {
     let interfaces: string[] = [];
