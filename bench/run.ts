@@ -1,7 +1,10 @@
 import { parseArgs } from 'node:util';
+import { exampleLab } from '../lib/engine/lab.ts';
+import { needsOf } from '../lib/engine/step.ts';
 import { paths } from '../lib/host/paths.ts';
 import { run } from '../lib/host/run.ts';
 import { fillCache } from '../lib/vm/fill.ts';
+import { stepsWith } from '../steps/index.ts';
 import { type BringUp, type HardwayBringUp, hardway, plain } from './bring-up.ts';
 import { report } from './report.ts';
 
@@ -22,7 +25,7 @@ const roundsIn = (args: readonly string[]): number => {
 };
 
 const rounds = roundsIn(process.argv.slice(2));
-await fillCache([], say);
+await fillCache({ needs: needsOf(stepsWith(exampleLab)) }, say);
 // Into the memory of the machine, so that the first run does not pay for reading the disk.
 await run('sh', ['-c', 'cat "$0"/bin/*/*/* "$0"/images/*/* >/dev/null', paths.cache], { timeout: 600_000 });
 

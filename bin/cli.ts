@@ -19,10 +19,7 @@ const commands: Readonly<Record<string, readonly [string, () => Promise<{ comman
   kubectl: ['kubectl as the admin of this cluster', () => import('./commands/kubectl.ts')],
   demo: ["the guide's web application in this cluster", () => import('./commands/demo.ts')],
   shell: ['a shell with KUBECONFIG and PATH set for this cluster', () => import('./commands/shell.ts')],
-  vm: [
-    'a throw-away VM on this machine to try all of it in',
-    async () => ({ command: (await import('./commands/vm.ts')).vmCommand }),
-  ],
+  vm: ['a throw-away VM on this machine to try all of it in', () => import('./commands/vm.ts')],
 };
 
 const build = async (asked: string | undefined): Promise<Command> => {

@@ -45,6 +45,10 @@ interface Asked {
   readonly json?: boolean;
 }
 
+/** The steps that --pause names: all of them where it names none. Throws UserError, with the nearest, for one that is not. */
+export const parsePauses = (pause: Asked['pause']): ReadonlySet<string> =>
+  new Set(typeof pause === 'string' ? pause.split(',').map((id) => parseChoice('step', stepIds, id.trim())) : stepIds);
+
 /** What --observe, --pause and --lang ask for; undefined where nothing is to be told. Throws UserError. */
 export const parseLessonOptions = ({ observe, pause, lang, json }: Asked): LessonOptions | undefined => {
   const language = languageOf(lang);
@@ -54,9 +58,7 @@ export const parseLessonOptions = ({ observe, pause, lang, json }: Asked): Lesso
       '--pause waits for somebody at a terminal, and there is none here',
       'hardway next takes one step at a time without waiting; hardway up --observe looks without stopping',
     );
-  const named =
-    typeof pause === 'string' ? pause.split(',').map((id) => parseChoice('step', stepIds, id.trim())) : stepIds;
-  return { language, pauses: new Set(named) };
+  return { language, pauses: parsePauses(pause) };
 };
 
 /** The last step that was there before this run: the story goes on from it. */

@@ -5,7 +5,7 @@ import type { Source } from '../engine/step.ts';
 import { exists, sha256 } from '../host/files.ts';
 import { archiveName, archivePath, binaryPath, cached, recipeOf, temporaryFor } from './cache.ts';
 import type { Report } from './progress.ts';
-import { type Arch, productOf, versions } from './versions.ts';
+import { type Arch, versions } from './versions.ts';
 
 /** Places where a run looks for files: its cache, and the folder of source `dir`. */
 interface Where {
@@ -99,11 +99,15 @@ export const fetchCalico = async (
   }
 };
 
-/** Tells whether Go filled the cache. Looks at the first program of a lab only. */
+/** Tells whether Go built a program that is in the cache. */
 const isCachedFromGo = async ({ cache, arch }: Pick<Where, 'cache' | 'arch'>): Promise<boolean> => {
-  const { name, product } = productOf('etcd');
-  const path = binaryPath(cache, arch, name, product.version, 'etcd');
-  return (await cached(path, [['go', recipeOf('go', product)]])) === 'go';
+  for (const [name, product] of Object.entries(versions().products)) {
+    for (const binary of Object.keys(product.packages)) {
+      const path = binaryPath(cache, arch, name, product.version, binary);
+      if ((await cached(path, [['go', recipeOf('go', product)]])) === 'go') return true;
+    }
+  }
+  return false;
 };
 
 /**

@@ -17,16 +17,8 @@ const folder = `${paths.config}/tmux`;
 const settingsFile = `${folder}/tmux.conf`;
 const logFile = (name: string): string => `${paths.logs}/${name}.log`;
 
-/** The guide's names of its terminals. */
-const sessions: ReadonlyMap<string, string> = new Map([
-  ['kube-apiserver', 'apiserver'],
-  ['kube-controller-manager', 'controller'],
-  ['kube-scheduler', 'scheduler'],
-  ['kube-proxy', 'proxy'],
-]);
-
-/** The tmux session of a component. */
-export const sessionOf = (name: string): string => sessions.get(name) ?? name;
+/** The tmux session of a component: the guide names its terminals apiserver, controller, scheduler, proxy, etcd, ... */
+export const sessionOf = (name: string): string => name.replace(/^kube-/, '').replace(/-manager$/, '');
 const scriptFile = (name: string): string => `${folder}/${sessionOf(name)}.sh`;
 
 /** A command to our tmux server, as it is typed. */

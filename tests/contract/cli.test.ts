@@ -50,6 +50,8 @@ describe('the command line', () => {
     [['up', '--dry-run', '--to', 'etc'], /"etc"; did you mean etcd\?/],
     [['up', '--dry-run', '--cni', 'bridg'], /"bridg"; did you mean bridge\?/],
     [['up', '--dry-run', '--source', 'relase'], /"relase"; did you mean release\?/],
+    [['vm', 'up', '--', '--cni', 'bridg'], /"bridg"; did you mean bridge\?/],
+    [['vm', 'up', '--', '--jsn'], /Did you mean --json\?/],
     [['check', 'kubelett'], /"kubelett"; did you mean kubelet\?/],
     [['logs', 'kube-apisever'], /"kube-apisever"; did you mean kube-apiserver\?/],
     [['logs'], /component/],

@@ -1,7 +1,10 @@
 import { imageReference } from '../../lib/binaries/versions.ts';
+import { exampleLab } from '../../lib/engine/lab.ts';
+import { needsOf } from '../../lib/engine/step.ts';
 import type { Ran } from '../../lib/host/run.ts';
 import { fillCache } from '../../lib/vm/fill.ts';
 import { createVm, type ExecOptions, execInVm, type Vm } from '../../lib/vm/vm.ts';
+import { stepsWith } from '../../steps/index.ts';
 import { dropVm } from './lib.ts';
 
 /** The person of the VM: not root, with sudo. */
@@ -24,7 +27,7 @@ export const sudoHardway = (vm: Vm, args: readonly string[], options: ExecOption
  */
 export const ubuntuVm = async (name: string): Promise<Vm> => {
   const report = (line: string): void => console.log(line);
-  await fillCache([], report);
+  await fillCache({ needs: needsOf(stepsWith(exampleLab)) }, report);
   await dropVm(name);
   const vm = await createVm({ name, kind: 'qemu', flavour: 'ubuntu-like', suite: 'bookworm', report });
   await asPerson(

@@ -1,5 +1,6 @@
 import { isAbsolute } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { versions } from '../../lib/binaries/versions.ts';
 import { filesReadBy } from '../../lib/engine/daemon.ts';
 import { cnis } from '../../lib/engine/lab.ts';
 import { needsOf } from '../../lib/engine/step.ts';
@@ -75,4 +76,21 @@ describe.each(daemons)('the daemon of %s', (id, daemon) => {
       if (/^(bind-address|listen-.*urls)$/.test(name)) expect(value, name).toMatch(/^(https:\/\/)?127\.0\.0\.1/);
     }
   });
+});
+
+test('the steps need every program of versions.yaml that is not packed into an image, and every image', () => {
+  const { products, images } = versions();
+  const packed = Object.values(images).map(({ binary }) => binary);
+  const all = Object.values(products).flatMap(({ packages }) => Object.keys(packages));
+  const needs = needsOf(everyStep);
+  expect([...needs.programs, ...needs.plugins].toSorted()).toEqual(
+    all.filter((name) => !packed.includes(name)).toSorted(),
+  );
+  expect(needs.images.toSorted()).toEqual(Object.keys(images).toSorted());
+});
+
+test('what a lab needs comes in the order in which its steps need it', () => {
+  const { programs, identities } = needsOf(stepsWith(plainLab));
+  expect(programs.filter((name) => components.includes(name))).toEqual(components);
+  expect(identities).toEqual(['admin', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kube-proxy']);
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { optionIn, wanted } from '../../lib/vm/fill.ts';
+import { parseUpFlags } from '../../bin/vm/up-flags.ts';
 import { checkName, unknownVm } from '../../lib/vm/name.ts';
 import { packagesFor } from '../../lib/vm/packages.ts';
 import { chooseSuite, mirrorIn } from '../../lib/vm/suites.ts';
@@ -70,16 +70,22 @@ test('a VM with a kernel of its own has all packages of a container, a kernel an
   expect(qemu).toEqual(expect.arrayContaining([...container, 'openssh-server', 'linux-image-cloud-amd64']));
 });
 
-test('the cache is filled with Traefik only for an ingress', () => {
-  expect(wanted({ ingress: false }).images.join()).not.toContain('traefik');
-  expect(wanted({ ingress: true }).images.join()).toContain('traefik');
-  expect(wanted({ ingress: false }).binaries).toEqual(
-    expect.arrayContaining(['kube-apiserver', 'etcd', 'runc', 'bridge']),
-  );
-});
+describe('what hardway up inside a VM is given', () => {
+  test('decides on what has to be in the cache: Traefik only for an ingress', () => {
+    const { needs, ...rest } = parseUpFlags(['--cni', 'bridge', '--source=go', '--to', 'etcd']).filling;
+    expect(rest).toEqual({ cni: 'bridge', source: 'go', registryMirror: undefined });
+    expect(needs.images).not.toContain('traefik');
+    expect(needs.programs).toEqual(expect.arrayContaining(['kube-apiserver', 'etcd', 'runc']));
+    expect(needs.plugins).toContain('bridge');
+    expect(parseUpFlags(['--with=ingress']).filling.needs.images).toContain('traefik');
+  });
 
-test('an option is read in both spellings', () => {
-  expect(optionIn(['--to', 'etcd', '--source', 'go'], '--source')).toBe('go');
-  expect(optionIn(['--source=go'], '--source')).toBe('go');
-  expect(optionIn(['--to', 'etcd'], '--source')).toBeUndefined();
+  test.each([
+    [['--cni', 'bridg'], /did you mean bridge/],
+    [['--with', 'ingres'], /did you mean ingress/],
+    [['--pause', 'kubelett'], /did you mean kubelet/],
+    [['--lang', 'f'], /did you mean fr/],
+  ])('is refused before a VM is made where hardway up would refuse it: %o', (flags, words) => {
+    expect(() => parseUpFlags(flags)).toThrow(words);
+  });
 });

@@ -1,0 +1,119 @@
+import type { Command } from 'commander';
+import { Listr, type ListrTask, PRESET_TIMER } from 'listr2';
+import { UserError } from '../../lib/engine/errors.ts';
+import { checkName } from '../../lib/vm/name.ts';
+import type { flavours, kinds } from '../../lib/vm/record.ts';
+import { attachInVm, createVm, deleteVm, getVm, listVms } from '../../lib/vm/vm.ts';
+
+interface CreateFlags {
+  readonly kind: (typeof kinds)[number];
+  readonly suite?: string;
+  readonly net?: boolean;
+  readonly flavour: (typeof flavours)[number];
+}
+
+/** The words after `--`. Commander drops the dashes, and without them a name and a command's first word look the same. */
+const afterDashes = (): string[] => {
+  const at = process.argv.indexOf('--');
+  return at === -1 ? [] : process.argv.slice(at + 1);
+};
+
+/** The name of the VM that a command was given, else `lab`. Throws UserError for a second word before `--`. */
+const nameOf = (command: Command): string => {
+  const named = command.args.slice(0, command.args.length - afterDashes().length);
+  if (named.length > 1) {
+    throw new UserError(
+      `'${named.slice(1).join(' ')}' is neither the VM's name nor after --`,
+      `hardway vm ${command.name()} ${named[0]} -- ${named.slice(1).join(' ')}`,
+    );
+  }
+  return checkName(named[0] ?? 'lab');
+};
+
+type Report = (line: string) => void;
+
+/** Draws what is prepared on this machine: a line a task, what it does just now, its time. */
+const draw = async (
+  work: readonly (readonly [title: string, (report: Report) => Promise<unknown>])[],
+  quiet = false,
+) => {
+  const tasks = work.map(
+    ([title, task]): ListrTask => ({
+      title,
+      task: (_, shown) =>
+        task((line) => {
+          shown.output = line;
+        }),
+    }),
+  );
+  const renderer = quiet ? 'silent' : process.stdout.isTTY ? 'default' : 'simple';
+  await new Listr(tasks, {
+    renderer,
+    registerSignalListeners: false,
+    rendererOptions: { timer: PRESET_TIMER, collapseErrors: false, showErrorMessage: false },
+  }).run();
+};
+
+const create = (name: string, flags: CreateFlags, report: Report) => createVm({ name, ...flags, report });
+
+/** `hardway vm up`: fills the cache, makes or boots the VM and runs `hardway up` in it, with its exit code. */
+export const upInVm = async (_name: string, _words: string[], flags: CreateFlags, command: Command): Promise<void> => {
+  const name = nameOf(command);
+  const upFlags = afterDashes();
+  const { parseUpFlags } = await import('./up-flags.ts'); // only here are the steps needed
+  const { json, filling } = parseUpFlags(upFlags);
+  await draw(
+    [
+      ['Binaries and images', async (report) => (await import('../../lib/vm/fill.ts')).fillCache(filling, report)],
+      [`VM ${name}`, (report) => create(name, flags, report)],
+    ],
+    json,
+  );
+  process.exitCode = await attachInVm(await getVm(name), ['hardway', 'up', ...upFlags]);
+  if (json) return;
+  console.log(
+    [
+      '',
+      `Get into the VM:   hardway vm shell ${name}`,
+      `Ask its cluster:   hardway vm exec ${name} -- kubectl get nodes`,
+      `Throw it away:     hardway vm delete ${name}`,
+    ].join('\n'),
+  );
+};
+
+/** `hardway vm create`. */
+export const createOnly = async (_name: string, flags: CreateFlags, command: Command): Promise<void> => {
+  const name = nameOf(command);
+  await draw([[`VM ${name}`, (report) => create(name, flags, report)]]);
+  console.log(`Get into it: hardway vm shell ${name}`);
+};
+
+/** `hardway vm exec`: the exit code is the command's. */
+export const execute = async (_name: string, _words: string[], _flags: unknown, command: Command): Promise<void> => {
+  const name = nameOf(command);
+  const words = afterDashes();
+  if (words.length === 0)
+    throw new UserError('There is no command to run: it goes after --', `hardway vm exec ${name} -- hardway status`);
+  process.exitCode = await attachInVm(await getVm(name), words);
+};
+
+/** `hardway vm shell`. */
+export const openShell = async (name: string): Promise<void> => {
+  process.exitCode = await attachInVm(await getVm(name), ['bash', '-l']);
+};
+
+/** `hardway vm list`. */
+export const list = async ({ json }: { json?: boolean }): Promise<void> => {
+  const all = await listVms();
+  if (json) for (const one of all) console.log(JSON.stringify(one));
+  else if (all.length === 0) console.log('There is no VM. Make one: hardway vm up');
+  else
+    for (const { name, kind, suite, state } of all)
+      console.log([name.padEnd(30), kind.padEnd(10), suite.padEnd(9), state].join(' '));
+};
+
+/** `hardway vm delete`. */
+export const remove = async (name: string): Promise<void> => {
+  await deleteVm(name);
+  console.log(`The VM ${name} is gone.`);
+};
