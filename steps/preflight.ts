@@ -1,10 +1,12 @@
 import { check } from '../lib/engine/check.ts';
+import { UserError } from '../lib/engine/errors.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
+import { installPackages } from '../lib/host/apt.ts';
 import { hostCommands, missingCommands, nodeNow } from '../lib/host/facts.ts';
 import { readIfThere, statIfThere } from '../lib/host/files.ts';
 import { paths } from '../lib/host/paths.ts';
 import { person } from '../lib/host/person.ts';
-import { tryRun } from '../lib/host/run.ts';
+import { CommandFailed, tryRun } from '../lib/host/run.ts';
 import { saveSnapshot, takeSnapshot } from '../lib/host/snapshot.ts';
 import { readSysctl } from '../lib/host/sysctl.ts';
 
@@ -16,15 +18,20 @@ const sysctls: ReadonlyMap<string, string> = new Map([
   ['net.bridge.bridge-nf-call-iptables', '1'],
 ]);
 
-const installPackages = async ({ host, progress }: Context): Promise<void> => {
+const installMissing = async ({ host, progress }: Context): Promise<void> => {
   const missing = await missingCommands();
   const packages = [...new Set(missing.flatMap((command) => hostCommands[command] ?? []))];
   if (packages.length === 0) return;
   progress(`apt-get install ${packages.join(' ')}`);
-  await host.sh(
-    ['apt-get', 'install', '-y', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=120', ...packages],
-    ['apt-get', 'purge', '-y', ...packages],
-  );
+  try {
+    await installPackages(packages, host.sh);
+  } catch (error) {
+    if (!(error instanceof CommandFailed)) throw error;
+    throw new UserError(
+      `this machine lacks ${missing.join(', ')}, and apt-get could not install ${packages.join(' ')}: ${error.words}`,
+      `apt-get update && apt-get install ${packages.join(' ')}, then hardway up`,
+    );
+  }
 };
 
 /** Those that can be loaded and are not; a kernel in which they are built in, or a container's, has nothing to load. */
@@ -62,7 +69,7 @@ export const preflight: Step = {
     const { host, lab } = context;
     await saveSnapshotOnce(context);
     await host.makeDir(paths.config); // several steps write there, not one after the other
-    await installPackages(context);
+    await installMissing(context);
     await loadModules(context);
     const lines: string[] = [];
     for (const [key, value] of sysctls) {

@@ -2,8 +2,9 @@ import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { homedir, arch as machineArch } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { reasonOf, UserError } from '../engine/errors.ts';
+import { hasApt, installPackages, type Perform } from '../host/apt.ts';
 import { sha256 } from '../host/files.ts';
-import { CommandFailed, run, tryRun } from '../host/run.ts';
+import { CommandFailed, findCommand, run, runShown, tryRun } from '../host/run.ts';
 import { withDiskSpace } from './disk.ts';
 import type { Report } from './progress.ts';
 import { type Arch, expand, type Product } from './versions.ts';
@@ -16,9 +17,6 @@ export interface GoBuild {
   readonly signal: AbortSignal | undefined;
   readonly perform?: Perform | undefined;
 }
-
-/** Runs a command that changes this machine. `hardway up` passes its host's `sh`, which announces the command. */
-export type Perform = (argv: readonly string[]) => Promise<void>;
 
 /** Returns the go.mod of a module that exists only to build a product's packages at its version. */
 export const goMod = (product: Product): string =>
@@ -58,20 +56,6 @@ export const goArguments = (product: Product, binary: string, arch: Arch, output
 
 const debianPackages = ['gcc', 'libc6-dev', 'pkg-config', 'libseccomp-dev'];
 
-const apt = ['apt-get', '-o', 'DPkg::Lock::Timeout=120'];
-
-const install = async (packages: readonly string[], perform: Perform): Promise<void> => {
-  const command = [...apt, 'install', '-y', '--no-install-recommends', ...packages];
-  try {
-    await perform(command);
-  } catch (thrown) {
-    if (!(thrown instanceof CommandFailed)) throw thrown;
-    // The package lists may be older than the archive.
-    await perform([...apt, 'update']);
-    await perform(command);
-  }
-};
-
 const isInstalled = async (name: string): Promise<boolean> =>
   (await tryRun('dpkg', ['--status', name])).stdout.includes('Status: install ok installed');
 
@@ -87,24 +71,25 @@ const needC = async (libraries: readonly string[], { arch, report, signal, perfo
     );
   }
   const present = async () =>
-    (await tryRun('gcc', ['--version'])).code === 0 &&
-    (await tryRun('pkg-config', ['--exists', ...libraries])).code === 0;
+    (await findCommand('gcc')) !== undefined && (await tryRun('pkg-config', ['--exists', ...libraries])).code === 0;
   if (await present()) return;
   const there = await Promise.all(debianPackages.map(isInstalled));
   const packages = debianPackages.filter((_, index) => !there[index]);
-  if (process.getuid?.() === 0 && (await tryRun('apt-get', ['--version'])).code === 0) {
+  let words = '';
+  if (process.getuid?.() === 0 && (await hasApt())) {
     report({ name: packages.join(' '), state: 'installing' });
-    const plainly: Perform = async ([command = '', ...args]) => {
-      await run(command, args, { env: { DEBIAN_FRONTEND: 'noninteractive' }, timeout: 900_000, signal });
-    };
-    await install(packages, perform ?? plainly).catch((thrown) => {
+    const withoutUndo: Perform = perform ?? ((argv) => runShown(argv, { signal }));
+    try {
+      await installPackages(packages, (argv) => withoutUndo(argv));
+    } catch (thrown) {
       if (!(thrown instanceof CommandFailed)) throw thrown;
-    });
+      words = `: ${thrown.words}`;
+    }
     if (await present()) return;
   }
   throw new UserError(
-    `building runc needs a C compiler and ${libraries.join(', ')}, which this machine lacks`,
-    `apt-get install -y --no-install-recommends ${packages.join(' ')}`,
+    `building runc needs a C compiler and ${libraries.join(', ')}, which this machine lacks${words}`,
+    `apt-get update && apt-get install -y --no-install-recommends ${packages.join(' ')}`,
   );
 };
 

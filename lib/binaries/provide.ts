@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
+import type { Perform } from '../host/apt.ts';
 import {
   archivePath,
   binaryPath,
@@ -10,7 +11,6 @@ import {
   store,
   temporaryFor,
 } from './cache.ts';
-import type { Perform } from './go.ts';
 import type { Progress, Report } from './progress.ts';
 import { type Arch, type Image, type Product, productOf, versions } from './versions.ts';
 

@@ -1,11 +1,12 @@
 import { commandLine, type Daemon, filesReadBy } from '../engine/daemon.ts';
-import { reasonOf, UserError } from '../engine/errors.ts';
+import { UserError } from '../engine/errors.ts';
 import type { Undoer } from '../engine/gate.ts';
+import { installPackages } from '../host/apt.ts';
 import { statIfThere } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import { paths } from '../host/paths.ts';
 import { endProcess } from '../host/proc.ts';
-import { quoted, run, tryRun } from '../host/run.ts';
+import { CommandFailed, findCommand, quoted, run, tryRun } from '../host/run.ts';
 import { anyNewer, type UnitStatus } from './systemd.ts';
 
 /** A socket of our own: what runs in other tmux servers on this machine is nobody's business here. */
@@ -146,20 +147,17 @@ const end = async ({ pid, dead, session }: Pane): Promise<void> => {
 const perform = ([file = '', ...args]: readonly string[]) => run(file, args);
 
 /** Whether tmux is on this machine. */
-export const hasTmux = async (): Promise<boolean> => (await tryRun('tmux', ['-V'])).code === 0;
+export const hasTmux = async (): Promise<boolean> => (await findCommand('tmux')) !== undefined;
 
 /** Installs tmux where it is missing. Throws UserError where that cannot be. */
 const haveTmux = async (host: Host): Promise<void> => {
   if (await hasTmux()) return;
-  const { stdout, stderr } = await tryRun('apt-get', ['install', '--simulate', '--no-install-recommends', 'tmux']);
-  const packages = [...stdout.matchAll(/^Inst (\S+)/gm)].map(([, name = '']) => name);
-  const install = ['apt-get', 'install', '-y', '--no-install-recommends', '-o', 'DPkg::Lock::Timeout=120', 'tmux'];
   try {
-    if (packages.length === 0) throw new Error(stderr.trim() || 'apt-get finds nothing to install');
-    await host.sh(install, ['apt-get', 'purge', '-y', ...packages]);
+    await installPackages(['tmux'], host.sh);
   } catch (error) {
+    if (!(error instanceof CommandFailed)) throw error;
     throw new UserError(
-      `tmux is not on this machine and could not be installed: ${reasonOf(error)}`,
+      `tmux is not on this machine and apt-get could not install it: ${error.words}`,
       'apt-get update && apt-get install tmux, then hardway up; or hardway up --supervisor systemd',
     );
   }

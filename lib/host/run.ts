@@ -143,12 +143,12 @@ export const run = async (file: string, args: readonly string[] = [], options: R
 
 /**
  * Runs a command that changes the machine and that a learner is shown word for word, or its undo. It may install packages
- * or wait for a unit to stop, so it has ten minutes by default; debconf asks nothing. Throws CommandFailed unless it ends
+ * or wait for a unit to stop, so it has a quarter of an hour by default; debconf asks nothing. Throws CommandFailed unless it ends
  * with 0.
  */
 export const runShown = async (
   argv: readonly string[],
-  { timeout = 10 * minute, signal }: Pick<RunOptions, 'timeout' | 'signal'> = {},
+  { timeout = 15 * minute, signal }: Pick<RunOptions, 'timeout' | 'signal'> = {},
 ): Promise<void> => {
   signal?.throwIfAborted();
   const { $ } = await import('zx/core'); // loaded where it is used: it is a tenth of a second
