@@ -2,25 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { Unhealthy, UserError } from '../lib/engine/errors.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { Interrupted } from './interrupt.ts';
-
-/** Each command with its one line of help; its file is loaded only when it is asked for. */
-const commands: Readonly<Record<string, readonly [string, () => Promise<{ command: () => Command }>]>> = {
-  up: ['make this machine a single-node cluster, one component after the other', () => import('./commands/up.ts')],
-  next: ['take one step, with its lesson', () => import('./commands/next.ts')],
-  reset: ['take everything back, and show that the machine is as it was', () => import('./commands/reset.ts')],
-  back: ['take the last step back', () => import('./commands/back.ts')],
-  status: ['what runs, since when, and whether it is healthy', () => import('./commands/status.ts')],
-  steps: ['the steps in their order, and how far this machine is', () => import('./commands/steps.ts')],
-  check: ['look at every health check once', () => import('./commands/check.ts')],
-  explain: ['what a step, a flag, a Service, a Pod or a request really is', () => import('./commands/explain.ts')],
-  logs: ['what a component writes', () => import('./commands/logs.ts')],
-  attach: ["a component's window, where the lab runs in tmux", () => import('./commands/attach.ts')],
-  transcript: ['this lab by hand: a script, or a hand-out', () => import('./commands/transcript.ts')],
-  kubectl: ['kubectl as the admin of this cluster', () => import('./commands/kubectl.ts')],
-  demo: ["the guide's web application in this cluster", () => import('./commands/demo.ts')],
-  shell: ['a shell with KUBECONFIG and PATH set for this cluster', () => import('./commands/shell.ts')],
-  vm: ['a throw-away VM on this machine to try all of it in', () => import('./commands/vm.ts')],
-};
+import { commands } from './table.ts';
 
 const build = async (asked: string | undefined): Promise<Command> => {
   const program = new Command('hardway')
@@ -34,7 +16,7 @@ const build = async (asked: string | undefined): Promise<Command> => {
       'after',
       '\nExamples:\n  hardway vm up            try it in a throw-away VM\n  sudo hardway up          make this machine a cluster\n  hardway up --to etcd     stop after a step',
     );
-  for (const [name, [summary, load]] of Object.entries(commands)) {
+  for (const [name, { summary, load }] of Object.entries(commands)) {
     if (name === asked) program.addCommand((await load()).command().name(name).summary(summary));
     else program.command(name, { hidden: false }).summary(summary);
   }

@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
-import { chmod, cp, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { commands } from '../../bin/table.ts';
 import { type Ran, tryRun } from '../../lib/host/run.ts';
 import { scratchFolder } from '../fixtures.ts';
 
@@ -80,6 +81,28 @@ describe('the launcher', () => {
     const ran = await launch(join(project, 'bin/hardway'), ['no such; command']);
     expect(ran.code).toBe(2);
     expect(ran.stderr).toContain('no such; command');
+  });
+
+  test('becomes root for the commands that need it, and for no other', async () => {
+    const list = /^(.+)\) as=root ;;$/m.exec(await readFile(join(project, 'bin/hardway'), 'utf8'))?.[1]?.split(' | ');
+    const needsRoot = Object.entries(commands).filter(([, { needs }]) => needs !== 'nobody');
+    expect(list).toEqual(needsRoot.map(([name]) => name));
+  });
+
+  test.for([
+    [['up'], true],
+    [['up', '-h'], false],
+    [['--version'], false],
+    [['steps'], false],
+    [['kubectl', '-h'], false],
+    [['kubectl', 'get', '-h'], true],
+    [['kubectl', '--namespace=x', 'get', '--help'], true],
+    [['kubectl', '--', 'get', '-h'], true],
+  ] as const)('asks sudo for %o: %s', async ([args, asked]) => {
+    const nobody = await fakeCommand('id', 'echo 1000');
+    const sudo = await fakeCommand('sudo', 'echo "sudo was asked"');
+    const ran = await launch(join(project, 'bin/hardway'), args, { path: `${nobody}:${sudo}:${withThisNode}` });
+    expect(ran.stdout.includes('sudo was asked'), ran.stderr).toBe(asked);
   });
 
   test('passes over an old Node on PATH for the one that it brought', async () => {
