@@ -1,7 +1,7 @@
-/** Ctrl-C, or a SIGTERM: what was asked for was not brought to its end. */
+/** Thrown after Ctrl-C or a SIGTERM: the command did not finish. */
 export class Interrupted extends Error {
   override readonly name = 'Interrupted';
-  /** The command that goes on from here. */
+  /** Command that continues from here. */
   readonly next: string;
   constructor(next: string) {
     super('interrupted');
@@ -10,8 +10,8 @@ export class Interrupted extends Error {
 }
 
 /**
- * Runs `work` with a signal that Ctrl-C and SIGTERM abort; a second Ctrl-C ends the program at once.
- * Throws Interrupted, naming `next`, whatever the interruption made fail in `work`.
+ * Runs `work` with a signal that Ctrl-C and SIGTERM abort; a second Ctrl-C ends the program at once. Throws
+ * Interrupted, naming `next`, whatever error the interruption caused in `work`.
  */
 export const interruptible = async <T>(next: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> => {
   const controller = new AbortController();

@@ -2,7 +2,7 @@ import { UserError } from '../lib/engine/errors.ts';
 import { readState, type State } from '../lib/engine/state.ts';
 import { paths } from '../lib/host/paths.ts';
 
-/** The lab of this machine, for a command that needs one. Throws UserError where there is none, or one is not root. */
+/** Returns the state of this machine's lab. Throws UserError where there is none, or the user is not root. */
 export const requireLab = async (): Promise<State> => {
   if (process.getuid?.() !== 0) throw new UserError(`${paths.root} belongs to root`, 'the same command with sudo');
   const state = await readState(paths.state);

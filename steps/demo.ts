@@ -12,7 +12,9 @@ const deployments = '/apis/apps/v1/namespaces/default/deployments';
 const services = '/api/v1/namespaces/default/services';
 const ingresses = '/apis/networking.k8s.io/v1/namespaces/default/ingresses';
 const events = '/api/v1/namespaces/default/events';
-/** Where objects of the story are, those that controllers made of them too: who names others comes before them. */
+/**
+ * API collections of the demo objects and of what controllers make of them. Owners before the objects that they own.
+ */
 const collections = [
   ingresses,
   services,
@@ -22,8 +24,8 @@ const collections = [
 ];
 
 /**
- * The objects of the story, in the order in which it needs them, all named web: the step that brings each, and where
- * the API has it. Each is a file that a learner can apply too.
+ * The demo objects, all named web, in the order of the observations: the step that brings each, and its API collection.
+ * Each is a file that a learner can apply too.
  */
 const parts = {
   web: { step: 'kube-apiserver', collection: deployments },
@@ -41,34 +43,34 @@ export const fromPod = (target: string): string =>
 /** Lists the rules of kube-proxy that choose a Pod for the Service web. */
 export const chainOfWeb = "iptables-save -t nat | grep -- '-A KUBE-SVC-.*default/web '";
 
-/** Where a learner finds the manifest. */
+/** Returns the path of a demo object's manifest, for the learner. */
 export const demoFile = (part: Part): string => `${paths.demo}/${part}.yaml`;
 
 const variables = () => ({ image: imageReference('agnhost') });
 
 type Labelled = KubeObject & { readonly metadata: { readonly labels?: Readonly<Record<string, string>> } };
 
-/** The object of that part, its own or one that only has its name; undefined where there is none. */
+/** Returns the object called web, whether or not it carries our label; undefined where there is none. */
 const objectOf = async (context: Context, part: Part): Promise<Labelled | undefined> => {
   const api = await apiOf(context);
   return ifThere(api.get<Labelled>(`${parts[part].collection}/web`));
 };
 
-/** Where the Deployment of the story is gone: that it is, and how to get it back; else undefined. */
+/** Returns a message, with the command that helps, when the Deployment web is missing; else undefined. */
 export const demoIsThere = async (context: Context): Promise<string | undefined> =>
   (await objectOf(context, 'web'))
     ? undefined
     : `the Deployment web is not there: somebody deleted it. The way back: kubectl apply -f ${demoFile('web')}`;
 
-/** Writes the manifests of the story where the learner finds them. */
+/** Writes the manifests of the demo objects for the learner. */
 export const writeDemo = async (context: Context): Promise<void> => {
   await context.host.makeDir(paths.demo);
   for (const part of partNames) await context.host.writeFile(demoFile(part), await manifestText(part, variables()));
 };
 
 /**
- * Removes what the story made: everything with its label, Pods without a grace period, as perhaps nobody is there to
- * stop them. Waits until they are gone. Throws at once when the API server does not answer.
+ * Deletes the demo objects: everything with their label. Pods go without a grace period, because perhaps no kubelet is
+ * there to stop them. Waits until they are gone. Throws at once when the API server does not answer.
  */
 export const removeDemo = async (context: Context): Promise<void> => {
   const api = await apiOf(context);
@@ -90,7 +92,7 @@ export const removeDemo = async (context: Context): Promise<void> => {
   await until('the objects of the story are gone', look, { signal: context.signal, deadline: 60_000 });
 };
 
-/** Removes what was said of the Pods of an earlier telling: the story also tells of what nobody has said yet. */
+/** Deletes old Events: some observations assert that there are none. */
 const deleteEvents = async (context: Context): Promise<void> => {
   const api = await apiOf(context);
   const { items } = await api.get<{ items: (KubeObject & { readonly involvedObject: { readonly name: string } })[] }>(
@@ -100,7 +102,7 @@ const deleteEvents = async (context: Context): Promise<void> => {
   for (const { metadata } of ours) await api.removeAt(`${events}/${metadata.name}`);
 };
 
-/** Begins the story: its manifests are written, and nothing of an earlier telling is left in the cluster. */
+/** Prepares the demo: writes its manifests and deletes the objects and Events of an earlier one. */
 export const beginDemo = async (context: Context): Promise<void> => {
   const there = await objectOf(context, 'web');
   if (there && !(label in (there.metadata.labels ?? {})))
@@ -113,7 +115,7 @@ export const beginDemo = async (context: Context): Promise<void> => {
   await writeDemo(context);
 };
 
-/** Puts back what these steps have brought into the story and is missing; the files of what was. */
+/** Re-creates the demo objects of these steps that are missing; returns the files of those. */
 export const ensureDemo = async (context: Context, steps: readonly string[]): Promise<readonly string[]> => {
   const wanted = partNames.filter((part) => steps.includes(parts[part].step));
   if (wanted.length > 0) await writeDemo(context);

@@ -5,14 +5,14 @@ import { kubectl } from './by-hand.ts';
 import { chainOfWeb, fromPod, webPods } from './demo.ts';
 import { all, lines, observe, printsNothing, says, saysNot } from './observe.ts';
 
-/** The reference plugins of CNI that the networks are made of. */
+/** Names of the reference CNI plugins that the networks use. */
 export const plugins = ['bridge', 'host-local', 'loopback', 'portmap', 'firewall'];
 
-/** A proof by hand that ends well once the Node is Ready. */
+/** Returns the command that succeeds once the Node is Ready. */
 export const nodeTurnsReady = (node: string): string =>
   `${kubectl} wait node ${node} --for=condition=Ready --timeout=5s`;
 
-/** What is true of either network; `route` shows how the machine's own routes lead to Pods. */
+/** Returns the observations of either network; `route` shows how the machine's own routes lead to Pods. */
 export const observationsWith = (route: Observation, { domain }: Lab): readonly Observation[] => [
   observe({ en: 'the Node is Ready', fr: 'le Node est Ready' }, 'kubectl get nodes', lines(1, / Ready /)),
   observe(
@@ -51,7 +51,7 @@ export const observationsWith = (route: Observation, { domain }: Lab): readonly 
       en: 'but not by its name: nobody answers questions of DNS yet',
       fr: 'mais pas par son nom : personne ne répond encore aux questions DNS',
     },
-    // The whole name with its dot: one question, not one for each domain of the search list.
+    // The full name with its final dot: one query instead of one for each domain of the search list.
     fromPod(`web.default.svc.${domain}.:3000`),
     all(says('DNS'), saysNot('connected')),
   ),

@@ -6,15 +6,18 @@ import { labEnvironment } from '../lib/host/paths.ts';
 import { tryRun } from '../lib/host/run.ts';
 import { demoIsThere } from './demo.ts';
 
-/** Throws unless the output tells the story. */
+/** Throws when a command's output is not what the observation says. */
 type OutputAssertion = (output: string, context: Context) => void;
 
-/** Milliseconds in which a story has to come true. */
+/** Milliseconds in which an observation must come true. */
 const timeoutMs = 120_000;
-/** Milliseconds that "nothing happens" is watched: a controller at work reacts in a tenth of that. */
+/** Milliseconds for which "nothing happens" is watched; a controller at work reacts in a tenth of that. */
 const quiet = 1_000;
 
-/** Runs a line as a learner would type it; what it printed, errors too. Whether it failed is part of the story. */
+/**
+ * Runs a line as a learner would type it and returns its output, errors too. Does not throw when the command fails:
+ * that may be what the observation shows.
+ */
 export const runInLabShell = async (command: string, signal?: AbortSignal): Promise<string> => {
   const { stdout } = await tryRun('sh', ['-c', `exec 2>&1\n${command}`], {
     env: labEnvironment(),
@@ -26,7 +29,7 @@ export const runInLabShell = async (command: string, signal?: AbortSignal): Prom
 
 const nothing = (output: string): string => output.trim() || 'it prints nothing';
 
-/** Judges, and says what was printed instead. */
+/** Checks an output and returns it; the error of the assertion gets the output added. */
 const assertOutput = (output: string, judge: OutputAssertion, context: Context): string => {
   try {
     judge(output, context);
@@ -36,7 +39,7 @@ const assertOutput = (output: string, judge: OutputAssertion, context: Context):
   return output;
 };
 
-/** A story that went wrong because its Deployment is gone says so, and how to get it back. */
+/** Runs an observation; adds to its error that the Deployment web is missing, where it is, and how to get it back. */
 const explainMissingDemo = async <T>(context: Context, tale: () => Promise<T>): Promise<T> => {
   try {
     return await tale();
@@ -46,7 +49,10 @@ const explainMissingDemo = async <T>(context: Context, tale: () => Promise<T>): 
   }
 };
 
-/** Looked at until it is so. With `stays` it has to be still so a moment later: nothing happens. `before` prepares it. */
+/**
+ * Makes an observation that is repeated until it holds. With `stays` it must still hold a second later: nothing
+ * happens. `before` prepares it.
+ */
 export const observe = (
   phrase: Text,
   command: string,
@@ -71,7 +77,7 @@ export const observe = (
     }),
 });
 
-/** Something that is done once and changes the cluster; `before` prepares it. */
+/** Makes an observation whose command runs once, because it changes the cluster. `before` prepares it. */
 export const act = (
   phrase: Text,
   command: string,
@@ -87,26 +93,26 @@ export const act = (
     }),
 });
 
-/** A judge: the output has each of these words. */
+/** Asserts that the output contains each of these words. */
 export const says =
   (...words: readonly string[]) =>
   (output: string): void => {
     for (const word of words) if (!output.includes(word)) throw new Error(`it does not say "${word}"`);
   };
 
-/** A judge: the output does not have this word. */
+/** Asserts that the output does not contain this word. */
 export const saysNot =
   (word: string) =>
   (output: string): void => {
     if (output.includes(word)) throw new Error(`it says "${word}"`);
   };
 
-/** A judge: nothing at all was printed. */
+/** Asserts that the output is empty. */
 export const printsNothing = (output: string): void => {
   if (output.trim() !== '') throw new Error('it prints something');
 };
 
-/** A judge: the output has so many lines that match. */
+/** Asserts that exactly `count` lines match. */
 export const lines =
   (count: number, pattern: RegExp) =>
   (output: string): void => {
@@ -114,7 +120,7 @@ export const lines =
     if (found !== count) throw new Error(`${found} lines match ${pattern}, not ${count}`);
   };
 
-/** A judge: the output has so many lines that match, or more. */
+/** Asserts that at least `count` lines match. */
 export const atLeast =
   (count: number, pattern: RegExp) =>
   (output: string): void => {
@@ -122,7 +128,7 @@ export const atLeast =
     if (found < count) throw new Error(`only ${found} lines match ${pattern}, not ${count}`);
   };
 
-/** A judge: all of them agree. */
+/** Asserts all of these. */
 export const all =
   (...judges: readonly OutputAssertion[]): OutputAssertion =>
   (output, context) => {

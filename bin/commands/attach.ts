@@ -24,7 +24,7 @@ const show = async (asked: string): Promise<void> => {
   if (!process.stdin.isTTY || !process.stdout.isTTY)
     throw new UserError('a window is shown on a terminal, and there is none here', `hardway logs ${component}`);
   const [file = '', ...args] = attachCommand(component, process.env['TMUX']);
-  // Inside another tmux it would refuse to be nested; here that is what was asked for.
+  // Unsets TMUX, or tmux would refuse to run inside another tmux.
   process.exitCode = await attach(file, args, { TMUX: '' });
 };
 

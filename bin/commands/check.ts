@@ -13,7 +13,7 @@ const look = async (wanted: string | undefined, { json }: { json?: boolean }): P
   const context = readOnlyContext(state.lab, steps);
   let failed = 0;
   const chosen = steps.filter((step) => (id === undefined ? step.id in state.steps : step.id === id));
-  // All at once: with a dead etcd one look after the other would wait for each in turn.
+  // Runs all checks at once: with a dead etcd each one would wait for its time-out in turn.
   const looks = chosen.map((step) => ({ step, looking: runChecks(step.checks, context) }));
   for (const { step, looking } of looks) {
     const failures = await looking;

@@ -57,7 +57,7 @@ const line = ({ step, state, reason, process, since }: Row): string => {
   return reason === undefined ? first : `${first}\n  ${reason}`;
 };
 
-/** What is to be known of how this lab was made. */
+/** Returns the notes about a lab's supervisor and PKI. */
 const notes = ({ lab }: State): string => {
   const language = languageOf(undefined);
   const known = [supervisorOf(lab).note?.[language], guideWarning(lab, language)];

@@ -17,7 +17,7 @@ const creatable = (command: Command): Command =>
     .option('--net', 'give it a way out to the network; without it there is none')
     .addOption(new Option('--flavour <flavour>').choices(flavours).default('plain').hideHelp());
 
-/** `hardway vm`: throw-away VMs on this machine to try, teach and test in. */
+/** Makes the command `hardway vm`: throw-away VMs on this machine to try, teach and test in. */
 export const command = (): Command => {
   const vm = new Command('vm').description('throw-away VMs on this machine: with the project in them, and no way out');
   const sub = (name: string, description: string, ...examples: readonly string[]): Command =>

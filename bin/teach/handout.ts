@@ -13,7 +13,7 @@ interface Words {
   readonly look: string;
   readonly notes: string;
   readonly nothing: string;
-  /** `back` takes the lab to where the observation will become true once more. */
+  /** `back` is the command that takes the lab back to before the observation. */
   readonly unseen: (back: string) => string;
 }
 
@@ -36,13 +36,13 @@ const words: Readonly<Record<Language, Words>> = {
   },
 };
 
-/** Room for somebody's own words, on paper too. */
+/** Dotted lines for a reader's notes, on paper too. */
 const noteLines = `${'.'.repeat(72)}\n\n`.repeat(4);
 
-/** Puts a block below an item of a list. */
+/** Indents lines below an item of a list. */
 const indented = (...lines: readonly string[]): string => lines.map((line) => `  ${line}`.trimEnd()).join('\n');
 
-/** What to look at after a step, and what was seen there. `before` is the step in front of it. */
+/** Returns the observations of a step with their recorded output. `before` is the id of the step in front of it. */
 const observationSection = (
   { id, observations }: LabStep,
   before: string | undefined,
@@ -58,8 +58,8 @@ const observationSection = (
   });
 
 /**
- * The hand-out of a lab: each step with its lesson, its commands, what was seen after it, and a place for notes.
- * Throws where it would show a private key.
+ * Returns the hand-out of a lab: each step with its lesson, its commands, its observations, and a place for notes.
+ * Throws when it would show a private key.
  */
 export const handOut = async (
   lab: Lab,

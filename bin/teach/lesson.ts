@@ -5,7 +5,9 @@ import { type Note, noteHeadings, parseNotes } from './notes.ts';
 
 const questionsHeading: Text = { en: 'Three questions', fr: 'Trois questions' };
 
-/** The headings that every lesson has, in their order. Some also have that of the guide, and those of notes.ts. */
+/**
+ * Headings that every lesson has, in their order. Some lessons also have guideHeading, and the headings of notes.ts.
+ */
 export const headings: Readonly<Record<Language, readonly string[]>> = {
   en: [
     'What it is',
@@ -25,10 +27,10 @@ export const headings: Readonly<Record<Language, readonly string[]>> = {
   ],
 };
 
-/** The heading of what a lesson says of the guide's PKI, where it differs: it stands before the questions. */
+/** Heading of the section about the guide's PKI, in lessons where that differs; it stands before the questions. */
 export const guideHeading: Text = { en: 'With --pki guide', fr: 'Avec --pki guide' };
 
-/** A command that a lesson tells to type, and words that its output has. */
+/** A command of a lesson, and words that its output must contain. */
 export interface Trial {
   readonly command: string;
   readonly expected: readonly string[];
@@ -42,23 +44,26 @@ export interface Question {
 interface Section {
   readonly heading: string;
   readonly text: string;
-  /** What the text asks, in the section of the questions; none in the others. */
+  /** Questions in the text; only the section of the questions has some. */
   readonly questions: readonly Question[];
 }
 
 export interface Lesson {
   readonly title: string;
-  /** Every section but those of the notes. */
+  /** Every section except those of the notes. */
   readonly sections: readonly Section[];
   readonly trials: readonly Trial[];
-  /** What shows something else in a lab with the guide's PKI, once its last step is done. */
+  /** Commands whose output differs in a lab with the guide's PKI, once its last step is done. */
   readonly guideTrials: readonly Trial[];
   readonly questions: readonly Question[];
-  /** What is said of each flag, each configuration field, each certificate. */
+  /** Notes on flags, configuration fields and certificates. */
   readonly notes: readonly Note[];
 }
 
-/** Marks, in a block of commands, what the command above it prints. A comment, so that the block can be pasted whole. */
+/**
+ * Marks, in a block of commands, output of the command above it. It is a comment, so that the block can be pasted
+ * whole.
+ */
 const mark = '#> ';
 
 const trialsIn = (text: string): readonly Trial[] => {

@@ -2,23 +2,26 @@ import { UserError } from '../../lib/engine/errors.ts';
 import { type Lab, type PkiProfile, pkiProfiles } from '../../lib/engine/lab.ts';
 import type { Language, Text } from '../../lib/engine/text.ts';
 
-/** The headings of the sections that say one thing of each flag, of each configuration field and of each certificate. */
+/** Headings of the sections that have a note on each flag, each configuration field and each certificate. */
 export const noteHeadings: Readonly<Record<Language, readonly string[]>> = {
   en: ['Flags', 'Fields', 'Certificates'],
   fr: ['Options', 'Champs', 'Certificats'],
 };
 
-/** What a lesson says of one flag (`--name`), one configuration field (its dotted path) or one certificate (its template). */
+/**
+ * A note of a lesson on one flag (`--name`), one configuration field (its dotted path) or one certificate (its
+ * template).
+ */
 export interface Note {
   readonly name: string;
-  /** The PKI profile that the note holds for; absent: for each that has no note of its own. */
+  /** PKI profile that the note is for; absent for a note on every profile without its own. */
   readonly profile?: PkiProfile;
   readonly reason?: string;
   /** What would happen without it. */
   readonly consequence?: string;
 }
 
-/** The words between a reason and the consequence. */
+/** Words between a reason and the consequence. */
 const without: Text = { en: 'Without it: ', fr: 'Sans cela : ' };
 
 /** Joins each item of a Markdown list with its continuation lines, which are indented by two spaces. */
@@ -33,9 +36,9 @@ const itemsIn = (text: string, wrong: (line: string, problem: string) => UserErr
 };
 
 /**
- * The notes of one section, such as "- `--name`: reason. Without it: consequence." or, for one PKI profile only,
- * "- `--name` (guide): reason.". The reason may be missing: "- `name`. Without it: consequence.".
- * Throws UserError with the file and the item that is malformed or stands there twice.
+ * Parses the notes of one section. A note has the form "- `--name`: reason. Without it: consequence.", or for one PKI
+ * profile "- `--name` (guide): reason."; the reason may be missing: "- `name`. Without it: consequence.". Throws
+ * UserError with the file and the item that is malformed or stands there twice.
  */
 export const parseNotes = (text: string, language: Language, file: string): readonly Note[] => {
   const wrong = (line: string, problem: string): UserError =>
@@ -62,7 +65,7 @@ export const parseNotes = (text: string, language: Language, file: string): read
   return notes;
 };
 
-/** What the notes say of a flag, a field or a certificate in a lab: first what they say of its PKI profile. */
+/** Returns the note on a flag, a field or a certificate in a lab; what a note on its PKI profile says comes first. */
 export const noteOn = (
   notes: readonly Note[],
   name: string,

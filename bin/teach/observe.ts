@@ -6,13 +6,13 @@ import type { Language } from '../../lib/engine/text.ts';
 interface Telling {
   readonly language: Language;
   readonly tell: (event: RunEvent) => void | Promise<void>;
-  /** Is given what each observation that is so has printed, before it is told. */
+  /** Called with each observation that holds and its output, before it is shown. */
   readonly keep: (observation: LabObservation, output: string) => Promise<void>;
 }
 
 /**
- * Goes through the observations of a step in their order and tells each with its output. Throws Unhealthy, with what
- * was seen instead, at the first that is not so.
+ * Makes the observations of a step in their order and shows each with its output. Throws Unhealthy, with what was seen
+ * instead, at the first that does not hold.
  */
 export const observeStep = async (
   step: LabStep,

@@ -10,20 +10,20 @@ import { answersPage, lessonPage } from './pages.ts';
 import { ask, openShell, page } from './terminal.ts';
 import { words } from './words.ts';
 
-/** The learner stops for today: no failure, and nothing is taken back. */
+/** Thrown when the learner stops for today: no failure, nothing is undone. */
 export class Stopped extends Error {
   override readonly name = 'Stopped';
 }
 
 export interface Pause {
   readonly step: LabStep;
-  /** The steps up to this one. */
+  /** Steps up to this one. */
   readonly done: readonly LabStep[];
   readonly context: Context;
   readonly language: Language;
-  /** Whether the demo objects should be there. */
+  /** True if the demo objects should exist. */
   readonly demo: boolean;
-  /** Runs the step's observations again; throws what is not so. */
+  /** Makes the step's observations again. Throws at the first that does not hold. */
   readonly lookAgain: () => Promise<void>;
 }
 
@@ -31,7 +31,7 @@ const say = (text: string): void => {
   process.stdout.write(`${text}\n`);
 };
 
-/** What somebody took away or stopped during the pause, with the way back; the next step would fail over it. */
+/** Lists what no longer works after the pause, with the command that repairs it: the next step would fail over it. */
 const broken = async ({ done, context, language, demo }: Pause): Promise<readonly string[]> => {
   const { wayBack } = words[language];
   const found = await Promise.all(
@@ -54,7 +54,7 @@ const logs = async ({ step, done, context, language }: Pause): Promise<void> => 
   say((await supervisorOf(context.lab).lastLog(name, 20)).join('\n'));
 };
 
-/** Stays with a step until the learner wants to go on. Throws Stopped when it is enough for today. */
+/** Shows the menu of a step until the learner continues. Throws Stopped when the learner stops for today. */
 export const pauseAt = async (pause: Pause): Promise<void> => {
   const { step, context, language, lookAgain } = pause;
   const { signal } = context;

@@ -15,21 +15,21 @@ import { pauseAt } from './pause.ts';
 import { openPager, type Pager } from './terminal.ts';
 import { resetTo, words } from './words.ts';
 
-/** How the steps are told while they are taken. */
+/** Options of the lessons during a run. */
 export interface LessonOptions {
   readonly language: Language;
-  /** The steps after which the run stops and waits for the learner. */
+  /** Ids of the steps after which the run waits for the learner. */
   readonly pauses: ReadonlySet<string>;
-  /** Only this step is told, with its lesson and without waiting: `hardway next`. */
+  /** Id of the only step that is shown, with its lesson and without waiting: `hardway next`. */
   readonly only?: string;
-  /** No lesson is shown: a program reads what is told. */
+  /** Whether lessons are left out, because a program reads the output. */
   readonly bare?: boolean;
 }
 
-/** Lines that the line of the step and the menu below it take. */
+/** Lines of the menu, with the line of the step above it. */
 const menuLines = 13;
 
-/** Writes without stopping. */
+/** Pager that writes without stopping. */
 const noPager: Pager = {
   ensureLines: async () => {},
   async write(text) {
@@ -39,7 +39,7 @@ const noPager: Pager = {
 
 interface Asked {
   readonly observe?: boolean;
-  /** True without a list of steps. */
+  /** True for --pause without a list of steps. */
   readonly pause?: boolean | string;
   readonly lang?: string;
   readonly json?: boolean;
@@ -49,7 +49,10 @@ interface Asked {
 export const parsePauses = (pause: Asked['pause']): ReadonlySet<string> =>
   new Set(typeof pause === 'string' ? pause.split(',').map((id) => parseChoice('step', stepIds, id.trim())) : stepIds);
 
-/** What --observe, --pause and --lang ask for; undefined where nothing is to be told. Throws UserError. */
+/**
+ * Parses --observe, --pause and --lang; undefined where no lesson is asked for. Throws UserError for --pause without a
+ * terminal and for an unknown step or language.
+ */
 export const parseLessonOptions = ({ observe, pause, lang, json }: Asked): LessonOptions | undefined => {
   const language = languageOf(lang);
   if (pause === undefined) return observe ? { language, pauses: new Set() } : undefined;
@@ -61,11 +64,14 @@ export const parseLessonOptions = ({ observe, pause, lang, json }: Asked): Lesso
   return { language, pauses: parsePauses(pause) };
 };
 
-/** The last step that was there before this run: the story goes on from it. */
+/** Returns the index of the last step that was applied before this run; -1 where there is none. */
 const lastBefore = (steps: readonly LabStep[], state: State | undefined): number =>
   steps.findLastIndex(({ id }) => id in (state?.steps ?? {}));
 
-/** Says which pauses that were asked for by name will not come, as later steps are there already; '' where all will. */
+/**
+ * Returns a line about the requested pauses that are skipped, because later steps were applied before; '' where none
+ * is.
+ */
 export const skippedPauses = (
   { pauses, language }: LessonOptions,
   steps: readonly LabStep[],
@@ -81,8 +87,8 @@ export const skippedPauses = (
 };
 
 /**
- * What happens after each step: its part of the story, a pause. A step is told as long as no later one was there
- * before this run; then the story would be another. After the last step the objects of the story are removed.
+ * Returns the hook after each step: show observations, pause. Steps before the last one that was already applied are
+ * skipped, because their observations are no longer true. After the last step the demo objects are deleted.
  */
 export const afterStep = (
   telling: LessonOptions | undefined,
@@ -94,7 +100,7 @@ export const afterStep = (
   const from = lastBefore(steps, state);
   let demoIsKnown = false;
 
-  /** Puts back the objects of the story that a former run left, or that somebody has deleted since. */
+  /** Re-creates demo objects that are missing. */
   const demo = async (step: LabStep, context: Context, { language }: LessonOptions): Promise<void> => {
     if (demoIsKnown) return;
     const before = steps.slice(0, indexOf(step.id)).map(({ id }) => id);

@@ -4,8 +4,8 @@ import { labEnvironment } from '../../lib/host/paths.ts';
 import { attach } from '../../lib/host/run.ts';
 
 /**
- * Asks for a line. The terminal itself edits it and nothing is drawn twice, so it works in tmux, over a slow line and
- * with a screen reader. Undefined at the end of the input (Ctrl-D). Throws when `signal` aborts.
+ * Asks for a line. The terminal itself edits it and nothing is redrawn, so it works in tmux, over a slow line and with
+ * a screen reader. Undefined at the end of the input (Ctrl-D). Throws when `signal` is aborted.
  */
 export const ask = async (prompt: string, signal: AbortSignal): Promise<string | undefined> => {
   const lines = createInterface({ input: process.stdin, output: process.stdout, terminal: false });
@@ -20,11 +20,11 @@ export const ask = async (prompt: string, signal: AbortSignal): Promise<string |
 /** Shows texts one after the other, a screen at a time. */
 export interface Pager {
   readonly write: (text: string) => Promise<void>;
-  /** Stops unless so many more lines fit below what is on the screen. */
+  /** Pauses unless so many more lines fit on the screen. */
   readonly ensureLines: (lines: number) => Promise<void>;
 }
 
-/** A pager that stops, with `prompt`, whenever a screen is full; after q it no longer does. */
+/** Makes a pager that pauses with `prompt` whenever a screen is full, until the learner types q. */
 export const openPager = (prompt: string, signal: AbortSignal): Pager => {
   let used = 0;
   let stops = true;
@@ -51,7 +51,10 @@ export const openPager = (prompt: string, signal: AbortSignal): Pager => {
 export const page = (text: string, prompt: string, signal: AbortSignal): Promise<void> =>
   openPager(prompt, signal).write(text);
 
-/** Read by bash at its start: the person's own settings, then completion where bash has it, then a prompt that tells where one is. */
+/**
+ * Start-up file of bash: the person's own settings, completion where bash has it, then a prompt that tells where one
+ * is.
+ */
 const startUp = `
 [ -f ~/.bashrc ] && . ~/.bashrc
 [ -f /usr/share/bash-completion/bash_completion ] && . /usr/share/bash-completion/bash_completion
@@ -59,7 +62,7 @@ const startUp = `
 PS1='(hardway) \\w \\$ '
 `;
 
-/** Opens a shell in which kubectl, etcdctl, crictl and ctr know this cluster; its exit code. */
+/** Opens a shell in which kubectl, etcdctl, crictl and ctr reach this cluster; returns its exit code. */
 export const openShell = (): Promise<number> => {
   const shell = process.env['SHELL'] ?? '/bin/bash';
   const env = { ...labEnvironment(), HARDWAY_START_UP: startUp };

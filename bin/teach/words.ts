@@ -1,10 +1,10 @@
 import type { Language } from '../../lib/engine/text.ts';
 
-/** What the teaching commands say around lessons, phrases and outputs. */
+/** Texts of the teaching commands around lessons, phrases and outputs. */
 interface Words {
   readonly stepOf: (step: string, number: number, total: number) => string;
   readonly run: string;
-  /** What a component would be without a flag or a field. */
+  /** What would happen without a flag or a field. */
   readonly without: (loss: string) => string;
   readonly files: string;
   readonly more: (count: number) => string;
@@ -92,6 +92,6 @@ export const words: Readonly<Record<Language, Words>> = {
   },
 };
 
-/** What a person types to take back what came after a step, or everything. */
+/** Returns the command that undoes the steps after one, or everything. */
 export const resetTo = (step: string | undefined): string =>
   `hardway reset${step === undefined ? '' : ` --to ${step}`}`;

@@ -4,7 +4,7 @@ import type { Step } from '../../lib/engine/step.ts';
 import { type HostFacts, type HostNetwork, hostCommands } from '../../lib/host/facts.ts';
 import { paths } from '../../lib/host/paths.ts';
 
-/** Why hardway will not touch this machine, and what would change that. */
+/** A reason why this machine is not fit, with its remedy. */
 export interface Finding {
   readonly problem: string;
   readonly hint: string;
@@ -12,23 +12,26 @@ export interface Finding {
 
 interface FitnessInput {
   readonly found: HostFacts;
-  /** What is asked of this machine. */
+  /** Settings of the lab that is asked for. */
   readonly settings: Pick<Settings, 'podCIDR' | 'serviceCIDR' | 'interface'>;
-  /** What may run on it: their ports must be free, and their links are no networks of the machine. */
+  /** Steps of every lab: their ports must be free, and their interfaces do not count as networks of the machine. */
   readonly steps: readonly Pick<Step, 'id' | 'ports' | 'leaves'>[];
-  /** A lab of ours is already here, whole or half: its own traces are not foreign. */
+  /** True if a lab of ours is here, whole or half: its traces are not foreign. */
   readonly ours: boolean;
 }
 
-/** Rounded down: what is too little must not look like enough. */
+/** Formats bytes as GB, rounded down: too little must not look like enough. */
 const gigabytes = (bytes: number): string => `${(Math.floor(bytes / 1e8) / 10).toFixed(1)} GB`;
 const finding = (problem: string, cure: string): readonly Finding[] => [{ problem, hint: cure }];
 const noFindings: readonly Finding[] = [];
 
-/** RFC 1123, as a Node's name must be. */
+/** A valid name of a Node (RFC 1123). */
 const nodeName = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
 
-/** Whether a network of the machine is one that a daemon of ours makes: on its interface, or by its routing protocol. */
+/**
+ * Tells whether a network of the machine is one that a daemon of ours makes: by its interface, or by its routing
+ * protocol.
+ */
 const isMadeBy =
   ({ interface: name = '', protocol }: HostNetwork) =>
   ({ leaves: { bridges = [], links = [], routes = [] } = {} }: Pick<Step, 'leaves'>): boolean =>
@@ -118,7 +121,7 @@ const rules: readonly ((subject: FitnessInput) => readonly Finding[])[] = [
       ['podCIDR', podCIDR],
       ['serviceCIDR', serviceCIDR],
     ] as const;
-    // cni0, kube-ipvs0 and the like carry our own networks once a lab is up
+    // cni0, kube-ipvs0 and others have our own networks once a lab is up
     const hosts = found.networks.filter((network) => !steps.some(isMadeBy(network)));
     const onHost = networks.flatMap(([field, cidr]) =>
       hosts
@@ -140,5 +143,5 @@ const rules: readonly ((subject: FitnessInput) => readonly Finding[])[] = [
   },
 ];
 
-/** Everything that speaks against a lab on this machine, all at once. */
+/** Returns every reason against a lab on this machine. */
 export const findings = (subject: FitnessInput): readonly Finding[] => rules.flatMap((rule) => rule(subject));

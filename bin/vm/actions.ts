@@ -12,7 +12,10 @@ interface CreateFlags {
   readonly flavour: (typeof flavours)[number];
 }
 
-/** The words after `--`. Commander drops the dashes, and without them a name and a command's first word look the same. */
+/**
+ * Returns the words after `--`. Commander drops the dashes, and without them a name looks like the first word of a
+ * command.
+ */
 const afterDashes = (): string[] => {
   const at = process.argv.indexOf('--');
   return at === -1 ? [] : process.argv.slice(at + 1);
@@ -32,7 +35,7 @@ const nameOf = (command: Command): string => {
 
 type Report = (line: string) => void;
 
-/** Draws what is prepared on this machine: a line a task, what it does just now, its time. */
+/** Draws the tasks on this machine: one line each, with its current action and its time. */
 const draw = async (
   work: readonly (readonly [title: string, (report: Report) => Promise<unknown>])[],
   quiet = false,

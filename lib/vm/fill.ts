@@ -13,7 +13,7 @@ interface Filling {
   readonly source?: Source;
   /** Absent: Calico where it can be had. */
   readonly cni?: Cni | undefined;
-  /** A registry that is asked before an image's own. */
+  /** Mirror that is asked before the registry of an image. */
   readonly registryMirror?: string | undefined;
 }
 

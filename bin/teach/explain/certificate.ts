@@ -17,7 +17,7 @@ const usages: Readonly<Record<string, string>> = {
   '1.3.6.1.5.5.7.3.2': 'client auth',
 };
 
-/** What is in a certificate on this machine, and what it is for. Throws when its file cannot be read. */
+/** Describes a certificate on this machine: its reason and its content. Throws when its file cannot be read. */
 export const explainCertificate = async (request: CertificateRequest, reason: string): Promise<string> => {
   const { name, CN, signer } = request;
   if (CN === undefined) return `${keyFile(name)}\n  ${reason}`;

@@ -1,6 +1,6 @@
 import { UserError } from '../../../lib/engine/errors.ts';
 
-/** The object of this name among those of its namespace. Throws UserError that lists what there is. */
+/** Finds an object by name among those of its namespace. Throws UserError that lists what there is. */
 export const named = <T extends { readonly metadata: { readonly name: string } }>(
   kind: string,
   items: readonly T[],

@@ -34,7 +34,7 @@ interface Event {
   readonly reportingComponent?: string;
 }
 
-/** Something that somebody did for a Pod. */
+/** One line of a Pod's timeline: when a component did something for it. */
 export interface TimelineEvent {
   readonly at: string;
   readonly who: string;
@@ -63,7 +63,7 @@ const deedsOf = (events: readonly Event[]): readonly TimelineEvent[] =>
     what: `${reason}: ${message}`,
   }));
 
-/** Events of the same second stand in the order in which they can only have happened. */
+/** Ranks events of the same second by cause and effect. */
 const rank = ({ who, what }: TimelineEvent): number => {
   const order = [
     / Deployment /,
@@ -82,14 +82,14 @@ const rank = ({ who, what }: TimelineEvent): number => {
   return found < 0 ? order.length : found;
 };
 
-/** Deeds in the order of their times; those of one second in the order of cause and effect. */
+/** Sorts a timeline by time; events of one second by cause and effect. */
 export const sortTimeline = (deeds: readonly TimelineEvent[]): readonly TimelineEvent[] =>
   deeds.toSorted((a, b) => a.at.slice(0, 19).localeCompare(b.at.slice(0, 19)) || rank(a) - rank(b));
 
 const lineOf = ({ at, who, what }: TimelineEvent): string =>
   `${at.slice(11, 19)}  ${who.padEnd(22)} ${what.split('\n')[0]}`;
 
-/** Who did what for a Pod, from its Deployment to Running, with times. Throws UserError where there is no such Pod. */
+/** Returns the timeline of a Pod, from its Deployment to Running. Throws UserError where there is no such Pod. */
 export const explainPod = async (
   context: Context,
   namespace: string,

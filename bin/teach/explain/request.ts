@@ -5,13 +5,13 @@ import { runInLabShell } from '../../../steps/observe.ts';
 interface Stage {
   readonly title: string;
   readonly text: Text;
-  /** Commands that show it here and now. */
+  /** Commands that show the stage on this cluster. */
   readonly commands: readonly string[];
 }
 
 const asKubelet = `kubectl --kubeconfig ${kubeconfigFile('kubelet')}`;
 
-/** What `kubectl get configmaps` goes through, stage by stage. */
+/** Stages of the request `kubectl get configmaps`. */
 const stages: readonly Stage[] = [
   {
     title: 'TLS',
@@ -57,7 +57,7 @@ const stages: readonly Stage[] = [
   },
 ];
 
-/** One request through the API server, stage by stage, each shown on the live cluster. */
+/** Explains one request to the API server stage by stage, each shown on the live cluster. */
 export const explainRequest = async (language: Language): Promise<string> => {
   const parts: string[] = ['kubectl get configmaps'];
   for (const [index, { title, text, commands }] of stages.entries()) {

@@ -5,14 +5,14 @@ import type { Language } from '../../../lib/engine/text.ts';
 import { run } from '../../../lib/host/run.ts';
 import { named } from './named.ts';
 
-/** One rule as iptables-save prints it. */
+/** One rule of the output of iptables-save. */
 interface Rule {
   readonly chain: string;
   readonly target: string;
   readonly comment: string;
   readonly destination?: string;
   readonly port?: string;
-  /** Share of the packets that come to this rule; without it, all of them. */
+  /** Share of the packets that reach this rule; 1 for a rule without a probability. */
   readonly probability: number;
   readonly to?: string;
 }
@@ -37,18 +37,18 @@ const rulesIn = (saved: string): readonly Rule[] =>
       };
     });
 
-/** Where one port of a Service leads. */
+/** The way of one port of a Service through the chains. */
 export interface ServicePath {
-  /** The rule's own name of it: namespace/name, with the port's name where it has one. */
+  /** Name of the port in the rule: namespace/name, with the port's name where it has one. */
   readonly port: string;
   readonly address: string;
-  /** KUBE-SVC-..., or REJECT where nobody is behind it. */
+  /** KUBE-SVC-..., or REJECT where the Service has no endpoint. */
   readonly chain: string;
   readonly ends: readonly {
     readonly chain: string;
-    /** As the rule has it: the share of what the rules before it have left. */
+    /** Probability in the rule: the share of what the rules before it leave. */
     readonly probability: number;
-    /** Of all connections. */
+    /** Share of all connections. */
     readonly share: number;
     readonly to: string;
   }[];
@@ -66,7 +66,7 @@ const endsOf = (rules: readonly Rule[], chain: string): ServicePath['ends'] => {
     });
 };
 
-/** The ways through the chains of a Service (namespace/name), from what `iptables-save` prints. */
+/** Finds the ways through the chains of a Service (namespace/name) in the output of iptables-save. */
 export const servicePaths = (saved: string, service: string): readonly ServicePath[] => {
   const rules = rulesIn(saved);
   return rules
@@ -115,7 +115,7 @@ export const drawPath = (path: ServicePath, pods: ReadonlyMap<string, string>, l
   return [head, `  -> ${path.chain}`, ...ends].join('\n');
 };
 
-/** The real chains of a Service as a drawing. Throws UserError where there is no such Service. */
+/** Draws the chains of a Service on this machine. Throws UserError where there is no such Service. */
 export const explainService = async (
   context: Context,
   namespace: string,
