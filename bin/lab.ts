@@ -9,3 +9,7 @@ export const requireLab = async (): Promise<State> => {
   if (!state) throw new UserError('there is no lab on this machine', 'hardway up, or hardway vm up for one in a VM');
   return state;
 };
+
+/** Returns the command that undoes the steps after one, or everything. */
+export const resetTo = (step: string | undefined): string =>
+  `hardway reset${step === undefined ? '' : ` --to ${step}`}`;

@@ -9,7 +9,7 @@ import { paths } from '../../lib/host/paths.ts';
 import { type Difference, diffSnapshots, type HostSnapshot, takeSnapshot } from '../../lib/host/snapshot.ts';
 import { stepIds } from '../../steps/index.ts';
 import { interruptible } from '../interrupt.ts';
-import { resetTo } from '../teach/words.ts';
+import { resetTo } from '../lab.ts';
 import { unloadModules } from './clean/kernel.ts';
 import type { LabOnDisk } from './lab-on-disk.ts';
 import { openShow } from './show.ts';

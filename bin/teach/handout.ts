@@ -3,9 +3,9 @@ import { guideWarning } from '../../lib/engine/lab.ts';
 import { type ObservationRecords, recordedLines } from '../../lib/engine/observations.ts';
 import type { LabStep } from '../../lib/engine/step.ts';
 import type { Language } from '../../lib/engine/text.ts';
+import { resetTo } from '../lab.ts';
 import { readLesson } from './lesson.ts';
 import { assertNoPrivateKey, type ManualStep, preamble } from './script.ts';
-import { resetTo } from './words.ts';
 
 interface Words {
   readonly title: string;

@@ -1,7 +1,19 @@
 import { reasonOf, Unhealthy } from '../../lib/engine/errors.ts';
 import type { RunEvent } from '../../lib/engine/events.ts';
+import { shownOutput } from '../../lib/engine/observations.ts';
 import type { Context, LabObservation, LabStep } from '../../lib/engine/step.ts';
 import type { Language } from '../../lib/engine/text.ts';
+
+/** An observation as a person reads it: what is so, the command, what it printed. */
+export const observationLines = ({
+  phrase,
+  command,
+  output,
+}: Extract<RunEvent, { event: 'observation' }>): readonly string[] => [
+  `  * ${phrase}`,
+  `    $ ${command}`,
+  ...shownOutput(output).map((line) => `      ${line}`),
+];
 
 interface Telling {
   readonly language: Language;

@@ -8,12 +8,12 @@ import { type Language, languageOf } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { ensureDemo, removeDemo } from '../../steps/demo.ts';
 import { stepIds } from '../../steps/index.ts';
-import { observationLines } from '../up/show.ts';
-import { observeStep } from './observe.ts';
+import { resetTo } from '../lab.ts';
+import { observationLines, observeStep } from './observe.ts';
 import { stepPage } from './pages.ts';
 import { pauseAt } from './pause.ts';
 import { openPager, type Pager } from './terminal.ts';
-import { resetTo, words } from './words.ts';
+import { words } from './words.ts';
 
 /** Options of the lessons during a run. */
 export interface LessonOptions {

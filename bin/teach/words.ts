@@ -91,7 +91,3 @@ export const words: Readonly<Record<Language, Words>> = {
     end: 'C’était la dernière étape : le cluster est complet. hardway back retire une étape, hardway reset toutes.',
   },
 };
-
-/** Returns the command that undoes the steps after one, or everything. */
-export const resetTo = (step: string | undefined): string =>
-  `hardway reset${step === undefined ? '' : ` --to ${step}`}`;

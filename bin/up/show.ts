@@ -1,7 +1,7 @@
 import type { ListrTaskWrapper } from 'listr2';
 import type { RunEvent, Tell } from '../../lib/engine/events.ts';
-import { shownOutput } from '../../lib/engine/observations.ts';
 import type { LabStep } from '../../lib/engine/step.ts';
+import { observationLines } from '../teach/observe.ts';
 
 /** Prepares the run of one step after the other, given somebody to tell. */
 export type Start = (tell: Tell) => (step: LabStep) => Promise<void>;
@@ -25,17 +25,6 @@ export const asJson: Show = (steps, start) => oneAfterTheOther(steps, start(prin
 
 /** Milliseconds between two lines that only say that something is still waited for. */
 const printIntervalMs = 5_000;
-
-/** An observation as a person reads it: what is so, the command, what it printed. */
-export const observationLines = ({
-  phrase,
-  command,
-  output,
-}: Extract<RunEvent, { event: 'observation' }>): readonly string[] => [
-  `  * ${phrase}`,
-  `    $ ${command}`,
-  ...shownOutput(output).map((line) => `      ${line}`),
-];
 
 const plainLine = (event: RunEvent, dryRun: boolean): string | undefined => {
   switch (event.event) {

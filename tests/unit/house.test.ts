@@ -36,6 +36,36 @@ test('arrows point down only: bin, steps, what steps are made of, engine, host',
   expect(upwards).toEqual([]);
 });
 
+/** The rooms of bin/, each with those that it may enter. `program` and `shared` are the files outside of any folder. */
+const rooms: Readonly<Record<string, readonly string[]>> = {
+  program: ['commands', 'shared'],
+  commands: ['up', 'reset', 'teach', 'vm', 'shared'],
+  vm: ['up', 'teach', 'shared'], // reads the flags of an up before there is a machine
+  up: ['teach', 'shared'], // shows the lesson of a step and pauses after it
+  reset: ['shared'],
+  teach: ['shared'],
+  shared: [],
+};
+const outsideOfFolders: Readonly<Record<string, string>> = {
+  'bin/cli.ts': 'program',
+  'bin/table.ts': 'program',
+  'bin/interrupt.ts': 'shared',
+  'bin/lab.ts': 'shared',
+};
+const roomOf = (file: string): string => outsideOfFolders[file] ?? /^bin\/([^/]+)\//.exec(file)?.[1] ?? file;
+
+test('every source in bin/ is in a room, and rooms enter one another only where they may', () => {
+  const inBin = [...imports].filter(([file]) => file.startsWith('bin/'));
+  expect(inBin.map(([file]) => file).filter((file) => !Object.hasOwn(rooms, roomOf(file)))).toEqual([]);
+  const wrong = inBin.flatMap(([file, names]) =>
+    names
+      .filter((name) => name.startsWith('bin/') && roomOf(name) !== roomOf(file))
+      .filter((name) => !rooms[roomOf(file)]?.includes(roomOf(name)))
+      .map((name) => `${file} -> ${name}`),
+  );
+  expect(wrong).toEqual([]);
+});
+
 test('the product needs nothing from tests or bench', () => {
   const wrong = [...imports].flatMap(([file, names]) =>
     names.filter((name) => floorOf(file) >= 0 && /^(tests|bench)\//.test(name)).map((name) => `${file} -> ${name}`),
