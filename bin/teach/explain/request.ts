@@ -25,7 +25,7 @@ const stages: readonly Stage[] = [
     title: 'authentication',
     text: {
       en: 'Who are you? The CN of the certificate is the user, each O a group. Nobody keeps a list of\nusers: the signature of the CA is the proof.',
-      fr: 'Qui es-tu ? Le CN du certificat est l’utilisateur, chaque O un groupe. Personne ne tient de\nliste des utilisateurs : la signature de la CA est la preuve.',
+      fr: 'Qui êtes-vous ? Le CN du certificat est l’utilisateur, chaque O un groupe. Personne ne tient de\nliste des utilisateurs : la signature de la CA est la preuve.',
     },
     commands: ['kubectl auth whoami', `${asKubelet} auth whoami`],
   },
@@ -33,7 +33,7 @@ const stages: readonly Stage[] = [
     title: 'authorization',
     text: {
       en: 'May you do this? Node and RBAC are asked in turn; one yes is enough. system:masters passes\nwithout a rule. The kubelet may not read what none of its Pods uses.',
-      fr: 'As-tu le droit ? Node puis RBAC sont consultés ; un seul oui suffit. system:masters passe\nsans règle. Le kubelet n’a pas le droit de lire ce qu’aucun de ses Pods n’utilise.',
+      fr: 'En avez-vous le droit ? Node puis RBAC sont consultés ; un seul oui suffit. system:masters passe\nsans règle. Le kubelet n’a pas le droit de lire ce qu’aucun de ses Pods n’utilise.',
     },
     commands: ['kubectl auth can-i get configmaps', `${asKubelet} auth can-i list secrets`],
   },
@@ -41,7 +41,7 @@ const stages: readonly Stage[] = [
     title: 'admission',
     text: {
       en: 'Is what you send all right? Only for requests that change something: a get passes by. Plugins\nfill in defaults and refuse; here a dry run shows what they add to a Pod.',
-      fr: 'Ce que tu envoies convient-il ? Seulement pour ce qui modifie : un get passe à côté. Des plugins\ncomplètent et refusent ; ici un essai à blanc montre ce qu’ils ajoutent à un Pod.',
+      fr: 'Ce que vous envoyez convient-il ? Seulement pour ce qui modifie : un get passe à côté. Des plugins\ncomplètent et refusent ; ici un essai à blanc montre ce qu’ils ajoutent à un Pod.',
     },
     commands: [
       "kubectl run probe --image=none:1 --dry-run=server -o jsonpath='{.spec.serviceAccountName} {.spec.tolerations[*].key}'",
