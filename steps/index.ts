@@ -17,7 +17,7 @@ import { kubelet } from './kubelet.ts';
 import { preflight } from './preflight.ts';
 import { smoke } from './smoke.ts';
 
-/** The two ways to give Pods a network; both are the step `network`. */
+/** The two steps that give Pods a network; both have the id `network`. */
 const networks: Readonly<Record<Cni, Step>> = { calico, bridge };
 
 /** THE order of the guide. */
@@ -52,5 +52,5 @@ export const everyStep: readonly Step[] = [...inOrder(calico), bridge];
 export const stepIds: readonly string[] = [...new Set(everyStep.map(({ id }) => id))];
 /** The names of the steps that a lab has only where they were asked for. */
 export const extras: readonly string[] = everyStep.filter(({ extra }) => extra).map(({ id }) => id);
-/** The names of the steps that start a process: each is a component's. */
+/** Ids of the steps that start a process; each is the name of its component. */
 export const components: readonly string[] = everyStep.filter(({ daemon }) => daemon).map(({ id }) => id);

@@ -13,7 +13,7 @@ import { requireLab } from '../lab.ts';
 interface Row {
   readonly step: string;
   readonly state: 'healthy' | 'unhealthy' | 'not applied';
-  /** Why it is unhealthy. */
+  /** Reason why it is unhealthy. */
   readonly reason?: string;
   readonly process?: string;
   readonly since?: string;

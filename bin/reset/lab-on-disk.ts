@@ -6,14 +6,14 @@ import { paths } from '../../lib/host/paths.ts';
 import { type HostSnapshot, readSnapshot } from '../../lib/host/snapshot.ts';
 import { stepIds } from '../../steps/index.ts';
 
-/** What is known of this machine's lab, as far as it can still be read. */
+/** Ledger, state and snapshot of this machine's lab, as far as they can be read. */
 export interface LabOnDisk {
   readonly entries: readonly LedgerEntry[];
   readonly state: State | undefined;
   readonly before: HostSnapshot | undefined;
 }
 
-/** Reads what hardway left on this machine; undefined where there is nothing. A torn state file counts as none. */
+/** Reads what hardway left on this machine; undefined where there is nothing. A torn state file counts as missing. */
 export const readLabOnDisk = async (): Promise<LabOnDisk | undefined> => {
   if (process.getuid?.() !== 0) throw new UserError(`${paths.root} belongs to root`, 'the same command with sudo');
   if (!(await statIfThere(paths.root))) return undefined;
@@ -25,6 +25,6 @@ export const readLabOnDisk = async (): Promise<LabOnDisk | undefined> => {
   return { entries, state, before };
 };
 
-/** The steps of which something is on this machine, in their order. */
+/** Returns the ids of the steps that have changed this machine, in their order. */
 export const installedSteps = ({ entries, state }: LabOnDisk): readonly string[] =>
   stepIds.filter((id) => state?.steps[id] !== undefined || entries.some(({ step }) => step === id));

@@ -17,7 +17,7 @@ export interface Note {
   /** PKI profile that the note is for; absent for a note on every profile without its own. */
   readonly profile?: PkiProfile;
   readonly reason?: string;
-  /** What would happen without it. */
+  /** Consequence of leaving it out. */
   readonly consequence?: string;
 }
 

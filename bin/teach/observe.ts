@@ -4,7 +4,7 @@ import { shownOutput } from '../../lib/engine/observations.ts';
 import type { Context, LabObservation, LabStep } from '../../lib/engine/step.ts';
 import type { Language } from '../../lib/engine/text.ts';
 
-/** An observation as a person reads it: what is so, the command, what it printed. */
+/** Formats an observation for a person: phrase, command, output. */
 export const observationLines = ({
   phrase,
   command,

@@ -4,7 +4,7 @@ import type { Language } from '../../lib/engine/text.ts';
 interface Words {
   readonly stepOf: (step: string, number: number, total: number) => string;
   readonly run: string;
-  /** What would happen without a flag or a field. */
+  /** Line on the consequence of leaving out a flag or a field. */
   readonly without: (loss: string) => string;
   readonly files: string;
   readonly more: (count: number) => string;

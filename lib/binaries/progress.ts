@@ -1,4 +1,4 @@
-/** What is being done with one file; `name` is a binary, a published file or an image. */
+/** Progress of one file; `name` is a binary, a published file or an image. */
 export interface Progress {
   readonly name: string;
   readonly state: 'cached' | 'downloading' | 'building' | 'installing' | 'unpacking' | 'packing' | 'done';

@@ -6,7 +6,7 @@ export type Perform = (argv: readonly string[], undo?: readonly string[]) => Pro
 // Another apt, such as the one that a cloud image runs at its first boot, holds dpkg's lock for a while.
 const apt = ['apt-get', '-y', '-o', 'DPkg::Lock::Timeout=120'];
 
-/** Whether packages can be installed here with apt-get. */
+/** Tells whether this machine has apt-get. */
 export const hasApt = async (): Promise<boolean> => (await findCommand('apt-get')) !== undefined;
 
 /**
@@ -16,7 +16,10 @@ export const hasApt = async (): Promise<boolean> => (await findCommand('apt-get'
 export const addedPackages = (simulation: string): readonly string[] =>
   [...simulation.matchAll(/^Inst (\S+) \(/gm)].map(([, name = '']) => name);
 
-/** What an install would add; undefined where apt knows no such package, as with the empty lists of a new machine. */
+/**
+ * Lists the packages that an install would add; undefined where apt knows no such package, as with the empty lists of a
+ * new machine.
+ */
 const simulate = async (packages: readonly string[]): Promise<readonly string[] | undefined> => {
   const args = ['install', '--simulate', '--no-install-recommends', ...packages];
   const { stdout, code } = await tryRun('apt-get', args, { env: { LC_ALL: 'C' } });

@@ -17,7 +17,10 @@ export const sha256OfFile = async (path: string): Promise<string> => {
 const isMissing = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ENOTDIR');
 
-/** Whether something is at a path, links followed. Throws where that cannot be told, as in a folder that may not be entered. */
+/**
+ * Tells whether something is at a path; follows links. Throws where that cannot be told, as in a folder that may not be
+ * entered.
+ */
 export const exists = async (path: string): Promise<boolean> => {
   try {
     await access(path);
@@ -90,8 +93,8 @@ export interface WriteOptions {
   readonly mode: number;
   readonly owner?: { readonly uid: number; readonly gid: number };
   /**
-   * Where the file is prepared; by default beside it under this process's pid. A folder that several machines write to
-   * needs a name that none of them has: they have the same pids, and do not see each other's.
+   * Path of the temporary file; by default beside it, with this process's pid in its name. A folder that several
+   * machines write to needs a unique name: their pids may be equal, and they do not see each other's processes.
    */
   readonly temporary?: string;
 }

@@ -11,7 +11,7 @@ export interface Ran {
   readonly stderr: string;
   /** 128 + the number of the signal that ended it, 124 when it was ended for taking too long, 126 or 127 when it could not be started. */
   readonly code: number;
-  /** How it was ended, if it did not end by itself: "did not end within 60 s", "was ended by SIGKILL". */
+  /** Cause of its end, if it did not end by itself: "did not end within 60 s", "was ended by SIGKILL". */
   readonly ending?: string;
 }
 

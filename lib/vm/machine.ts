@@ -1,7 +1,7 @@
 import type { VmRecord } from './record.ts';
 import type { TreeOptions } from './tree.ts';
 
-/** What a kind of VM can do: container.ts and qemu.ts implement it, vm.ts calls it. */
+/** Driver of a kind of VM: container.ts and qemu.ts implement it, vm.ts calls it. */
 export interface VmDriver {
   /** Installs and builds what all VMs of the kind share; returns the cached tree or image. */
   readonly prepare: (options: TreeOptions & { readonly net: boolean }) => Promise<string>;
