@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
-import { Unhealthy, UserError } from '../lib/engine/errors.ts';
+import { isBug, reasonOf, sentenceOf, Unhealthy, UserError } from '../lib/engine/errors.ts';
+import type { RunEvent } from '../lib/engine/events.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { Interrupted } from './interrupt.ts';
 import { commands } from './table.ts';
@@ -44,8 +45,24 @@ const explain = (error: unknown): number => {
     say(`hardway: ${error.message}${log}${error.next ? `\nnext: ${error.next}` : ''}`);
     return 1;
   }
-  say(`hardway: this is a bug in hardway\n${error instanceof Error ? error.stack : String(error)}`);
-  return 70;
+  if (isBug(error)) {
+    say(`hardway: this is a bug in hardway\n${error instanceof Error ? error.stack : String(error)}`);
+    return 70;
+  }
+  say(
+    `hardway: ${sentenceOf(error)}\nnext: mend that, then the same command again; hardway status shows how the lab is`,
+  );
+  return 1;
+};
+
+/** Prints the last line of `--json` for a command that failed; one that succeeded has printed its own. */
+const endJson = (program: Command | undefined, error: unknown): void => {
+  const [name, ...words] = process.argv.slice(2);
+  const command = program?.commands.find((one) => one.name() === name);
+  if (!words.includes('--json') || !command?.options.some(({ long }) => long === '--json')) return;
+  const seconds = Math.round(performance.now()) / 1000; // since the program has started
+  const event: RunEvent = { event: 'done', ok: false, seconds, reason: reasonOf(error) };
+  process.stdout.write(`${JSON.stringify(event)}\n`);
 };
 
 const throwOnExit = (command: Command): void => {
@@ -58,10 +75,12 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? 141 : 70);
 });
 
+let program: Command | undefined;
 try {
-  const program = await build(process.argv[2]);
+  program = await build(process.argv[2]);
   throwOnExit(program);
   await program.parseAsync();
 } catch (error) {
   process.exitCode = explain(error);
+  if (process.exitCode !== 0) endJson(program, error);
 }

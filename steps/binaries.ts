@@ -2,7 +2,7 @@ import { access, constants } from 'node:fs/promises';
 import { basename, relative } from 'node:path';
 import { binaryPath } from '../lib/binaries/cache.ts';
 import { provisions } from '../lib/binaries/needed.ts';
-import { productOf } from '../lib/binaries/versions.ts';
+import { productOf, versions } from '../lib/binaries/versions.ts';
 import { check } from '../lib/engine/check.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Needs, Step } from '../lib/engine/step.ts';
@@ -31,6 +31,8 @@ const tools = ['kubectl', 'etcdctl', 'crictl'];
 export const binaries: Step = {
   id: 'binaries',
   title: 'binaries and images',
+  inputs: ({ machine }) => [machine.arch, versions()],
+  stallLimit: 60 * 60, // Go compiles kube-apiserver for minutes without a word
 
   async apply(context) {
     const { host, needs } = context;

@@ -44,6 +44,7 @@ export const bridge: Step = {
   },
   title: 'network of Pods (bridge)',
   needs: { plugins },
+  inputs: conflist,
 
   async apply({ lab, host }) {
     await host.makeDir('/var/lib/cni', 0o700);

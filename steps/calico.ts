@@ -1,5 +1,6 @@
 import { calicoManifest } from '../lib/binaries/calico.ts';
 import { progressText } from '../lib/binaries/needed.ts';
+import { versions } from '../lib/binaries/versions.ts';
 import { apiOf } from '../lib/cluster/api.ts';
 import { calicoObjects } from '../lib/cluster/calico.ts';
 import { ensureCalicoImages } from '../lib/cluster/images.ts';
@@ -105,6 +106,7 @@ export const calico: Step = {
   },
   title: 'network of Pods (Calico)',
   needs: { plugins }, // Calico brings its own and uses some of these
+  inputs: ({ podCIDR, node }) => [versions().calico, podCIDR, node.interface],
 
   async apply(context) {
     const { host, signal } = context;

@@ -1,4 +1,5 @@
 import { check } from '../lib/engine/check.ts';
+import { Bug } from '../lib/engine/errors.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { readIfThere } from '../lib/host/files.ts';
@@ -54,6 +55,7 @@ export const certificates: Step = {
   id: 'certificates',
   loses: { what: 'its certificates and keys' },
   title: 'certificates',
+  inputs: requestsFor,
 
   async apply(context) {
     const { host } = context;
@@ -66,7 +68,7 @@ export const certificates: Step = {
     const pems = new Map((await issue(requests, await readPems(requests))).map((pem) => [pem.name, pem]));
     for (const request of requests) {
       const pem = pems.get(request.name);
-      if (!pem) throw new Error(`no certificate was issued for ${request.name}`);
+      if (!pem) throw new Bug(`no certificate was issued for ${request.name}`);
       for (const name of [request.name, ...request.also]) await write(context, name, pem);
     }
   },

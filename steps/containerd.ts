@@ -70,8 +70,8 @@ export const configuration = ({ machine }: Lab) => ({
 export const hostsFile = (mirror: string): string =>
   stringify({ host: { [mirror]: { capabilities: ['pull', 'resolve'] } } });
 
-const answers = async (): Promise<void> => {
-  const { code, stderr } = await crictl(['version']);
+const answers = async (signal: AbortSignal): Promise<void> => {
+  const { code, stderr } = await crictl(['version'], signal);
   if (code !== 0) throw new Error(wordsOf(stderr));
 };
 
@@ -87,6 +87,7 @@ export const containerd: Step = {
   needs: { programs: ['containerd', 'containerd-shim-runc-v2', 'ctr', 'runc', 'crictl'], images: ['pause'] },
   startAfter: 'binaries', // images are imported while the control plane starts
   daemon,
+  inputs: ({ registryMirror }) => registryMirror,
 
   async apply(context) {
     const { lab, host } = context;
@@ -121,7 +122,10 @@ export const containerd: Step = {
     proofs: () => [`${paths.bin}/crictl version`],
   },
 
-  checks: [check('answers the CRI', answers), check('has the sandbox image', () => hasImage(imageReference('pause')))],
+  checks: [
+    check('answers the CRI', (_, signal) => answers(signal)),
+    check('has the sandbox image', (_, signal) => hasImage(imageReference('pause'), signal)),
+  ],
 
   observations: () => [
     observe(

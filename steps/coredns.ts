@@ -23,6 +23,7 @@ export const coredns: Step = {
   id: 'coredns',
   title: 'CoreDNS',
   needs: { images: ['coredns'] },
+  inputs: objects,
 
   async apply(context) {
     // The image first: a kubelet that has to look for it elsewhere tries again only after seconds.

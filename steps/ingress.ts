@@ -37,6 +37,7 @@ export const ingress: Step = {
   title: 'Ingress (Traefik)',
   extra: true, // its image takes Go five minutes
   needs: { images: ['traefik'] },
+  inputs: objects,
 
   async apply(context) {
     await applyObjects(context, await objects());

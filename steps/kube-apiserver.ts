@@ -106,6 +106,7 @@ export const kubeApiserver: Step = {
   needs: { programs: ['kube-apiserver'] },
   ports: [6443],
   daemon,
+  inputs: () => policy,
 
   async apply({ lab, host }) {
     await host.makeDir(paths.logs, 0o700);

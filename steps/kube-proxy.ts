@@ -54,8 +54,8 @@ export const kubeProxy: Step = {
     check('answers http://127.0.0.1:10256/healthz', async () => {
       await requestText('http://127.0.0.1:10256/healthz');
     }),
-    check('has written the chain of the Service `kubernetes`', async () => {
-      const { stdout } = await run('iptables', ['-t', 'nat', '-S', 'KUBE-SERVICES']);
+    check('has written the chain of the Service `kubernetes`', async (_, signal) => {
+      const { stdout } = await run('iptables', ['-w', '5', '-t', 'nat', '-S', 'KUBE-SERVICES'], { signal });
       if (!stdout.includes('default/kubernetes:https'))
         throw new Error('KUBE-SERVICES does not list default/kubernetes');
     }),

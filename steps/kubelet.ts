@@ -113,6 +113,7 @@ export const kubelet: Step = {
   needs: { programs: ['kubelet', 'kubectl'], identities: ['kubelet'] },
   ports: [10248, 10250],
   daemon,
+  inputs: () => kubeletAccess,
 
   async apply(context) {
     const { lab, host } = context;

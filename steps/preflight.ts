@@ -64,6 +64,8 @@ const saveSnapshotOnce = async ({ host }: Context): Promise<void> => {
 export const preflight: Step = {
   id: 'preflight',
   title: 'this machine as a node',
+  inputs: ({ machine, podCIDR }) => [modules, [...sysctls], machine.ufw && podCIDR],
+  stallLimit: 15 * 60, // apt-get may wait for another one and then download
 
   async apply(context) {
     const { host, lab } = context;

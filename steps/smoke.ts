@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { imageReference } from '../lib/binaries/versions.ts';
-import { type Api, ApiError, apiOf } from '../lib/cluster/api.ts';
+import { type Api, apiOf } from '../lib/cluster/api.ts';
 import { requestText } from '../lib/cluster/http.ts';
 import { ensureImages } from '../lib/cluster/images.ts';
 import { readManifest } from '../lib/cluster/manifest.ts';
 import { applyObjects, deleteObjects, deploymentIsAvailable, nodeIsReady } from '../lib/cluster/objects.ts';
 import { supervisorOf } from '../lib/daemons/supervisor.ts';
 import { type Check, check, until, waitFor } from '../lib/engine/check.ts';
-import { Unhealthy } from '../lib/engine/errors.ts';
+import { ApiError, Unhealthy } from '../lib/engine/errors.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { kubeconfigFile, paths } from '../lib/host/paths.ts';
 import { run } from '../lib/host/run.ts';
@@ -20,8 +20,10 @@ const namespace = 'hardway-smoke';
 /** Seconds that a proof may take: what it rests on has been found healthy. */
 const timeoutSeconds = 120;
 
-const runKubectl = async (...args: string[]): Promise<string> =>
-  (await run(`${paths.bin}/kubectl`, ['--kubeconfig', kubeconfigFile('admin'), '-n', namespace, ...args])).stdout;
+const runKubectl = async (args: readonly string[], signal: AbortSignal): Promise<string> => {
+  const all = ['--kubeconfig', kubeconfigFile('admin'), '-n', namespace, ...args];
+  return (await run(`${paths.bin}/kubectl`, all, { signal })).stdout;
+};
 
 const podNames = async (api: Api): Promise<readonly string[]> => {
   const { items } = await api.get<{ items: { metadata: { name: string } }[] }>(
@@ -46,17 +48,21 @@ const podsAreThere = check('a Deployment gets its two Pods', (context: Context) 
   deploymentIsAvailable(context, namespace, 'web'),
 );
 
-/** What can be proved at the same time once the Pods are there. */
-const proofChecks = (word: string): readonly Check<Context>[] => [
-  check('the node reaches them through the ClusterIP', async (context) => {
-    const api = await apiOf(context);
-    const service = await api.get<{ spec: { clusterIP: string } }>(`/api/v1/namespaces/${namespace}/services/web`);
-    mustBeOneOf(
-      await podNames(api),
-      await requestText(`http://${service.spec.clusterIP}/hostname`, { timeoutMs: 2000 }),
-    );
-  }),
+/**
+ * A connection begun before kube-proxy has written the Service's rules leads nowhere for as long as it is tried: it is
+ * given up soon and begun anew. Once it is made, the rules are there for all that follows.
+ */
+const isRouted = check('the node reaches them through the ClusterIP', async (context: Context) => {
+  const api = await apiOf(context);
+  const service = await api.get<{ spec: { clusterIP: string } }>(`/api/v1/namespaces/${namespace}/services/web`);
+  mustBeOneOf(
+    await podNames(api),
+    await requestText(`http://${service.spec.clusterIP}/hostname`, { timeoutMs: 2000, connectTimeoutMs: 150 }),
+  );
+});
 
+/** What can be proved at the same time once the Service leads to its Pods. */
+const proofChecks = (word: string): readonly Check<Context>[] => [
   check('a Pod finds the Service by its name and gets HTTP through it', async (context) => {
     const api = await apiOf(context);
     const names = await podNames(api);
@@ -68,14 +74,15 @@ const proofChecks = (word: string): readonly Check<Context>[] => [
     mustBeOneOf(names, responses[0]);
   }),
 
-  check('kubectl exec runs a command in a Pod', async (context) => {
+  check('kubectl exec runs a command in a Pod', async (context, signal) => {
     const pod = await firstPod(await apiOf(context));
-    const said = await runKubectl('exec', pod, '--', '/agnhost', 'connect', `web.${namespace}:80`, '--timeout=2s');
+    const command = ['/agnhost', 'connect', `web.${namespace}:80`, '--timeout=2s'];
+    const said = await runKubectl(['exec', pod, '--', ...command], signal);
     if (said.trim() !== '') throw new Error(said.trim());
   }),
 
-  check('kubectl logs shows what a Pod wrote', async (context) => {
-    const said = await runKubectl('logs', await firstPod(await apiOf(context)));
+  check('kubectl logs shows what a Pod wrote', async (context, signal) => {
+    const said = await runKubectl(['logs', await firstPod(await apiOf(context))], signal);
     if (!said.includes('8080')) throw new Error(`the log does not tell of port 8080: ${said.trim().slice(0, 200)}`);
   }),
 
@@ -118,6 +125,7 @@ export const smoke: Step = {
   id: 'smoke',
   title: 'smoke test',
   needs: { images: ['agnhost'] }, // the observations of earlier steps use it too
+  inputs: () => readManifest('smoke', { image: imageReference('agnhost'), word: '' }),
 
   async apply(context) {
     const { host, signal } = context;
@@ -130,6 +138,7 @@ export const smoke: Step = {
     try {
       await applyObjects(context, await readManifest('smoke', { image: imageReference('agnhost'), word }));
       await prove(context, podsAreThere);
+      await prove(context, isRouted);
       await Promise.all(proofChecks(word).map((proof) => prove(context, proof)));
     } finally {
       await api.remove(namespaceObject);

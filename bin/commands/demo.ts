@@ -1,12 +1,12 @@
 import { Command } from 'commander';
 import { imageReference } from '../../lib/binaries/versions.ts';
-import { ApiError, apiOf } from '../../lib/cluster/api.ts';
+import { apiOf } from '../../lib/cluster/api.ts';
 import { requestText } from '../../lib/cluster/http.ts';
 import { crictl, hasImage } from '../../lib/cluster/images.ts';
 import { readManifest } from '../../lib/cluster/manifest.ts';
 import { deploymentIsAvailable } from '../../lib/cluster/objects.ts';
 import { until } from '../../lib/engine/check.ts';
-import { reasonOf, Unhealthy, UserError } from '../../lib/engine/errors.ts';
+import { ApiError, reasonOf, Unhealthy, UserError } from '../../lib/engine/errors.ts';
 import { readOnlyContext } from '../../lib/engine/runner.ts';
 import type { Context } from '../../lib/engine/step.ts';
 import { stepsWith } from '../../steps/index.ts';
@@ -31,7 +31,7 @@ const say = (text: string): void => {
 const chooseImage = async (signal: AbortSignal): Promise<typeof guideImage> => {
   const { image } = guideImage;
   const isThere = () =>
-    hasImage(image).then(
+    hasImage(image, signal).then(
       () => true,
       () => false,
     );

@@ -88,7 +88,7 @@ const undoUntil = async (signal: AbortSignal, found: LabOnDisk, options: UndoOpt
     if (options.purge && !dryRun && clean) await purgeCache(gate.reportKept);
 
     const seconds = Math.round(performance.now() - begin) / 1000;
-    show.done(clean && changed.length === 0, seconds);
+    if (clean && changed.length === 0) show.done(seconds);
     if (!clean) {
       throw new Unhealthy(`${gate.failures.length} of these could not be taken back`, {
         next: `remove what is in the way, then ${again}`,

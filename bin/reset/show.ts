@@ -41,8 +41,9 @@ export const openShow = ({
   const say = (text: string): void => {
     if (!json) line(text);
   };
-  const done = (ok: boolean, seconds: number): void => {
-    if (json) line(JSON.stringify({ event: 'done', ok, seconds }));
+  /** Ends what went well; bin/cli.ts ends what did not. */
+  const done = (seconds: number): void => {
+    if (json) line(JSON.stringify({ event: 'done', ok: true, seconds }));
   };
   return { tell, sum, done, line: say };
 };

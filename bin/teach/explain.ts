@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { parse } from 'yaml';
 import { type Daemon, filesReadBy } from '../../lib/engine/daemon.ts';
-import { UserError } from '../../lib/engine/errors.ts';
+import { Bug, UserError } from '../../lib/engine/errors.ts';
 import type { Lab } from '../../lib/engine/lab.ts';
 import { parseChoice } from '../../lib/engine/nearest.ts';
 import type { Context } from '../../lib/engine/step.ts';
@@ -94,6 +94,6 @@ export const explainLive = async (
     name,
   );
   const certificate = all.find((one) => one.name === wanted);
-  if (!certificate) throw new Error(`${wanted} was found and is not there`);
+  if (!certificate) throw new Bug(`${wanted} was found and is not there`);
   return explainCertificate(certificate, (await certificateReasons(context.lab, language))(certificate));
 };

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { stringify } from 'yaml';
+import { Bug } from '../../lib/engine/errors.ts';
 import type { Lab } from '../../lib/engine/lab.ts';
 import { type LedgerEntry, readLedger } from '../../lib/engine/ledger.ts';
 import { readOnlyContext } from '../../lib/engine/runner.ts';
@@ -106,7 +107,7 @@ const objectCommands = async (step: LabStep, context: Context): Promise<readonly
 /** Throws where lines would show a private key: better no transcript than such a one. */
 export const assertNoPrivateKey = (lines: readonly string[]): void => {
   if (lines.some((line) => /PRIVATE KEY|client-key-data/.test(line)))
-    throw new Error('the transcript would have shown a private key');
+    throw new Bug('the transcript would have shown a private key');
 };
 
 /** The commands that take a step by hand. */

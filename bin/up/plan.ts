@@ -174,7 +174,7 @@ const usualCniFor = async (asked: Asked, old: Old, mirror: string | undefined, h
   return (await calicoIsWithinReach(where)) ? 'calico' : 'bridge';
 };
 
-interface UpPlan {
+export interface UpPlan {
   readonly lab: Lab;
   readonly asked: Asked;
   /** Seconds that the checks of a step may take to pass. */

@@ -67,8 +67,12 @@ export const asLines =
 export const asList: Show = async (steps, start) => {
   const { Listr } = await import('listr2');
   let current: ListrTaskWrapper<unknown, never, never> | undefined;
+  const shown = new Map<string, ListrTaskWrapper<unknown, never, never>>();
+  let failed: string | undefined;
+  let failure: unknown;
   const run = start((event) => {
     if (!current) return;
+    if (event.event === 'step' && event.state === 'failed') failed = event.step;
     if (event.event === 'waiting') current.output = `${event.check}: ${event.reason.split('\n')[0]}`;
     if (event.event === 'progress') current.output = event.text;
     if (event.event === 'observation') current.output = event.phrase;
@@ -80,7 +84,14 @@ export const asList: Show = async (steps, start) => {
     title: step.title,
     task: async (_: unknown, task: unknown) => {
       current = task as ListrTaskWrapper<unknown, never, never>;
-      await run(step);
+      shown.set(step.id, current);
+      await run(step).catch((error: unknown) => {
+        // A check that was put off to the end fails in the name of an earlier step, not of this one.
+        const earlier = failed === undefined || failed === step.id ? undefined : shown.get(failed);
+        if (!earlier) throw error;
+        earlier.title = `${earlier.title}  FAILED`;
+        failure = error;
+      });
     },
   }));
   await new Listr(tasks, {
@@ -91,4 +102,5 @@ export const asList: Show = async (steps, start) => {
       collapseErrors: false,
     },
   }).run();
+  if (failure !== undefined) throw failure;
 };

@@ -1,19 +1,19 @@
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
-import { UserError } from '../../lib/engine/errors.ts';
+import { Bug, UserError } from '../../lib/engine/errors.ts';
 import { guideWarning, type Lab } from '../../lib/engine/lab.ts';
 import { openLedger, ownedPaths } from '../../lib/engine/ledger.ts';
 import { takeLock } from '../../lib/engine/lock.ts';
 import { createRunner } from '../../lib/engine/runner.ts';
 import type { State } from '../../lib/engine/state.ts';
-import { needsOf } from '../../lib/engine/step.ts';
+import { type LabStep, needsOf } from '../../lib/engine/step.ts';
 import { languageOf } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { stepsWith } from '../../steps/index.ts';
+import { components, stepsWith } from '../../steps/index.ts';
 import { interruptible } from '../interrupt.ts';
 import { Stopped } from '../teach/pause.ts';
-import { afterStep, parseLessonOptions, skippedPauses } from '../teach/session.ts';
+import { afterStep, type LessonOptions, parseLessonOptions, skippedPauses } from '../teach/session.ts';
 import { words } from '../teach/words.ts';
-import { planUp, type RequestedOptions } from '../up/plan.ts';
+import { planUp, type RequestedOptions, type UpPlan } from '../up/plan.ts';
 import { asJson, asLines, asList, printJson } from '../up/show.ts';
 
 export interface Options extends RequestedOptions {
@@ -34,7 +34,7 @@ const changedAddress = ({ lab: old }: State, lab: Lab): string =>
 /** How one component is, for the runner. */
 const statusOf = (lab: Lab) => async (name: string) => {
   const [status] = await supervisorOf(lab).statuses([name]);
-  if (!status) throw new Error(`the supervisor said nothing of ${name}`);
+  if (!status) throw new Bug(`the supervisor said nothing of ${name}`);
   return status;
 };
 
@@ -49,30 +49,34 @@ Try:
   kubectl create deployment hello --image=zwindler/vhelloworld --replicas=2
   hardway status`;
 
-/** Brings up what was asked for; `telling` says how the steps are told meanwhile. */
-export const up = async (options: Options, telling = parseLessonOptions(options)): Promise<void> => {
-  const begin = performance.now();
-  const seconds = (): number => Math.round(performance.now() - begin) / 1000;
-  const dryRun = options.dryRun ?? false;
-  const { lab, asked, deadline, state, ledgerEntries } = await planUp(options);
-  const last = asked.to;
-  if (state) process.stderr.write(changedAddress(state, lab));
-  const warning = guideWarning(lab, languageOf(options.lang));
-  if (warning) process.stderr.write(`${warning}\n`);
-  const steps = stepsWith(lab);
+/** Which steps this run takes: all of the lab's, up to the one asked for. Throws UserError where the lab has no such step. */
+const stepsUntil = (last: string, steps: readonly LabStep[]): readonly LabStep[] => {
   const at = steps.findIndex(({ id }) => id === last);
   if (at < 0) throw new UserError(`this lab has no step ${last}`, `hardway up --with ${last}`);
-  const todo = steps.slice(0, at + 1);
-  if (telling) process.stderr.write(skippedPauses(telling, steps, state));
+  return steps.slice(0, at + 1);
+};
 
-  const release = dryRun ? () => {} : takeLock(paths.lock);
+/** What a run goes by besides its plan. */
+interface Way {
+  readonly options: Options;
+  readonly telling: LessonOptions | undefined;
+  /** All steps of the lab, and those that this run takes. */
+  readonly steps: readonly LabStep[];
+  readonly todo: readonly LabStep[];
+}
+
+/** Takes one step after the other, and shows it. */
+const takeSteps = async (plan: UpPlan, { options, telling, steps, todo }: Way): Promise<void> => {
+  const { lab, asked, deadline, state, ledgerEntries } = plan;
+  const dryRun = options.dryRun ?? false;
+  const supervisor = supervisorOf(lab);
   const ledger = openLedger(paths.ledger);
   const redrawn = process.stdout.isTTY && process.env['TERM'] !== 'dumb' && !options.plain && !dryRun && !telling;
   const show = options.json ? asJson : redrawn ? asList : asLines({ dryRun });
-  let failure: unknown;
   try {
-    await interruptible('hardway up goes on from here', (signal) =>
-      show(todo, (tell) =>
+    await interruptible('hardway up goes on from here', async (signal) => {
+      if (ledgerEntries.length > 0 && !dryRun) await supervisor.settle(components, signal);
+      await show(todo, (tell) =>
         createRunner({
           lab,
           steps: todo,
@@ -87,24 +91,48 @@ export const up = async (options: Options, telling = parseLessonOptions(options)
           afterwards: afterStep(telling, steps, state, tell),
           deadline,
           owned: ownedPaths(ledgerEntries),
-          supervisor: { status: statusOf(lab), lastLog: supervisorOf(lab).lastLog },
+          supervisor: { status: statusOf(lab), lastLog: supervisor.lastLog },
         }),
-      ),
-    );
-  } catch (error) {
-    failure = error;
+      );
+    });
   } finally {
     ledger.close();
-    release();
   }
-  const stopped = failure instanceof Stopped;
-  if (stopped) failure = undefined;
-  if (options.json) {
-    const reason = failure instanceof Error ? { reason: failure.message } : {};
-    printJson({ event: 'done', ok: failure === undefined, seconds: seconds(), ...reason });
-  }
-  if (failure !== undefined) throw failure;
+};
+
+/** Plans the run, says what a person has to know before, takes the steps, and says how it ended. */
+const upLocked = async (options: Options, telling: LessonOptions | undefined): Promise<void> => {
+  const seconds = (): number => Math.round(performance.now()) / 1000; // since the program has started
+  const plan = await planUp(options);
+  const { lab, state } = plan;
+  const last = plan.asked.to;
+  if (state) process.stderr.write(changedAddress(state, lab));
+  const warning = guideWarning(lab, languageOf(options.lang));
+  if (warning) process.stderr.write(`${warning}\n`);
+  const steps = stepsWith(lab);
+  const todo = stepsUntil(last, steps);
+  if (telling) process.stderr.write(skippedPauses(telling, steps, state));
+
+  const stopped = await takeSteps(plan, { options, telling, steps, todo }).then(
+    () => false,
+    (error: unknown) => {
+      if (error instanceof Stopped) return true;
+      throw error;
+    },
+  );
+  if (options.json) return printJson({ event: 'done', ok: true, seconds: seconds() });
   if (telling?.only) return;
   if (stopped) return void process.stdout.write(`\n${words[telling?.language ?? 'en'].stopped}\n`);
-  if (!options.json && !dryRun) process.stdout.write(`${closingWords(todo.length, steps.length, seconds(), last)}\n`);
+  if (!options.dryRun) process.stdout.write(`${closingWords(todo.length, steps.length, seconds(), last)}\n`);
+};
+
+/** Brings up what was asked for; `telling` says how the steps are told meanwhile. */
+export const up = async (options: Options, telling = parseLessonOptions(options)): Promise<void> => {
+  // Before anything is read of the lab, or another command could change it meanwhile. Without root nothing is changed.
+  const release = options.dryRun || process.getuid?.() !== 0 ? () => {} : takeLock(paths.lock);
+  try {
+    await upLocked(options, telling);
+  } finally {
+    release();
+  }
 };

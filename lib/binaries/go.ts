@@ -1,7 +1,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { homedir, arch as machineArch } from 'node:os';
 import { basename, join, resolve } from 'node:path';
-import { reasonOf, UserError } from '../engine/errors.ts';
+import { Bug, reasonOf, UserError } from '../engine/errors.ts';
 import { hasApt, installPackages, type Perform } from '../host/apt.ts';
 import { sha256 } from '../host/files.ts';
 import { CommandFailed, findCommand, run, runShown, tryRun } from '../host/run.ts';
@@ -36,7 +36,7 @@ export const goMod = (product: Product): string =>
  */
 export const goArguments = (product: Product, binary: string, arch: Arch, output: string): string[] => {
   const main = product.packages[binary];
-  if (main === undefined) throw new Error(`versions.yaml has no package for ${binary}`);
+  if (main === undefined) throw new Bug(`versions.yaml has no package for ${binary}`);
   const variables = Object.entries(product.variables ?? {}).map(
     ([name, value]) => `-X ${name}=${expand(value, product.version, arch)}`,
   );

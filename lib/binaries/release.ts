@@ -1,5 +1,6 @@
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { Bug } from '../engine/errors.ts';
 import { binaryPath, recipeOf, store, temporaryFor } from './cache.ts';
 import type { Report } from './progress.ts';
 import { type Arch, expand, type Product, type PublishedFile, productOf } from './versions.ts';
@@ -24,7 +25,7 @@ export interface Planned {
 
 const fileOf = (product: Product, binary: string): PublishedFile => {
   const file = product.files?.find((one) => one.binary === binary || (one.members && binary in one.members));
-  if (!file) throw new Error(`versions.yaml has no published file for ${binary}`);
+  if (!file) throw new Bug(`versions.yaml has no published file for ${binary}`);
   return file;
 };
 

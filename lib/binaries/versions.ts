@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
+import { Bug } from '../engine/errors.ts';
 
 export type Arch = 'amd64' | 'arm64';
 
@@ -75,5 +76,5 @@ export const productOf = (binary: string): { readonly name: string; readonly pro
   for (const [name, product] of Object.entries(versions().products)) {
     if (binary in product.packages) return { name, product };
   }
-  throw new Error(`no product in versions.yaml has the binary ${binary}`);
+  throw new Bug(`no product in versions.yaml has the binary ${binary}`);
 };

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { Agent, request } from 'node:https';
+import { ApiError } from '../engine/errors.ts';
 import type { Context } from '../engine/step.ts';
 import { paths } from '../host/paths.ts';
 import { answerTo } from './http.ts';
@@ -10,16 +11,6 @@ export interface KubeObject {
   readonly kind: string;
   readonly metadata: { readonly name: string; readonly namespace?: string; readonly [key: string]: unknown };
   readonly [key: string]: unknown;
-}
-
-/** An answer of the API server with a status of 400 or more. The message is the server's own. */
-export class ApiError extends Error {
-  override readonly name = 'ApiError';
-  readonly status: number;
-  constructor(status: number, message: string) {
-    super(message);
-    this.status = status;
-  }
 }
 
 /** Turns a 404 of the API server into undefined; other errors pass. */

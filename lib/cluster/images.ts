@@ -22,16 +22,16 @@ export const crictl = (args: readonly string[], signal?: AbortSignal): Promise<R
  * Returns the references of the images that containerd has for the kubelet. Throws containerd's own message when it
  * does not answer.
  */
-const present = async (): Promise<ReadonlySet<string>> => {
-  const { stdout, code, stderr } = await crictl(['images', '--output', 'json']);
+const present = async (signal: AbortSignal): Promise<ReadonlySet<string>> => {
+  const { stdout, code, stderr } = await crictl(['images', '--output', 'json'], signal);
   if (code !== 0) throw new Error(wordsOf(stderr));
   const { images } = JSON.parse(stdout) as { images: { repoTags: string[] }[] };
   return new Set(images.flatMap(({ repoTags }) => repoTags));
 };
 
 /** Throws unless containerd has the image. */
-export const hasImage = async (reference: string): Promise<void> => {
-  if (!(await present()).has(reference)) throw new Error(`the image ${reference} is not in containerd`);
+export const hasImage = async (reference: string, signal: AbortSignal): Promise<void> => {
+  if (!(await present(signal)).has(reference)) throw new Error(`the image ${reference} is not in containerd`);
 };
 
 /** Milliseconds without a byte until a registry is given up; a person has to know within 30 s. */
@@ -126,7 +126,7 @@ const bringAll = async (
   archives: ReadonlyMap<string, string>,
   references: readonly string[],
 ): Promise<void> => {
-  const there = await present();
+  const there = await present(context.signal);
   const missing = references.filter((reference) => !there.has(reference));
   const board = await boardOf(context);
   const tell = (text: string): void => {

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { parseAllDocuments } from 'yaml';
+import { Bug } from '../engine/errors.ts';
 import type { KubeObject } from './api.ts';
 
 /**
@@ -10,7 +11,7 @@ export const manifestText = async (name: string, variables: Readonly<Record<stri
   const text = await readFile(`${import.meta.dirname}/../../manifests/${name}.yaml`, 'utf8');
   return text.replaceAll(/^#.*\n?/gm, '').replaceAll(/\{\{(\w+)\}\}/g, (_, variable: string) => {
     const value = variables[variable];
-    if (value === undefined) throw new Error(`manifests/${name}.yaml wants {{${variable}}}`);
+    if (value === undefined) throw new Bug(`manifests/${name}.yaml wants {{${variable}}}`);
     return value;
   });
 };

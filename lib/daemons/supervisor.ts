@@ -11,6 +11,7 @@ import {
   forgetComponents,
   lastLog,
   logCommand,
+  settleUnits,
   stopComponents,
   stopTimeoutMs,
   typedInSystemd,
@@ -35,6 +36,8 @@ import {
 export interface Supervisor {
   /** Makes a daemon run as described; one that does already is left alone. */
   readonly ensure: (host: Host, daemon: Daemon) => Promise<void>;
+  /** Waits until what was asked of it before, by a command that was killed, has been done. */
+  readonly settle: (names: readonly string[], signal: AbortSignal) => Promise<void>;
   /** How the components are, in their order. */
   readonly statuses: (names: readonly string[]) => Promise<readonly UnitStatus[]>;
   /** The last lines that a component wrote, oldest first. */
@@ -56,6 +59,7 @@ export interface Supervisor {
 const supervisors: Readonly<Record<SupervisorName, Supervisor>> = {
   systemd: {
     ensure: ensureUnit,
+    settle: settleUnits,
     statuses: unitStatuses,
     lastLog,
     logCommand,
@@ -67,6 +71,7 @@ const supervisors: Readonly<Record<SupervisorName, Supervisor>> = {
   },
   tmux: {
     ensure: ensureWindow,
+    settle: async () => {}, // tmux does at once what it is asked to
     statuses: windowStatuses,
     lastLog: lastWindowLog,
     logCommand: windowLogCommand,

@@ -1,9 +1,11 @@
 import { existsSync } from 'node:fs';
+import { until } from '../engine/check.ts';
 import { commandLine, type Daemon, filesReadBy } from '../engine/daemon.ts';
 import type { Undoer } from '../engine/gate.ts';
 import { statIfThere } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import { paths } from '../host/paths.ts';
+import { runsFile } from '../host/proc.ts';
 import { run, tryRun } from '../host/run.ts';
 
 /** A component's unit has its name; a unit of the machine's own, such as network.target, is named in full. */
@@ -42,6 +44,8 @@ export interface UnitStatus {
   readonly words: string;
   /** How often systemd has started it again since it was started by hand or at boot. */
   readonly restarts: number;
+  /** The process itself; 0 when there is none. */
+  readonly pid: number;
   /** Since when it is active, in milliseconds of the Unix epoch; 0 when it is not. */
   readonly since: number;
 }
@@ -53,6 +57,7 @@ const properties = [
   'Result',
   'ExecMainStatus',
   'NRestarts',
+  'MainPID',
   'ActiveEnterTimestamp',
 ];
 
@@ -80,6 +85,7 @@ export const unitStatuses = async (names: readonly string[]): Promise<readonly U
       enabled: existsSync(`${paths.units}/multi-user.target.wants/${unitName(names[index] ?? '')}`),
       words: exists ? loaded : 'not installed',
       restarts: Number(value.get('NRestarts') ?? 0),
+      pid: Number(value.get('MainPID') ?? 0),
       since: active ? Number((value.get('ActiveEnterTimestamp') ?? '').replace('@', '')) * 1000 : 0,
     };
   });
@@ -90,6 +96,25 @@ export const unitStatus = async (name: string): Promise<UnitStatus> => {
   if (!status) throw new Error(`systemctl show said nothing of ${name}`);
   return status;
 };
+
+/** Milliseconds that systemd gives a unit to stop (DefaultTimeoutStopSec=, systemd-system.conf(5)), and some more. */
+const jobsTimeoutMs = 100_000;
+
+/**
+ * Waits until systemd has no job left for these components. A reset that was killed leaves a stop of etcd that waits for
+ * the API server: until then etcd looks healthy. Throws an error that names the jobs when they take too long.
+ */
+export const settleUnits = (names: readonly string[], signal: AbortSignal): Promise<void> =>
+  until(
+    'systemd has done what it was asked to before',
+    async (limit) => {
+      const { stdout } = await run('systemctl', ['list-jobs', '--plain', '--no-legend'], { signal: limit });
+      const jobs = stdout.split('\n').map((line) => line.trim().split(/\s+/)); // id, unit, what is to be done, state
+      const ours = jobs.filter(([, unit = '']) => names.some((name) => unit === unitName(name)));
+      if (ours.length > 0) throw new Error(ours.map(([, unit, kind]) => `${kind} of ${unit}`).join(', '));
+    },
+    { signal, deadline: jobsTimeoutMs },
+  );
 
 /** What a learner types to stop a component, and to start it again; each says at its end how it is now. */
 export const typedInSystemd = (name: string) => ({
@@ -124,9 +149,13 @@ export const anyNewer = async (files: readonly string[], moment: number): Promis
   return stats.some((found) => found !== undefined && found.mtimeMs > moment + 999);
 };
 
+/** Whether a process runs another program than the one that is there now, or has not read the newest of its files. */
+export const isOutdated = async (daemon: Daemon, { pid, since }: Pick<UnitStatus, 'pid' | 'since'>): Promise<boolean> =>
+  !runsFile(pid, daemon.binary) || (await anyNewer(filesReadBy(daemon), since));
+
 /**
- * Makes a daemon run as described, now and after every boot. A changed unit, or a file that it reads and that is
- * newer than the process, restarts it; one that already runs as described is left alone.
+ * Makes a daemon run as described, now and after every boot. A changed unit, another binary, or a file that it reads and
+ * that is newer than the process, restarts it; one that already runs as described is left alone.
  */
 export const ensureUnit = async (host: Host, daemon: Daemon): Promise<void> => {
   const unit = unitName(daemon.name);
@@ -136,8 +165,7 @@ export const ensureUnit = async (host: Host, daemon: Daemon): Promise<void> => {
   // Without a reload, which costs a third of a second: systemd reads the unit when it starts it.
   if (!before.enabled) await host.sh(['systemctl', 'enable', '--no-reload', unit], ['systemctl', 'disable', unit]);
   if (!before.active) await host.sh(['systemctl', 'start', unit], ['systemctl', 'stop', unit]);
-  else if (rewritten || (await anyNewer(filesReadBy(daemon), before.since)))
-    await host.sh(['systemctl', 'restart', unit]);
+  else if (rewritten || (await isOutdated(daemon, before))) await host.sh(['systemctl', 'restart', unit]);
 };
 
 /**

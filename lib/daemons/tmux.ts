@@ -1,4 +1,4 @@
-import { commandLine, type Daemon, filesReadBy } from '../engine/daemon.ts';
+import { commandLine, type Daemon } from '../engine/daemon.ts';
 import { UserError } from '../engine/errors.ts';
 import type { Undoer } from '../engine/gate.ts';
 import { installPackages } from '../host/apt.ts';
@@ -7,7 +7,7 @@ import type { Host } from '../host/host.ts';
 import { paths } from '../host/paths.ts';
 import { endProcess } from '../host/proc.ts';
 import { CommandFailed, findCommand, quoted, run, tryRun } from '../host/run.ts';
-import { anyNewer, type UnitStatus } from './systemd.ts';
+import { isOutdated, type UnitStatus } from './systemd.ts';
 
 /** A socket of our own: what runs in other tmux servers on this machine is nobody's business here. */
 const socket = '/run/hardway-tmux';
@@ -105,6 +105,7 @@ const statusOf = (pane: Pane | undefined): UnitStatus => ({
   enabled: false,
   words: pane === undefined ? 'has no window in tmux' : pane.dead ? `ended in its window${pane.end}` : 'runs in tmux',
   restarts: 0,
+  pid: pane && !pane.dead ? pane.pid : 0,
   since: pane && !pane.dead ? pane.since : 0,
 });
 
@@ -175,7 +176,7 @@ export const ensureWindow = async (host: Host, daemon: Daemon): Promise<void> =>
   await host.writeFile(settingsFile, settings, 0o600);
   const rewritten = await host.writeFile(scriptFile(name), windowScript(daemon), 0o700);
   const pane = (await panes()).get(sessionOf(name));
-  if (pane && !pane.dead && !rewritten && !(await anyNewer(filesReadBy(daemon), pane.since))) return;
+  if (pane && !pane.dead && !rewritten && !(await isOutdated(daemon, pane))) return;
 
   if (!(await statIfThere(logFile(name))))
     await host.change(

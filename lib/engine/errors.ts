@@ -1,6 +1,7 @@
 /**
- * The three kinds of errors; only bin/cli.ts catches them. UserError: what was asked, or the machine, is not fit (exit
- * 2). Unhealthy: the lab has a fault (exit 1). Everything else is a bug (exit 70).
+ * The three ways a command can end badly. bin/cli.ts is the only place that catches them.
+ * A UserError is about what was asked or the machine it was asked on (exit 2), an Unhealthy is about the lab (exit 1), a
+ * Bug is ours (exit 70). Whatever else is thrown says that the machine failed: it ends as an Unhealthy does.
  */
 export class UserError extends Error {
   override readonly name = 'UserError';
@@ -24,6 +25,49 @@ export class Unhealthy extends Error {
     this.next = details.next;
   }
 }
+
+/** A broken invariant: hardway itself is wrong. */
+export class Bug extends Error {
+  override readonly name = 'Bug';
+}
+
+/** An answer of the API server with a status of 400 or more; the message is the server's own. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError';
+  readonly status: number;
+  constructor(status: number, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** Tells whether hardway is to blame for what was thrown, and not the machine: a broken invariant, or a mistake in the code. */
+export const isBug = (thrown: unknown): boolean =>
+  [Bug, TypeError, ReferenceError, RangeError, SyntaxError].some((kind) => thrown instanceof kind);
+
+/** What the kernel's error codes mean to a person, where hardway runs as root. */
+const causes: Readonly<Record<string, string>> = {
+  ENOENT: 'is missing',
+  EACCES: 'may not be touched, not even by root: is it mounted read-only, or locked by a security module?',
+  EPERM: 'may not be changed, not even by root: lsattr shows whether it is immutable',
+  EROFS: 'is on a file system that is mounted read-only',
+  ENOSPC: 'is on a disk that is full',
+  ECONNREFUSED: 'is not listened to by any process',
+  ECONNRESET: 'was closed in the middle by the other side',
+};
+
+/** Returns what went wrong in a sentence for a person: the meaning of a kernel's error code, else the message. */
+export const sentenceOf = (thrown: unknown): string => {
+  if (thrown instanceof ApiError) return `the API server answered ${thrown.status}: ${thrown.message}`;
+  const {
+    code = '',
+    path,
+    address,
+    port,
+  } = Object(thrown) as NodeJS.ErrnoException & { address?: string; port?: number };
+  const what = path ?? (address && `${address}:${port}`);
+  return causes[code] && what ? `${what} ${causes[code]}` : reasonOf(thrown);
+};
 
 /** Tells whether an error, of Node or of a program that was run, says that a disk is full. */
 export const isDiskFull = (thrown: unknown): boolean =>

@@ -1,4 +1,5 @@
 import type { HostFacts } from '../host/facts.ts';
+import { Bug } from './errors.ts';
 import { addressIn } from './settings.ts';
 import type { Language, Text } from './text.ts';
 
@@ -57,7 +58,7 @@ export const labOf = (found: HostFacts, choice: Choice): Lab => {
   const { node, resolvConf } = found;
   const { podCIDR, serviceCIDR, ...others } = choice;
   const arch = architectures[found.arch];
-  if (!node || !arch) throw new Error('a lab was asked for on a machine that preflight refuses');
+  if (!node || !arch) throw new Bug('a lab was asked for on a machine that preflight refuses');
   return {
     node: { name: found.hostName.toLowerCase(), ...node },
     podCIDR,

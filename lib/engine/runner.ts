@@ -1,10 +1,10 @@
 import { sha256 } from '../host/files.ts';
-import { createHosts, type HostOptions } from '../host/host.ts';
+import { type Change, createHosts, type HostOptions } from '../host/host.ts';
 import { paths } from '../host/paths.ts';
 import { quoted } from '../host/run.ts';
 import { type Check, runChecks, waitFor } from './check.ts';
 import { commandLine } from './daemon.ts';
-import { isDiskFull, reasonOf, Unhealthy, UserError } from './errors.ts';
+import { isBug, isDiskFull, reasonOf, sentenceOf, Unhealthy, UserError } from './errors.ts';
 import type { Tell } from './events.ts';
 import type { Lab } from './lab.ts';
 import type { openLedger } from './ledger.ts';
@@ -42,174 +42,312 @@ export interface Run {
   readonly state: State | undefined;
 }
 
-const diskFull = (step: LabStep, error: unknown): UserError =>
-  error instanceof UserError
-    ? error
-    : new UserError(
-        `${step.id}: a disk is full: ${reasonOf(error)}`,
-        `df -h ${paths.root} ${paths.cache} /var/lib/containerd shows which; make room there, then hardway up`,
-      );
-
 /** Least milliseconds between two probes of a check that has not passed. */
 const pollInterval = 50;
 
-/**
- * Everything a step is applied from. A step whose fingerprint is the recorded one, and that is healthy, is skipped.
- * What the lab has besides is not in it: that adds steps and changes none.
- */
-export const fingerprint = (step: LabStep, lab: Lab): string => {
-  const { with: _, ...rest } = lab;
-  return sha256(JSON.stringify([rest, step.daemon])).slice(0, 16);
-};
+/** Seconds without a sign of life after which applying a step is given up, where its deadline is shorter. */
+const shortestStall = 60;
 
-/** Caches one promise per key for this run, failures included. */
-const memoize = (): Context['memo'] => {
+/** Milliseconds that aborted work has to clean up behind itself. */
+const graceMs = 10_000;
+
+/**
+ * Checksum of all that the step is made from: its daemon and what it says of its other inputs. A step whose fingerprint is
+ * the recorded one, and that is healthy, is skipped.
+ */
+export const fingerprint = async (step: LabStep): Promise<string> =>
+  sha256(JSON.stringify([step.daemon, await step.inputs?.()])).slice(0, 16);
+
+/** Caches one promise per key, failures included, and hands each new one to `watch`. */
+const memoize = (watch: (begun: Promise<unknown>) => void = () => {}): Context['memo'] => {
   const made = new Map<string, Promise<unknown>>();
   return <T>(key: string, make: () => Promise<T>): Promise<T> => {
     const known = made.get(key) as Promise<T> | undefined;
     if (known) return known;
     const making = make();
-    making.catch(() => {}); // awaited later, perhaps after it failed: not an unhandled rejection
+    making.catch(() => {}); // it is waited for later, perhaps after it failed: not an unhandled rejection
     made.set(key, making);
+    watch(making);
     return making;
   };
 };
 
-/**
- * Prepares a run. The returned function brings up one step: skip, apply, wait, record. Throws Unhealthy when a check
- * does not pass in time or the component ends.
- */
-export const createRunner = (run: Run) => {
-  const { lab, signal, tell, supervisor } = run;
-  const once = memoize();
-  let records = run.state?.steps ?? {};
-  /** True once a step was applied in this run: then the later ones are applied too, because they may depend on it. */
-  let applied = false;
+/** A run while it goes on. */
+interface Session {
+  readonly run: Run;
+  /** Aborted with the run, and when it has ended: nothing that it began goes on after that. */
+  readonly signal: AbortSignal;
+  readonly end: AbortController;
+  readonly hostFor: ReturnType<typeof createHosts>;
+  readonly memo: Context['memo'];
+  /** Everything that was begun and may still go on. */
+  readonly begun: Set<Promise<unknown>>;
+  /** Steps that were started before their turn. */
+  readonly startedEarly: Map<string, Promise<void>>;
+  /** Checks that were postponed to the end of the run. */
+  readonly deferred: { readonly step: LabStep; readonly wait: () => Promise<void> }[];
+  /** The step whose turn it is: only it is heard. */
+  current: string;
+  /** After one step was applied all later ones are: they may depend on it. */
+  applied: boolean;
+  records: State['steps'];
+}
 
-  let current = '';
-  const hostFor = createHosts(run);
+const openSession = (run: Run): Session => {
+  const end = new AbortController();
+  const begun = new Set<Promise<unknown>>();
+  return {
+    run,
+    end,
+    signal: AbortSignal.any([run.signal, end.signal]),
+    hostFor: createHosts(run),
+    memo: memoize((one) => begun.add(one)),
+    begun,
+    startedEarly: new Map(),
+    deferred: [],
+    current: '',
+    applied: false,
+    records: run.state?.steps ?? {},
+  };
+};
 
-  const contextOf = (step: LabStep): Context => ({
-    lab,
-    signal,
+/** What a step gets at hand. `alive` is told each of its signs of life. */
+const contextOf = (
+  session: Session,
+  step: LabStep,
+  { signal, alive }: { signal: AbortSignal; alive: (text: string) => void } = {
+    signal: session.signal,
+    alive: () => {},
+  },
+): Context => {
+  const { run, memo } = session;
+  const told = {
+    record: (change: Change) => run.ledger.append(step.id, change),
+    tell: (what: string) => {
+      alive(what);
+      run.tell({ event: 'change', step: step.id, what });
+    },
+  };
+  const progress = (text: string): void => {
+    alive(text);
+    // What begins ahead of its turn is silent until then.
+    if (session.current === step.id) run.tell({ event: 'progress', step: step.id, text });
+  };
+  return {
+    lab: run.lab,
     needs: run.needs,
     source: run.source,
-    memo: once,
-    host: hostFor(
-      {
-        record: (change) => run.ledger.append(step.id, change),
-        tell: (what) => tell({ event: 'change', step: step.id, what }),
-      },
-      signal,
-    ),
-    // A step that was started early reports nothing until its turn.
-    progress: (text) => current === step.id && tell({ event: 'progress', step: step.id, text }),
+    signal,
+    memo,
+    host: session.hostFor(told, signal),
+    progress,
+  };
+};
+
+/**
+ * Waits for work that obeys `signal`. Once that is aborted its reason is thrown, as soon as the work has ended, or after
+ * ten seconds where it does not obey.
+ */
+const obedient = async (work: Promise<void>, signal: AbortSignal): Promise<void> => {
+  let timer: NodeJS.Timeout | undefined;
+  const disobeyed = new Promise<never>((_, reject) => {
+    const giveUp = (): void => {
+      timer = setTimeout(() => reject(signal.reason), graceMs);
+    };
+    if (signal.aborted) giveUp();
+    else signal.addEventListener('abort', giveUp, { once: true });
   });
-
-  const unhealthy = async (step: LabStep, message: string): Promise<Unhealthy> => {
-    if (!step.daemon) return new Unhealthy(message, { next: `hardway check ${step.id}, then hardway up` });
-    const { name } = step.daemon;
-    return new Unhealthy(`${message}\ncommand: ${quoted(commandLine(step.daemon))}`, {
-      log: await supervisor.lastLog(name, 8),
-      next: `hardway logs ${name}, then hardway up`,
-    });
-  };
-
-  /** Throws when the step's process has ended since `restarts` was read, because its checks can no longer pass. */
-  const failIfDead = (step: LabStep, restarts: number) => async (): Promise<void> => {
-    if (!step.daemon) return;
-    const status = await supervisor.status(step.daemon.name);
-    if (status.active && status.restarts <= restarts) return;
-    throw await unhealthy(step, `${step.id} does not stay up: ${status.words}`);
-  };
-
-  const record = async (step: LabStep, seconds: number): Promise<void> => {
-    const entry = { fingerprint: fingerprint(step, lab), at: new Date().toISOString(), seconds };
-    records = { ...records, [step.id]: entry };
-    await writeState(paths.state, { version: 1, lab, steps: records });
-  };
-
-  const isKnown = (step: LabStep): boolean => records[step.id]?.fingerprint === fingerprint(step, lab);
-
-  /** Steps that were started early, with their promises. */
-  const startedEarly = new Map<string, Promise<void>>();
-  const startDependents = (id: string): void => {
-    if (run.sequential || run.dryRun) return;
-    for (const step of run.steps) {
-      if (step.startAfter !== id || isKnown(step)) continue;
-      const going = step.apply(contextOf(step));
-      going.catch(() => {}); // awaited in its turn
-      startedEarly.set(step.id, going);
-    }
-  };
-
-  const wait = async (step: LabStep, context: Context, checks: readonly Check<Context>[]): Promise<void> => {
-    const restarts = step.daemon ? (await supervisor.status(step.daemon.name)).restarts : 0;
-    const failure = await waitFor(checks, context, {
-      interval: pollInterval,
-      deadline: run.deadline * 1000,
-      signal,
-      waiting: ({ phrase, reason }) => tell({ event: 'waiting', step: step.id, check: phrase, reason }),
-      failFast: failIfDead(step, restarts),
-    });
-    if (failure) {
-      throw await unhealthy(
-        step,
-        `${step.id}: "${failure.phrase}" is not so after ${run.deadline} s: ${failure.reason}`,
-      );
-    }
-  };
-
-  /** Checks postponed to the end of the run. */
-  const deferredChecks: (() => Promise<void>)[] = [];
-
-  const bringUp = async (step: LabStep, context: Context): Promise<void> => {
-    await (startedEarly.get(step.id) ?? step.apply(context));
-    if (run.dryRun) return;
-    const late = step.checks.filter((one) => one.deferred);
-    if (late.length > 0) deferredChecks.push(() => wait(step, context, late));
-    await wait(
-      step,
-      context,
-      step.checks.filter((one) => !one.deferred),
-    );
-    if (!run.sequential && step.id !== run.steps.at(-1)?.id) return;
-    for (const waitOn of deferredChecks.splice(0)) await waitOn();
-  };
-
-  const runStep = async (step: LabStep): Promise<void> => {
+  try {
+    await Promise.race([work, disobeyed]);
     signal.throwIfAborted();
-    current = step.id;
-    const context = contextOf(step);
-    const known = !applied && isKnown(step);
-    if (known && (await runChecks(step.checks, context)).length === 0) {
-      tell({ event: 'step', step: step.id, state: 'skipped' });
-      startDependents(step.id);
-      return run.dryRun ? undefined : run.afterwards?.(step, context);
-    }
-    applied = true;
-    tell({ event: 'step', step: step.id, state: 'started' });
-    const begin = performance.now();
-    const seconds = (): number => Math.round(performance.now() - begin) / 1000;
-    try {
-      await bringUp(step, context);
-      if (!run.dryRun) await record(step, seconds());
-    } catch (error) {
-      tell({ event: 'step', step: step.id, state: 'failed', seconds: seconds() });
-      throw isDiskFull(error) ? diskFull(step, error) : error;
-    }
-    tell({ event: 'step', step: step.id, state: 'healthy', seconds: seconds() });
-    startDependents(step.id);
-    if (!run.dryRun) await run.afterwards?.(step, context);
-  };
+  } catch (error) {
+    throw signal.aborted ? signal.reason : error;
+  } finally {
+    clearTimeout(timer);
+  }
+};
 
-  return async (step: LabStep): Promise<void> => {
+/**
+ * Applies a step. It may take as long as it takes, as a download may, but is aborted when it gives no sign of life, a
+ * change or a word about its progress, for as long as it may take to get healthy.
+ */
+const applyStep = async (session: Session, step: LabStep): Promise<void> => {
+  const limit = step.stallLimit ?? Math.max(session.run.deadline, shortestStall);
+  const stalled = new AbortController();
+  let last = 'the start';
+  const timer = setTimeout(
+    () => stalled.abort(new Error(`nothing has happened for ${limit} s since ${last}`)),
+    limit * 1000,
+  );
+  const alive = (text: string): void => {
+    last = `"${text}"`;
+    timer.refresh();
+  };
+  const signal = AbortSignal.any([session.signal, stalled.signal]);
+  try {
+    await obedient(step.apply(contextOf(session, step, { signal, alive })), signal);
+  } finally {
+    clearTimeout(timer);
+  }
+};
+
+const unhealthy = async ({ run }: Session, step: LabStep, message: string): Promise<Unhealthy> => {
+  if (!step.daemon) return new Unhealthy(message, { next: `hardway check ${step.id}, then hardway up` });
+  const { name } = step.daemon;
+  return new Unhealthy(`${message}\ncommand: ${quoted(commandLine(step.daemon))}`, {
+    log: await run.supervisor.lastLog(name, 8).catch(() => []),
+    next: `hardway logs ${name}, then hardway up`,
+  });
+};
+
+/**
+ * What the person is to know of what left a step: the machine failed, not we, unless what was asked for cannot be, the
+ * run was interrupted, or the program itself is wrong.
+ */
+const failureOf = async (session: Session, step: LabStep, error: unknown): Promise<unknown> => {
+  if (session.run.signal.aborted || error instanceof UserError || isBug(error)) return error;
+  if (isDiskFull(error))
+    return new UserError(
+      `${step.id}: a disk is full: ${reasonOf(error)}`,
+      `df -h ${paths.root} ${paths.cache} /var/lib/containerd shows which; make room there, then hardway up`,
+    );
+  return error instanceof Unhealthy ? error : unhealthy(session, step, `${step.id}: ${sentenceOf(error)}`);
+};
+
+/** Throws as soon as the step's process has ended since `restarts` was read: no check will pass then. */
+const failIfDead = (session: Session, step: LabStep, restarts: number) => async (): Promise<void> => {
+  if (!step.daemon) return;
+  const status = await session.run.supervisor.status(step.daemon.name);
+  if (status.active && status.restarts <= restarts) return;
+  throw await unhealthy(session, step, `${step.id} does not stay up: ${status.words}`);
+};
+
+const wait = async (session: Session, step: LabStep, checks: readonly Check<Context>[]): Promise<void> => {
+  const { deadline, supervisor, tell } = session.run;
+  const restarts = step.daemon ? (await supervisor.status(step.daemon.name)).restarts : 0;
+  const failure = await waitFor(checks, contextOf(session, step), {
+    interval: pollInterval,
+    deadline: deadline * 1000,
+    signal: session.signal,
+    waiting: ({ phrase, reason }) => tell({ event: 'waiting', step: step.id, check: phrase, reason }),
+    failFast: failIfDead(session, step, restarts),
+  });
+  if (!failure) return;
+  const { phrase, reason } = failure;
+  throw await unhealthy(session, step, `${step.id}: "${phrase}" is not so after ${deadline} s: ${reason}`);
+};
+
+const isKnown = async ({ records }: Session, step: LabStep): Promise<boolean> =>
+  records[step.id]?.fingerprint === (await fingerprint(step));
+
+/** Begins to apply the steps that depend on this one only. */
+const startDependents = async (session: Session, id: string): Promise<void> => {
+  const { sequential, dryRun, steps } = session.run;
+  if (sequential || dryRun) return;
+  for (const step of steps) {
+    if (step.startAfter !== id || (await isKnown(session, step))) continue;
+    const going = applyStep(session, step);
+    going.catch(() => {}); // it is waited for in its turn
+    session.startedEarly.set(step.id, going);
+    session.begun.add(going);
+  }
+};
+
+/** Applies a step and waits for its checks; those that the steps after it need not wait for are put off. */
+const bringUp = async (session: Session, step: LabStep): Promise<void> => {
+  const { dryRun, sequential } = session.run;
+  await (session.startedEarly.get(step.id) ?? applyStep(session, step));
+  if (dryRun) return;
+  const later = step.checks.filter(({ deferred }) => deferred && !sequential);
+  if (later.length > 0) session.deferred.push({ step, wait: () => wait(session, step, later) });
+  await wait(
+    session,
+    step,
+    step.checks.filter((one) => !later.includes(one)),
+  );
+};
+
+const record = async (session: Session, step: LabStep, seconds: number): Promise<void> => {
+  const entry = { fingerprint: await fingerprint(step), at: new Date().toISOString(), seconds };
+  session.records = { ...session.records, [step.id]: entry };
+  await writeState(paths.state, { version: 1, lab: session.run.lab, steps: session.records });
+};
+
+/** Records a lab in which only that has changed which no step is made from, such as the interface of the Node's address. */
+const recordLab = async ({ run, records }: Session): Promise<void> => {
+  if (run.dryRun || !run.state || JSON.stringify(run.state.lab) === JSON.stringify(run.lab)) return;
+  await writeState(paths.state, { version: 1, lab: run.lab, steps: records });
+};
+
+/** Runs `work` as a part of the step: what it throws is told as the failure of this step, and thrown as a person needs it. */
+const inStep = async (session: Session, step: LabStep, work: () => Promise<void>): Promise<number> => {
+  const begin = performance.now();
+  const seconds = (): number => Math.round(performance.now() - begin) / 1000;
+  try {
+    await work();
+    return seconds();
+  } catch (error) {
+    session.run.tell({ event: 'step', step: step.id, state: 'failed', seconds: seconds() });
+    throw await failureOf(session, step, error);
+  }
+};
+
+const runStep = async (session: Session, step: LabStep): Promise<void> => {
+  const { run, signal } = session;
+  signal.throwIfAborted();
+  session.current = step.id;
+  const context = contextOf(session, step);
+  const known = !session.applied && (await isKnown(session, step));
+  if (known && (await runChecks(step.checks, context, { signal })).length === 0) {
+    run.tell({ event: 'step', step: step.id, state: 'skipped' });
+  } else {
+    session.applied = true;
+    run.tell({ event: 'step', step: step.id, state: 'started' });
+    const begin = performance.now();
+    const seconds = await inStep(session, step, async () => {
+      await bringUp(session, step);
+      if (!run.dryRun) await record(session, step, Math.round(performance.now() - begin) / 1000);
+    });
+    run.tell({ event: 'step', step: step.id, state: 'healthy', seconds });
+  }
+  await startDependents(session, step.id);
+  if (!run.dryRun) await run.afterwards?.(step, context);
+};
+
+/** Waits for the checks that were put off, each in the name of its step. */
+const waitForDeferred = async (session: Session): Promise<void> => {
+  for (const { step, wait: waitOn } of session.deferred.splice(0)) await inStep(session, step, waitOn);
+};
+
+/** Aborts what the run has begun and nobody waits for any more, and waits until it has ended. */
+const endSession = async ({ end, begun }: Session): Promise<void> => {
+  end.abort(new Error('the run has ended'));
+  let timer: NodeJS.Timeout | undefined;
+  const grace = new Promise((resolve) => {
+    timer = setTimeout(resolve, graceMs);
+  });
+  await Promise.race([Promise.allSettled(begun), grace]);
+  clearTimeout(timer);
+};
+
+/**
+ * Prepares a run; the returned function takes one step after the other through skip, apply, wait and record. After the
+ * last one, and after one that failed, nothing goes on that a step has begun.
+ * Throws Unhealthy for whatever the machine or the lab did wrong, UserError where the person has to do something.
+ */
+export const createRunner = (run: Run): ((step: LabStep) => Promise<void>) => {
+  const session = openSession(run);
+  return async (step) => {
+    const last = step.id === run.steps.at(-1)?.id;
     try {
-      await runStep(step);
+      await runStep(session, step);
+      if (last) await waitForDeferred(session);
+      if (last) await recordLab(session);
     } catch (error) {
-      await Promise.allSettled(startedEarly.values()); // no step works on after the run has ended
+      await endSession(session);
       throw error;
     }
+    if (last) await endSession(session);
   };
 };
 

@@ -76,6 +76,10 @@ export interface Step {
   readonly ports?: readonly number[];
   /** Daemon that this step starts, as data; absent for a step that starts none. */
   readonly daemon?: (lab: Lab) => Daemon;
+  /** All that `apply` is made from besides the daemon: what stands in its files and objects, the versions of its programs. */
+  readonly inputs?: (lab: Lab) => unknown;
+  /** Seconds that `apply` may go without a word or a change; by default as long as the step may take to get healthy. */
+  readonly stallLimit?: number;
   /** Changes the machine as this step needs it. It can run again: then it changes only what differs. */
   readonly apply: (context: Context) => Promise<void>;
   /** API objects that `apply` creates, for a person to create by hand; absent for a step with none. */
@@ -116,9 +120,10 @@ export interface LabObservation extends Observation {
   readonly id: string;
 }
 
-/** A step in one lab: its daemon and observations are computed for that lab. */
-export interface LabStep extends Omit<Step, 'daemon' | 'observations'> {
+/** A step in one lab: its daemon, inputs and observations are those of that lab. */
+export interface LabStep extends Omit<Step, 'daemon' | 'inputs' | 'observations'> {
   readonly daemon?: Daemon;
+  readonly inputs?: () => unknown;
   readonly observations: readonly LabObservation[];
 }
 
@@ -138,8 +143,9 @@ const withIds = (observations: readonly Observation[]): readonly LabObservation[
 /** Binds a step to a lab: computes its daemon and observations. */
 export const stepIn =
   (lab: Lab) =>
-  ({ daemon, observations, ...step }: Step): LabStep => ({
+  ({ daemon, inputs, observations, ...step }: Step): LabStep => ({
     ...step,
     ...(daemon && { daemon: daemon(lab) }),
+    ...(inputs && { inputs: () => inputs(lab) }),
     observations: withIds(observations?.(lab) ?? []),
   });

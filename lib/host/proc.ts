@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Identity of a process: a later process with the same pid has another start. */
@@ -170,3 +170,10 @@ export const processesUsing = (folder: string): string => {
 
 /** Returns the CPU time of this process and of its finished commands, in milliseconds. */
 export const cpuMilliseconds = (): number => (readStat(process.pid)?.cpuTicks ?? 0) * 10;
+
+/** Whether a process runs the program that is now at this path; one that has ended, or another file by now, does not. */
+export const runsFile = (pid: number, path: string): boolean => {
+  const running = statSync(`/proc/${pid}/exe`, { throwIfNoEntry: false });
+  const there = statSync(path, { throwIfNoEntry: false });
+  return running !== undefined && there !== undefined && running.dev === there.dev && running.ino === there.ino;
+};

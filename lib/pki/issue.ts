@@ -1,5 +1,6 @@
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
+import { Bug } from '../engine/errors.ts';
 import { makeCertificate, makeKeyPair, type Signer } from './make.ts';
 import { type CertificateRequest, isAuthority, subjectOf } from './templates.ts';
 
@@ -131,7 +132,7 @@ export const issue = async (
   const signerOf = async (request: CertificateRequest, key: string): Promise<Signer> => {
     if (request.signer === undefined) return { request, key };
     const authority = requests.find(({ name }) => name === request.signer);
-    if (!authority) throw new Error(`${request.name}: no request for its signer ${request.signer}`);
+    if (!authority) throw new Bug(`${request.name}: no request for its signer ${request.signer}`);
     const pem = await pemOf(authority);
     return { request: authority, key: pem.key, end: new X509Certificate(pem.certificate).validToDate };
   };

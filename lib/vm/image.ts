@@ -1,5 +1,6 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { Bug } from '../engine/errors.ts';
 import { sha256 } from '../host/files.ts';
 import { paths } from '../host/paths.ts';
 import { run } from '../host/run.ts';
@@ -17,7 +18,7 @@ export const kernelIn = async (tree: string): Promise<{ kernel: string; initrd: 
   const names = (await readdir(`${tree}/boot`)).sort();
   const kernel = names.find((name) => name.startsWith('vmlinuz-'));
   const initrd = names.find((name) => name.startsWith('initrd.img-'));
-  if (!kernel || !initrd) throw new Error(`${tree}/boot has no kernel and initrd`);
+  if (!kernel || !initrd) throw new Bug(`${tree}/boot has no kernel and initrd`);
   return { kernel: `${tree}/boot/${kernel}`, initrd: `${tree}/boot/${initrd}` };
 };
 

@@ -61,3 +61,25 @@ describe('the command line', () => {
     expect(ran.stderr).toMatch(words);
   });
 });
+
+describe('with --json', () => {
+  // Without root, or without a lab: each is refused before anything is done.
+  test.each([
+    ['up', '--dry-run', '--to', 'etc'],
+    ['up', '--jsn'],
+    ['next', '--lang', 'xx'],
+    ['reset', '--to', 'etc'],
+    ['back', '--to', 'x'],
+    ['check', 'kubelett'],
+    ['status', '--wtch'],
+  ])('a refusal of hardway %s ends in one line that says so, and why', async (...args) => {
+    const { code, stdout } = await hardway(...args, '--json');
+    expect(code).toBe(2);
+    const events = stdout.split('\n').map((line) => JSON.parse(line));
+    expect(events).toEqual([{ event: 'done', ok: false, seconds: expect.any(Number), reason: expect.any(String) }]);
+  });
+
+  test('what belongs to another command is left to that', async () => {
+    expect(await hardway('kubectl', '--', 'version', '--json')).toMatchObject({ stdout: '' });
+  });
+});

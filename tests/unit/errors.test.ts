@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { reasonOf, Unhealthy, UserError } from '../../lib/engine/errors.ts';
+import { ApiError, Bug, isBug, reasonOf, sentenceOf, Unhealthy, UserError } from '../../lib/engine/errors.ts';
 import { parseChoice } from '../../lib/engine/nearest.ts';
 
 test('what is allowed is returned', () => {
@@ -32,4 +32,31 @@ test.each([
   [undefined, 'undefined'],
 ])('the reason of anything thrown is its message', (thrown, reason) => {
   expect(reasonOf(thrown)).toBe(reason);
+});
+
+test.each([new Bug('x'), new TypeError('x'), new ReferenceError('x'), new RangeError('x'), new SyntaxError('x')])(
+  '%o is the fault of the program',
+  (thrown) => expect(isBug(thrown)).toBe(true),
+);
+
+test.each([new Error('x'), new ApiError(500, 'x'), new UserError('x'), new Unhealthy('x'), 'x', undefined])(
+  '%o is not the fault of the program',
+  (thrown) => expect(isBug(thrown)).toBe(false),
+);
+
+const ofKernel = (code: string, more: object) =>
+  Object.assign(new Error(`${code}: as libuv says it`), { code, ...more });
+
+test.each([
+  [ofKernel('ENOENT', { path: '/etc/x' }), '/etc/x is missing'],
+  [ofKernel('EROFS', { path: '/etc/x' }), '/etc/x is on a file system that is mounted read-only'],
+  [ofKernel('ENOSPC', { path: '/var/x' }), '/var/x is on a disk that is full'],
+  [ofKernel('ECONNREFUSED', { address: '127.0.0.1', port: 6443 }), '127.0.0.1:6443 is not listened to by any process'],
+  [ofKernel('EBUSY', { path: '/mnt' }), 'EBUSY: as libuv says it'],
+  [ofKernel('ENOSPC', {}), 'ENOSPC: as libuv says it'],
+  [new ApiError(403, 'pods is forbidden'), 'the API server answered 403: pods is forbidden'],
+  [new Error('refused'), 'refused'],
+  [undefined, 'undefined'],
+])('what went wrong is a sentence', (thrown, sentence) => {
+  expect(sentenceOf(thrown)).toBe(sentence);
 });

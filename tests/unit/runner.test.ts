@@ -1,14 +1,17 @@
+import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { check, deferredCheck } from '../../lib/engine/check.ts';
 import { flag } from '../../lib/engine/daemon.ts';
+import { ApiError, Bug, Unhealthy, UserError } from '../../lib/engine/errors.ts';
 import type { RunEvent } from '../../lib/engine/events.ts';
 import { openLedger, readLedger } from '../../lib/engine/ledger.ts';
 import { createRunner, fingerprint, type Run, readOnlyContext } from '../../lib/engine/runner.ts';
 import { readState, type State } from '../../lib/engine/state.ts';
 import { type LabStep, needsOf } from '../../lib/engine/step.ts';
 import { paths } from '../../lib/host/paths.ts';
+import { CommandFailed } from '../../lib/host/run.ts';
 import { plainLab, scratchFolder } from '../fixtures.ts';
 
 // The state file in a folder of this test's own, so that nothing on this machine is touched.
@@ -78,11 +81,13 @@ const runOf = (more: Partial<Run> = {}) =>
   });
 
 const states = () => events.flatMap((one) => (one.event === 'step' ? [`${one.step} ${one.state}`] : []));
-const applied = (...steps: readonly LabStep[]): State => ({
+const applied = async (...steps: readonly LabStep[]): Promise<State> => ({
   version: 1,
   lab: plainLab,
   steps: Object.fromEntries(
-    steps.map((one) => [one.id, { fingerprint: fingerprint(one, plainLab), at: '2026-01-01', seconds: 1 }]),
+    await Promise.all(
+      steps.map(async (one) => [one.id, { fingerprint: await fingerprint(one), at: '2026-01-01', seconds: 1 }]),
+    ),
   ),
 });
 
@@ -95,7 +100,7 @@ describe('a step that was not applied yet', () => {
       version: 1,
       lab: plainLab,
       steps: {
-        one: { fingerprint: fingerprint(step('one'), plainLab), at: expect.any(String), seconds: expect.any(Number) },
+        one: { fingerprint: await fingerprint(step('one')), at: expect.any(String), seconds: expect.any(Number) },
       },
     });
   });
@@ -121,14 +126,14 @@ describe('a step that was not applied yet', () => {
   });
 
   test('keeps what was recorded of the others', async () => {
-    await runOf({ state: applied(step('one')) })(step('two'));
+    await runOf({ state: await applied(step('one')) })(step('two'));
     expect(Object.keys((await readState(paths.state))?.steps ?? {})).toEqual(['one', 'two']);
   });
 });
 
 describe('a step that was applied before', () => {
   test('is skipped when it is healthy and unchanged, and nothing is written', async () => {
-    await runOf({ state: applied(step('one')) })(step('one'));
+    await runOf({ state: await applied(step('one')) })(step('one'));
     expect(did).toEqual([]);
     expect(states()).toEqual(['one skipped']);
     expect(await readState(paths.state)).toBeUndefined();
@@ -148,41 +153,107 @@ describe('a step that was applied before', () => {
         well = true;
       },
     });
-    await runOf({ state: applied(one) })(one);
+    await runOf({ state: await applied(one) })(one);
     expect(did).toEqual(['one']);
     expect(states()).toEqual(['one started', 'one healthy']);
   });
 
-  test.each<[string, Partial<LabStep>, Partial<Run>]>([
-    ['the lab is another', {}, { lab: { ...plainLab, domain: 'other.local' } }],
-    ['its daemon is another', { daemon }, {}],
-  ])('is applied again when %s', async (_, more, run) => {
-    await runOf({ state: applied(step('one')), ...run })(step('one', more));
+  test.each<[string, Partial<LabStep>]>([
+    ['its daemon is another', { daemon }],
+    ['what it is made from is another', { inputs: () => 'another manifest' }],
+  ])('is applied again when %s', async (_, more) => {
+    await runOf({ state: await applied(step('one')) })(step('one', more));
     expect(did).toEqual(['one']);
   });
 
+  test('is skipped when only that of the lab has changed which it is not made from; the lab is recorded', async () => {
+    const lab = { ...plainLab, machine: { ...plainLab.machine, swap: true } };
+    const steps = [step('one')];
+    await runOf({ steps, state: await applied(...steps), lab })(step('one'));
+    expect(states()).toEqual(['one skipped']);
+    expect((await readState(paths.state))?.lab).toEqual(lab);
+  });
+
   test('is applied again when an earlier one was, as what it rests on may be new', async () => {
-    const run = runOf({ state: applied(step('one'), step('three')) });
+    const run = runOf({ state: await applied(step('one'), step('three')) });
     for (const id of ['one', 'two', 'three']) await run(step(id));
     expect(states()).toEqual(['one skipped', 'two started', 'two healthy', 'three started', 'three healthy']);
   });
 });
 
-test('the fingerprint of a step follows the flags of its daemon and the lab', () => {
-  const of = (value: string, lab = plainLab) =>
-    fingerprint(step('one', { daemon: { ...daemon, flags: [flag('name', value)] } }), lab);
-  expect(of('a')).toBe(of('a'));
-  expect(new Set([of('a'), of('b'), of('a', { ...plainLab, serviceCIDR: '10.33.0.0/24' })]).size).toBe(3);
+test('the fingerprint of a step follows its daemon and what else it is made from', async () => {
+  const of = (value: string, inputs: unknown = 1) =>
+    fingerprint(step('one', { daemon: { ...daemon, flags: [flag('name', value)] }, inputs: async () => inputs }));
+  expect(await of('a')).toBe(await of('a'));
+  expect(new Set([await of('a'), await of('b'), await of('a', 2)]).size).toBe(3);
 });
 
 describe('a step that fails', () => {
   test('while it is applied is told as failed and not recorded', async () => {
     const apply = async () => {
-      throw new Error('no space left');
+      throw new Error('the door is locked');
     };
-    await expect(runOf()(step('one', { apply }))).rejects.toThrow('no space left');
+    await expect(runOf()(step('one', { apply }))).rejects.toThrow('the door is locked');
     expect(states()).toEqual(['one started', 'one failed']);
     expect(await readState(paths.state)).toBeUndefined();
+  });
+
+  test.each([
+    ['a failed command', new CommandFailed(['modprobe', 'x'], { stdout: '', stderr: 'no such module', code: 1 })],
+    ['a refusing API server', new ApiError(503, 'etcd is away')],
+    ['the file system', Object.assign(new Error('EROFS'), { code: 'EROFS', path: '/etc/x' })],
+    ['a plain error', new Error('it is being deleted')],
+  ])('over %s is Unhealthy, with the step, the reason, its log and what to type next', async (_, error) => {
+    const apply = () => Promise.reject(error);
+    await expect(runOf()(step('one', { apply, daemon }))).rejects.toMatchObject({
+      name: 'Unhealthy',
+      message: expect.stringMatching(/^one: .*(no such module|etcd is away|read-only|being deleted)/s),
+      log: ['first line', 'last line'],
+      next: 'hardway logs etcd, then hardway up',
+    });
+  });
+
+  test.each([
+    ['a UserError', new UserError('no Go here')],
+    ['an Unhealthy of its own', new Unhealthy('the image cannot be had')],
+    ['a Bug', new Bug('cannot be')],
+    ['a mistake in the code', new TypeError('undefined is not a function')],
+  ])('over %s throws just that', async (_, error) => {
+    const apply = () => Promise.reject(error);
+    await expect(runOf()(step('one', { apply }))).rejects.toBe(error);
+  });
+
+  test('over a full disk says how to find which', async () => {
+    const apply = () => Promise.reject(new Error('write /x: no space left on device'));
+    await expect(runOf()(step('one', { apply }))).rejects.toMatchObject({
+      name: 'UserError',
+      message: 'one: a disk is full: write /x: no space left on device',
+    });
+  });
+
+  test('as it gives no sign of life is aborted, and the last sign is named', async () => {
+    let heard: AbortSignal | undefined;
+    const apply: LabStep['apply'] = async ({ progress, signal }) => {
+      heard = signal;
+      progress('downloading etcd: 3 MB');
+      await once(signal, 'abort');
+    };
+    await expect(runOf()(step('one', { apply, stallLimit: 0.02 }))).rejects.toMatchObject({
+      name: 'Unhealthy',
+      message: 'one: nothing has happened for 0.02 s since "downloading etcd: 3 MB"',
+    });
+    expect(heard?.aborted).toBe(true);
+  });
+
+  test('is not given up while it gives signs of life, however long it takes', async () => {
+    const apply: LabStep['apply'] = async ({ progress }) => {
+      for (let at = 0; at < 10; at += 1) {
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        progress(`${at} MB`);
+      }
+    };
+    await runOf()(step('one', { apply, stallLimit: 0.15 }));
+    expect(states()).toEqual(['one started', 'one healthy']);
   });
 
   test('by its deadline is Unhealthy with the check, the last reason and what to type next', async () => {
@@ -233,6 +304,15 @@ test('restarts from before this run are not taken for a death', async () => {
   expect(states()).toEqual(['one started', 'one healthy']);
 });
 
+test('an interrupted step throws the reason of the interruption, whatever it failed with', async () => {
+  const abort = new AbortController();
+  const apply: LabStep['apply'] = async () => {
+    abort.abort(new Error('Ctrl-C'));
+    throw new Error('killed by SIGTERM');
+  };
+  await expect(runOf({ signal: abort.signal })(step('one', { apply }))).rejects.toThrow('Ctrl-C');
+});
+
 test('an aborted run begins no further step', async () => {
   const signal = AbortSignal.abort(new Error('Ctrl-C'));
   await expect(runOf({ signal })(step('one'))).rejects.toThrow('Ctrl-C');
@@ -250,7 +330,7 @@ test('a dry run tells the changes of every step and makes and records none', asy
 
 test('a dry run tells no story after a step, neither a new one nor one that is there', async () => {
   const afterwards = vi.fn(async () => {});
-  const run = runOf({ dryRun: true, afterwards, state: applied(step('one')) });
+  const run = runOf({ dryRun: true, afterwards, state: await applied(step('one')) });
   for (const id of ['one', 'two']) await run(step(id));
   expect(states()).toContain('one skipped');
   expect(afterwards).not.toHaveBeenCalled();
@@ -303,13 +383,13 @@ describe('a step that rests on one other only', () => {
     expect(entries.map(({ step: id, what }) => what.endsWith(`/${id}`))).toEqual([true, true, true]);
   });
 
-  test.each<[string, Partial<Run>]>([
-    ['somebody watches', { sequential: true }],
-    ['it was applied before', { state: applied(...three()) }],
+  test.each<[string, () => Promise<Partial<Run>>]>([
+    ['somebody watches', async () => ({ sequential: true })],
+    ['it was applied before', async () => ({ state: await applied(...three()) })],
   ])('waits for its turn where %s', async (_, more) => {
     const unwell = step('two', { checks: sick('down') });
     const steps = [step('one'), unwell, step('three', { startAfter: 'one' })];
-    await expect(takeAll(steps, { deadline: 0, ...more })).rejects.toThrow('down');
+    await expect(takeAll(steps, { deadline: 0, ...(await more()) })).rejects.toThrow('down');
     expect(did).not.toContain('three');
   });
 
@@ -321,16 +401,33 @@ describe('a step that rests on one other only', () => {
     expect(states().slice(-2)).toEqual(['three started', 'three failed']);
   });
 
-  test('has ended when a run fails before its turn', async () => {
+  test('is aborted when a run fails before its turn, and has ended when the run has', async () => {
     let ended = false;
-    const apply = async (): Promise<void> => {
-      await new Promise((resolve) => setTimeout(resolve, 20));
+    const apply: LabStep['apply'] = async ({ signal }) => {
+      await once(signal, 'abort');
+      await new Promise((resolve) => setTimeout(resolve, 20)); // it cleans up
       ended = true;
     };
     const steps = [step('one'), step('two', { checks: sick('down') }), step('three', { startAfter: 'one', apply })];
     await expect(takeAll(steps, { deadline: 0 })).rejects.toThrow('down');
     expect(ended).toBe(true);
   });
+});
+
+test.each([
+  ['fails', sick('down')],
+  ['has taken its last step', [check('it is well', async () => {})]],
+])('what a step has begun for later ones is aborted when the run %s', async (_, checks) => {
+  let ended = false;
+  const apply: LabStep['apply'] = async ({ memo, signal }) => {
+    void memo('images', async () => {
+      await once(signal, 'abort');
+      ended = true;
+    });
+  };
+  const one = step('one', { apply, checks });
+  await Promise.allSettled([runOf({ steps: [one], deadline: 0 })(one)]);
+  expect(ended).toBe(true);
 });
 
 describe('a late check', () => {
@@ -356,7 +453,7 @@ describe('a late check', () => {
     const run = runOf({ steps, deadline: 0 });
     await run(slow(() => false));
     await expect(run(step('two'))).rejects.toThrow('one: "its helper is well" is not so after 0 s: not yet');
-    expect(states()).toEqual(['one started', 'one healthy', 'two started', 'two failed']);
+    expect(states()).toEqual(['one started', 'one healthy', 'two started', 'two healthy', 'one failed']);
   });
 
   test('is waited for at once where somebody watches', async () => {

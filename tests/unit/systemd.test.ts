@@ -1,0 +1,69 @@
+import { chmod, copyFile, rename, writeFile } from 'node:fs/promises';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { isOutdated, settleUnits } from '../../lib/daemons/systemd.ts';
+import { type Daemon, flag } from '../../lib/engine/daemon.ts';
+import { scratchFolder } from '../fixtures.ts';
+
+let scratch: Awaited<ReturnType<typeof scratchFolder>>;
+beforeEach(async () => {
+  scratch = await scratchFolder();
+});
+afterEach(async () => {
+  vi.unstubAllEnvs();
+  await scratch.remove();
+});
+
+/** Puts a `systemctl` of this test's own first on PATH. */
+const systemctl = async (script: string): Promise<void> => {
+  await writeFile(`${scratch.path}/systemctl`, `#!/bin/sh\ncd ${scratch.path}\n${script}\n`);
+  await chmod(`${scratch.path}/systemctl`, 0o755);
+  vi.stubEnv('PATH', `${scratch.path}:${process.env['PATH']}`);
+};
+
+describe('jobs that a killed command has left to systemd', () => {
+  const { signal } = new AbortController();
+
+  test('are waited for', async () => {
+    await systemctl('echo x >>asked; [ "$(wc -l <asked)" -ge 3 ] || echo "12 etcd.service stop waiting"');
+    await settleUnits(['etcd'], signal);
+    await systemctl('[ "$(wc -l <asked)" -eq 3 ] && [ "$*" = "list-jobs --plain --no-legend" ]');
+    await expect(settleUnits([], signal)).resolves.toBeUndefined();
+  });
+
+  test('are left to themselves where they are not of our components', async () => {
+    await systemctl('echo "12 apt-daily.service start running"');
+    await expect(settleUnits(['etcd'], signal)).resolves.toBeUndefined();
+  });
+
+  test('are no reason to go on when the person has had enough', async () => {
+    await systemctl('echo "12 etcd.service stop waiting"');
+    await expect(settleUnits(['etcd'], AbortSignal.abort(new Error('Ctrl-C')))).rejects.toThrow('Ctrl-C');
+  });
+});
+
+describe('a process', () => {
+  const daemon = (more: Partial<Daemon> = {}): Daemon => ({
+    name: 'etcd',
+    description: 'etcd',
+    binary: process.execPath,
+    flags: [flag('name', 'x')],
+    after: [],
+    ...more,
+  });
+  const now = { pid: process.pid, since: Date.now() - 1000 };
+
+  test('that runs the program that is there is kept', async () => {
+    expect(await isOutdated(daemon(), now)).toBe(false);
+  });
+
+  test('whose program was replaced since is outdated, though the file has the same name and content', async () => {
+    const binary = `${scratch.path}/etcd`;
+    await copyFile(process.execPath, `${binary}.new`);
+    await rename(`${binary}.new`, binary);
+    expect(await isOutdated(daemon({ binary }), now)).toBe(true);
+  });
+
+  test('that has ended is outdated', async () => {
+    expect(await isOutdated(daemon(), { ...now, pid: 0 })).toBe(true);
+  });
+});
