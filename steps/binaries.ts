@@ -6,11 +6,11 @@ import { productOf, versions } from '../lib/binaries/versions.ts';
 import { check } from '../lib/engine/check.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Needs, Step } from '../lib/engine/step.ts';
-import { paths } from '../lib/host/paths.ts';
+import { paths, system } from '../lib/host/paths.ts';
 
 /** Where each program is put. Runtimes look for CNI plugins in /opt/cni/bin. */
 const place = (name: string, { plugins }: Needs): string =>
-  plugins.includes(name) ? `/opt/cni/bin/${name}` : `${paths.bin}/${name}`;
+  plugins.includes(name) ? `${system.cniPlugins}/${name}` : `${paths.bin}/${name}`;
 
 const namesOf = ({ programs, plugins }: Needs): readonly string[] => [...programs, ...plugins];
 
@@ -41,7 +41,7 @@ export const binaries: Step = {
       ? new Map(namesOf(needs).map((name) => [name, paths.cache]))
       : (await provisions(context)).binaries;
     await host.makeDir(paths.bin);
-    await host.makeDir('/opt/cni/bin');
+    await host.makeDir(system.cniPlugins);
     for (const [name, file] of files) {
       await host.linkFile(place(name, needs), file);
       // Not a link into the lab's folder: only root may look into that, and kubectl is for everybody.

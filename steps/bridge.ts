@@ -2,6 +2,7 @@ import { nodeIsReady } from '../lib/cluster/objects.ts';
 import { check } from '../lib/engine/check.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
+import { system } from '../lib/host/paths.ts';
 import { nodeTurnsReady, observationsWith, plugins } from './network.ts';
 import { lines, observe } from './observe.ts';
 
@@ -49,7 +50,7 @@ export const bridge: Step = {
   async apply({ lab, host }) {
     await host.makeDir('/var/lib/cni', 0o700);
     await host.writeFile(
-      '/etc/cni/net.d/10-bridge.conflist',
+      `${system.cniConfig}/10-bridge.conflist`,
       `${JSON.stringify(conflist(lab), undefined, 2)}\n`,
       0o600,
     );

@@ -9,7 +9,7 @@ import { check, deferredCheck, until } from '../lib/engine/check.ts';
 import { overlap } from '../lib/engine/settings.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { readIfThere } from '../lib/host/files.ts';
-import { paths } from '../lib/host/paths.ts';
+import { paths, system } from '../lib/host/paths.ts';
 import { kubectl } from './by-hand.ts';
 import { nodeTurnsReady, observationsWith, plugins } from './network.ts';
 import { atLeast, observe } from './observe.ts';
@@ -93,10 +93,10 @@ export const calico: Step = {
     nftTables: [/^calico(-arp)?$/],
     ipsets: [/^cali[46]0/],
     paths: [
-      '/etc/cni/net.d/10-calico.conflist',
-      '/etc/cni/net.d/calico-kubeconfig',
-      '/opt/cni/bin/calico',
-      '/opt/cni/bin/calico-ipam',
+      `${system.cniConfig}/10-calico.conflist`,
+      `${system.cniConfig}/calico-kubeconfig`,
+      `${system.cniPlugins}/calico`,
+      `${system.cniPlugins}/calico-ipam`,
       '/var/lib/cni',
       '/var/lib/calico',
       '/var/log/calico',

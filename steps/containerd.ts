@@ -9,7 +9,7 @@ import { check, until } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
-import { paths } from '../lib/host/paths.ts';
+import { paths, system } from '../lib/host/paths.ts';
 import { observe, printsNothing, says } from './observe.ts';
 
 const configFile = `${paths.config}/containerd.toml`;
@@ -52,7 +52,7 @@ export const configuration = ({ machine }: Lab) => ({
     'io.containerd.cri.v1.runtime': {
       // Without CAP_SYS_RESOURCE runc cannot lower oom_score_adj; everywhere else it should.
       ...(machine.canLowerOomScoreAdj ? {} : { restrict_oom_score_adj: true }),
-      cni: { bin_dirs: ['/opt/cni/bin'], conf_dir: '/etc/cni/net.d' },
+      cni: { bin_dirs: [system.cniPlugins], conf_dir: system.cniConfig },
       containerd: {
         default_runtime_name: 'runc',
         runtimes: {
@@ -92,13 +92,13 @@ export const containerd: Step = {
   async apply(context) {
     const { lab, host } = context;
     // It watches this folder for a network only where the folder is there when it starts (containerd#8419).
-    await host.makeDir('/etc/cni/net.d');
+    await host.makeDir(system.cniConfig);
     await host.makeDir('/var/lib/containerd', 0o711);
     await host.makeDir('/run/containerd', 0o711);
     await host.writeFile(configFile, stringify(configuration(lab)), 0o600);
     await host.writeFile(
       '/etc/crictl.yaml',
-      'runtime-endpoint: unix:///run/containerd/containerd.sock\nimage-endpoint: unix:///run/containerd/containerd.sock\n',
+      `runtime-endpoint: unix://${system.containerdSocket}\nimage-endpoint: unix://${system.containerdSocket}\n`,
     );
     if (lab.registryMirror) await host.writeFile(`${registries}/_default/hosts.toml`, hostsFile(lab.registryMirror));
     await ensureRunning(context, daemon(lab));

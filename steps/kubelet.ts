@@ -7,7 +7,7 @@ import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Lab, PkiProfile } from '../lib/engine/lab.ts';
 import type { Observation, Step } from '../lib/engine/step.ts';
-import { certFile, keyFile, kubeconfigFile, paths } from '../lib/host/paths.ts';
+import { certFile, keyFile, kubeconfigFile, paths, system } from '../lib/host/paths.ts';
 import { kubectl } from './by-hand.ts';
 import { lines, observe, says } from './observe.ts';
 
@@ -50,7 +50,7 @@ export const configuration = ({ node, machine, dnsAddress, domain }: Lab) => ({
   tlsCertFile: certFile('kubelet-server'),
   tlsPrivateKeyFile: keyFile('kubelet-server'),
   tlsMinVersion: 'VersionTLS13',
-  containerRuntimeEndpoint: 'unix:///run/containerd/containerd.sock',
+  containerRuntimeEndpoint: `unix://${system.containerdSocket}`,
   cgroupDriver: machine.cgroup === 'v2' ? 'systemd' : 'cgroupfs',
   ...(machine.cgroup === 'v1' && { failCgroupV1: false }),
   ...(machine.swap && { failSwapOn: false }),
@@ -65,7 +65,7 @@ export const configuration = ({ node, machine, dnsAddress, domain }: Lab) => ({
   protectKernelDefaults: false,
   eventRecordQPS: 50,
   imageMaximumGCAge: '0s',
-  volumePluginDir: '/var/lib/kubelet/volumeplugins',
+  volumePluginDir: `${system.kubelet}/volumeplugins`,
 });
 
 /** The API server reaches into kubelets (logs, exec) with a certificate of its own; this says that it may. */
@@ -102,12 +102,12 @@ const reachOfKubelet: Readonly<Record<PkiProfile, Observation>> = {
 export const kubelet: Step = {
   id: 'kubelet',
   runsPods: true,
-  loses: { what: 'Pods and their volumes', countedIn: '/var/lib/kubelet/pods' },
+  loses: { what: 'Pods and their volumes', countedIn: `${system.kubelet}/pods` },
   leaves: {
     cgroups: ['kubepods', 'kubepods.slice'],
-    mounts: ['/var/lib/kubelet/'],
+    mounts: [`${system.kubelet}/`],
     chains: [/^KUBE-(KUBELET-CANARY|FIREWALL|IPTABLES-HINT)$/],
-    paths: ['/var/lib/kubelet', '/var/log/pods', '/var/log/containers'],
+    paths: [system.kubelet, '/var/log/pods', '/var/log/containers'],
   },
   title: 'kubelet',
   needs: { programs: ['kubelet', 'kubectl'], identities: ['kubelet'] },
@@ -117,7 +117,7 @@ export const kubelet: Step = {
 
   async apply(context) {
     const { lab, host } = context;
-    await host.makeDir('/var/lib/kubelet', 0o750);
+    await host.makeDir(system.kubelet, 0o750);
     if (!lab.machine.resolvConf)
       await host.writeFile(resolvConf, '# this machine knows no name server that a Pod could ask\n');
     await host.writeFile(configFile, stringify(configuration(lab)), 0o600);

@@ -1,7 +1,8 @@
 import { architectures } from '../../lib/engine/lab.ts';
 import { overlap, type Settings } from '../../lib/engine/settings.ts';
 import type { Step } from '../../lib/engine/step.ts';
-import { type HostFacts, type HostNetwork, hostCommands } from '../../lib/host/facts.ts';
+import type { HostNetwork } from '../../lib/host/facts/network.ts';
+import { type HostFacts, hostCommands } from '../../lib/host/facts.ts';
 import { paths } from '../../lib/host/paths.ts';
 
 /** A reason why this machine is not fit, with its remedy. */

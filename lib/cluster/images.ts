@@ -6,17 +6,19 @@ import { imageReferences, provisions } from '../binaries/needed.ts';
 import { imageReference, versions } from '../binaries/versions.ts';
 import { Unhealthy } from '../engine/errors.ts';
 import type { Context } from '../engine/step.ts';
-import { paths } from '../host/paths.ts';
+import { paths, system } from '../host/paths.ts';
 import { type Ran, tryRun } from '../host/run.ts';
-
-const socket = '/run/containerd/containerd.sock';
 
 /** Runs crictl, which asks containerd through the CRI, as the kubelet does. */
 export const crictl = (args: readonly string[], signal?: AbortSignal): Promise<Ran> =>
-  tryRun(`${paths.bin}/crictl`, ['-r', `unix://${socket}`, '-i', `unix://${socket}`, ...args], {
-    ...(args[0] === 'pull' && { timeout: 3_600_000 }),
-    signal,
-  });
+  tryRun(
+    `${paths.bin}/crictl`,
+    ['-r', `unix://${system.containerdSocket}`, '-i', `unix://${system.containerdSocket}`, ...args],
+    {
+      ...(args[0] === 'pull' && { timeout: 3_600_000 }),
+      signal,
+    },
+  );
 
 /**
  * Returns the references of the images that containerd has for the kubelet. Throws containerd's own message when it
@@ -111,7 +113,7 @@ const pull = async (
 const importArchive = async (signal: AbortSignal, archive: string): Promise<string | undefined> => {
   const { code, stderr } = await tryRun(
     `${paths.bin}/ctr`,
-    ['-a', socket, '-n', 'k8s.io', 'images', 'import', '--local', archive],
+    ['-a', system.containerdSocket, '-n', 'k8s.io', 'images', 'import', '--local', archive],
     { timeout: 600_000, signal },
   );
   return code === 0 ? undefined : `${archive}: ${wordsOf(stderr)}`;

@@ -1,8 +1,12 @@
 import { readFileSync, realpathSync } from 'node:fs';
-import { readdir, stat, statfs } from 'node:fs/promises';
+import { stat, statfs } from 'node:fs/promises';
 import { arch, availableParallelism, hostname, totalmem } from 'node:os';
 import { basename } from 'node:path';
+import { hasApt } from './apt.ts';
+import { foreignTraces } from './facts/foreign.ts';
+import { type Network, network } from './facts/network.ts';
 import { exists, readIfThere } from './files.ts';
+import { sockets } from './net.ts';
 import { paths } from './paths.ts';
 import { executableOf } from './proc.ts';
 import { findCommand, tryRun } from './run.ts';
@@ -21,19 +25,8 @@ export interface Listener {
   readonly ours: boolean;
 }
 
-/** An IPv4 network that this machine has an address in or a route to. */
-export interface HostNetwork {
-  readonly cidr: string;
-  /** Absent for a route that leads nowhere. */
-  readonly interface?: string;
-  /** The kind of a route that leads nowhere: blackhole, unreachable, prohibit. */
-  readonly type?: string;
-  /** Routing protocol that made a route: rtnetlink's number, or the name that iproute2 has for it. */
-  readonly protocol?: string;
-}
-
 /** Facts of this machine, read without changing or judging anything; preflight judges them. */
-export interface HostFacts {
+export interface HostFacts extends Network {
   readonly root: boolean;
   readonly platform: string;
   readonly arch: string;
@@ -44,9 +37,6 @@ export interface HostFacts {
   readonly diskBytes: number;
   readonly hostName: string;
   readonly hostNameResolves: boolean;
-  /** Interface and address of the default route. */
-  readonly node: { readonly interface: string; readonly address: string } | undefined;
-  readonly networks: readonly HostNetwork[];
   readonly listeners: readonly Listener[];
   /** Sentences about traces of another Kubernetes, containerd or etcd. */
   readonly foreign: readonly string[];
@@ -62,79 +52,6 @@ export interface HostFacts {
   readonly iptables: 'nft' | 'legacy' | undefined;
 }
 
-interface Route {
-  readonly dst: string;
-  /** Absent for a route that leads nowhere, and for one with several next hops. */
-  readonly dev?: string;
-  readonly nexthops?: readonly { readonly dev?: string }[];
-  readonly type?: string;
-  readonly protocol?: string;
-  readonly prefsrc?: string;
-  readonly metric?: number;
-}
-interface Link {
-  readonly ifname: string;
-  /** Absent for a link that has no address of the family asked for: iproute2 prints an empty object then. */
-  readonly addr_info?: readonly {
-    readonly family: string;
-    readonly local: string;
-    readonly prefixlen: number;
-    readonly scope: string;
-  }[];
-}
-
-const ipJson = async <T>(args: readonly string[]): Promise<T[]> => {
-  const { stdout, code } = await tryRun('ip', ['-j', '-4', ...args]);
-  return code === 0 && stdout.trim() ? (JSON.parse(stdout) as T[]) : [];
-};
-
-const deviceOf = ({ dev, nexthops = [] }: Route): string | undefined => dev ?? nexthops[0]?.dev;
-
-const networkOf = (route: Route): HostNetwork => {
-  const device = deviceOf(route);
-  return {
-    cidr: route.dst,
-    ...(device && { interface: device }),
-    ...(route.type && { type: route.type }),
-    ...(route.protocol && { protocol: route.protocol }),
-  };
-};
-
-/**
- * Reads what `ip -j addr` and `ip -j route` print. The node's address is the one that the default route with the lowest
- * metric leaves by, as kubelet and Calico find it.
- */
-export const networkIn = (
-  links: readonly Link[],
-  routes: readonly Route[],
-  wanted: string | undefined,
-): Pick<HostFacts, 'node' | 'networks'> => {
-  const addresses = links.flatMap(({ ifname, addr_info = [] }) =>
-    addr_info.filter(({ scope }) => scope !== 'host').map((one) => ({ interface: ifname, ...one })),
-  );
-  const defaults = routes
-    .filter((route) => route.dst === 'default' && deviceOf(route))
-    .sort((a, b) => (a.metric ?? 0) - (b.metric ?? 0));
-  const device = wanted ?? (defaults[0] && deviceOf(defaults[0]));
-  const source = defaults.find((route) => deviceOf(route) === device)?.prefsrc;
-  const address = source ?? addresses.find((one) => one.interface === device && one.scope === 'global')?.local;
-  return {
-    node: device && address ? { interface: device, address } : undefined,
-    networks: [
-      ...addresses.map(({ interface: name, local, prefixlen }) => ({ interface: name, cidr: `${local}/${prefixlen}` })),
-      ...routes.filter(({ dst }) => dst.includes('/')).map(networkOf),
-    ],
-  };
-};
-
-const network = async (wanted: string | undefined): Promise<Pick<HostFacts, 'node' | 'networks'>> => {
-  const [links, routes] = await Promise.all([ipJson<Link>(['addr', 'show', 'up']), ipJson<Route>(['route', 'show'])]);
-  return networkIn(links, routes, wanted);
-};
-
-/** Returns the interface and address of the Node as they are now; undefined where there is none. */
-export const nodeNow = async (wanted: string | undefined): Promise<HostFacts['node']> => (await network(wanted)).node;
-
 const leadsTo = (path: string): string | undefined => {
   try {
     return realpathSync(path);
@@ -147,71 +64,17 @@ const isOurs = (executable: string): boolean =>
   [paths.bin, paths.cache].some((folder) => executable.startsWith(`${folder}/`)) ||
   leadsTo(`${paths.bin}/${basename(executable)}`) === executable;
 
-const listening = async (): Promise<readonly Listener[]> => {
-  const { stdout } = await tryRun('ss', ['-Hltnp']);
-  return stdout.split('\n').flatMap((line) => {
-    const local = line.trim().split(/\s+/)[3];
-    const colon = local?.lastIndexOf(':') ?? -1;
-    if (!local || colon < 0) return [];
-    const holder = /\(\("([^"]*)",pid=(\d+)/.exec(line);
-    const pid = Number(holder?.[2] ?? 0);
-    const port = Number(local.slice(colon + 1));
+const listening = async (): Promise<readonly Listener[]> =>
+  (await sockets('tcp')).map(({ address, port, pid, process }) => {
     const executable = executableOf(pid);
-    return [
-      {
-        address: local.slice(0, colon),
-        port,
-        pid,
-        process: basename(executable) || holder?.[1] || 'an unknown process',
-        ours: isOurs(executable),
-      },
-    ];
+    return {
+      address,
+      port,
+      pid,
+      process: basename(executable) || process || 'an unknown process',
+      ours: isOurs(executable),
+    };
   });
-};
-
-/** Units and folders that show a Kubernetes or a container runtime of others, beside units with our names. */
-const foreignUnits = [
-  'docker',
-  'crio',
-  'k3s',
-  'k3s-agent',
-  'rke2-server',
-  'k0scontroller',
-  'snap.microk8s.daemon-kubelite',
-];
-const foreignFolders = [
-  '/etc/kubernetes',
-  '/var/lib/kubelet',
-  '/var/lib/etcd',
-  '/var/lib/rancher',
-  '/var/lib/k0s',
-  '/etc/cni/net.d',
-  '/var/snap/microk8s',
-];
-
-const unitFolders = ['/etc/systemd/system', '/run/systemd/system', '/lib/systemd/system', '/usr/lib/systemd/system'];
-
-const foreignTraces = async (ourUnits: readonly string[]): Promise<readonly string[]> => {
-  const units = await Promise.all(
-    [...ourUnits, ...foreignUnits].map(async (unit) => {
-      for (const folder of unitFolders) {
-        const text = await readIfThere(`${folder}/${unit}.service`);
-        if (text !== undefined && !text.includes(paths.bin)) return [`the unit ${folder}/${unit}.service`];
-      }
-      return [];
-    }),
-  );
-  const folders = await Promise.all(
-    foreignFolders.map(async (folder) => {
-      const entries = await readdir(folder).catch(() => []);
-      return entries.length > 0 ? [`files in ${folder}`] : [];
-    }),
-  );
-  const socket = (await exists('/run/containerd/containerd.sock'))
-    ? ['the socket /run/containerd/containerd.sock']
-    : [];
-  return [...units.flat(), ...folders.flat(), ...socket];
-};
 
 /** Commands that the components, or hardway itself, run on the host, to the Debian package of each. */
 export const hostCommands: Readonly<Record<string, string>> = {
@@ -222,8 +85,6 @@ export const hostCommands: Readonly<Record<string, string>> = {
   sysctl: 'procps',
   mount: 'mount',
 };
-
-const isOnPath = async (command: string): Promise<boolean> => (await findCommand(command)) !== undefined;
 
 /**
  * Finds the resolv.conf for Pods. It must not name systemd-resolved's stub on 127.0.0.53, or CoreDNS would ask itself
@@ -258,7 +119,7 @@ const isWritable = (path: string): Promise<boolean> =>
 /** Lists the commands that the components call and that are not on PATH. */
 export const missingCommands = async (): Promise<readonly string[]> => {
   const found = await Promise.all(
-    Object.keys(hostCommands).map(async (name) => ((await isOnPath(name)) ? [] : [name])),
+    Object.keys(hostCommands).map(async (name) => ((await findCommand(name)) ? [] : [name])),
   );
   return found.flat();
 };
@@ -281,7 +142,7 @@ export const gatherFacts = async (wanted: string | undefined, units: readonly st
       resolvConf(),
       readIfThere('/proc/swaps'),
       readIfThere('/etc/ufw/ufw.conf'),
-      isOnPath('apt-get'),
+      hasApt(),
       tryRun('iptables', ['--version']),
       exists('/sys/fs/cgroup/cgroup.controllers'),
       isWritable('/proc/sys/net/netfilter/nf_conntrack_max'),

@@ -1,4 +1,4 @@
-/** Our own folders and files. Paths of other programs, such as containerd and the CNI, are not here. */
+/** Our own folders and files; those of other programs are in `system`. */
 export const root = '/var/lib/hardway';
 export const cache = process.env['HARDWAY_CACHE'] ?? '/var/cache/hardway';
 export const paths = {
@@ -29,6 +29,15 @@ export const paths = {
   images: `${cache}/images`,
   /** Throw-away VMs, one folder a name. */
   vms: '/var/lib/hardway-vms',
+} as const;
+
+/** Places that containerd, the kubelet and the CNI plugins have by custom; another Kubernetes has the same. */
+export const system = {
+  containerdSocket: '/run/containerd/containerd.sock',
+  /** Volumes and state of Pods. */
+  kubelet: '/var/lib/kubelet',
+  cniPlugins: '/opt/cni/bin',
+  cniConfig: '/etc/cni/net.d',
 } as const;
 
 /** Returns the path of a certificate; its file name is the guide's. */

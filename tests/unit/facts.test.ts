@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { networkIn } from '../../lib/host/facts.ts';
+import { networkIn } from '../../lib/host/facts/network.ts';
 
 describe('the networks of a machine', () => {
   const link = (ifname: string, local: string) => ({

@@ -1,17 +1,17 @@
 import type { Undoer } from '../../../lib/engine/gate.ts';
 import { statIfThere } from '../../../lib/host/files.ts';
-import { paths } from '../../../lib/host/paths.ts';
+import { paths, system } from '../../../lib/host/paths.ts';
 import { tryRun } from '../../../lib/host/run.ts';
 
 const ctr = (...args: readonly string[]) =>
-  tryRun(`${paths.bin}/ctr`, ['--address', '/run/containerd/containerd.sock', '--timeout', '5s', ...args], {
+  tryRun(`${paths.bin}/ctr`, ['--address', system.containerdSocket, '--timeout', '5s', ...args], {
     timeout: 30_000,
   });
 const words = (text: string): string[] => text.split('\n').filter((line) => line.trim() !== '');
 
 /** Namespaces of containerd with a container or an image in them that are not Kubernetes'. */
 export const foreignNamespaces = async (): Promise<readonly string[]> => {
-  if (!(await statIfThere('/run/containerd/containerd.sock'))) return [];
+  if (!(await statIfThere(system.containerdSocket))) return [];
   const { stdout, code } = await ctr('namespaces', 'list', '--quiet');
   if (code !== 0) return [];
   const others = words(stdout).filter((name) => name !== 'k8s.io');
@@ -26,9 +26,9 @@ export const foreignNamespaces = async (): Promise<readonly string[]> => {
 
 /** Removes all Pods' containers through the CRI, for a containerd that lives on. */
 export const removePods = async (gate: Undoer): Promise<void> => {
-  if (!(await statIfThere('/run/containerd/containerd.sock'))) return;
+  if (!(await statIfThere(system.containerdSocket))) return;
   const crictl = (...args: readonly string[]) =>
-    tryRun(`${paths.bin}/crictl`, ['-r', 'unix:///run/containerd/containerd.sock', '-t', '20s', ...args], {
+    tryRun(`${paths.bin}/crictl`, ['-r', `unix://${system.containerdSocket}`, '-t', '20s', ...args], {
       timeout: 300_000,
     });
   const pods = words((await crictl('pods', '--quiet')).stdout);

@@ -1,5 +1,6 @@
 import { readdir, rm } from 'node:fs/promises';
 import { isMountPoint, mountTable } from '../../../lib/host/mounts.ts';
+import { ipJson } from '../../../lib/host/net.ts';
 import { processesUsing } from '../../../lib/host/proc.ts';
 import { run, tryRun } from '../../../lib/host/run.ts';
 import { hasRoute } from '../../../lib/host/snapshot/network.ts';
@@ -52,8 +53,7 @@ const isOurLink = ({ ifname, master }: Link): boolean =>
   (/^veth/.test(ifname) && master === 'cni0');
 
 export const removeLinks = async ({ gate, before }: CleanupScope): Promise<void> => {
-  const { stdout } = await tryRun('ip', ['-j', 'link', 'show']);
-  const links = (stdout.trim() === '' ? [] : JSON.parse(stdout)) as readonly Link[];
+  const links = await ipJson<Link>('link', 'show');
   const ours = links.filter((link) => isOurLink(link) && !wasThere(before, 'link', link.ifname));
   // The bridge last: it would only let its veths go.
   for (const { ifname } of ours.sort((a, b) => Number(a.ifname === 'cni0') - Number(b.ifname === 'cni0'))) {
@@ -69,8 +69,7 @@ export const removeLinks = async ({ gate, before }: CleanupScope): Promise<void>
 export const removeRoutes = async ({ gate, before }: CleanupScope): Promise<void> => {
   const former = before?.sections['route'] ?? {};
   for (const family of ['-4', '-6']) {
-    const { stdout } = await tryRun('ip', [family, '-j', 'route', 'show', 'proto', '80']);
-    const routes = (stdout.trim() === '' ? [] : JSON.parse(stdout)) as readonly { type?: string; dst: string }[];
+    const routes = await ipJson<{ type?: string; dst: string }>(family, 'route', 'show', 'proto', '80');
     for (const { type = 'unicast', dst } of routes) {
       if (hasRoute(former, type, dst)) continue;
       await gate.apply('routes removed', `${type} ${dst}`, () =>

@@ -1,6 +1,6 @@
 import { readdir } from 'node:fs/promises';
-import { readIfThere } from '../files.ts';
-import { tryRun } from '../run.ts';
+import { ipJson, sockets } from '../net.ts';
+import { readSysctl } from '../sysctl.ts';
 import { type Section, section } from './section.ts';
 
 interface Address {
@@ -36,11 +36,6 @@ interface Rule {
   readonly action?: string;
 }
 
-const ip = async <T>(...args: readonly string[]): Promise<readonly T[]> => {
-  const { stdout, code } = await tryRun('ip', ['-j', ...args]);
-  return code === 0 && stdout.trim() !== '' ? (JSON.parse(stdout) as T[]) : [];
-};
-
 const said = (...words: readonly (readonly [string, string | number | undefined] | string | undefined)[]): string =>
   words
     .flatMap((word) =>
@@ -50,7 +45,7 @@ const said = (...words: readonly (readonly [string, string | number | undefined]
 
 /** Records links and their addresses, without the state of the cable and the rest of a lease. */
 const linksAndAddresses = async (): Promise<{ links: Section; addresses: Section }> => {
-  const all = await ip<Link>('-d', 'addr', 'show');
+  const all = await ipJson<Link>('-d', 'addr', 'show');
   return {
     links: section(
       all.map(({ ifname, flags, mtu, address, master, linkinfo }) => [
@@ -81,7 +76,9 @@ export const hasRoute = (routes: Section, type: string | undefined, dst: string)
  * later.
  */
 const routes = async (): Promise<Section> => {
-  const families = await Promise.all(['-4', '-6'].map((family) => ip<Route>(family, 'route', 'show', 'table', 'all')));
+  const families = await Promise.all(
+    ['-4', '-6'].map((family) => ipJson<Route>(family, 'route', 'show', 'table', 'all')),
+  );
   return section(
     families
       .flat()
@@ -94,7 +91,7 @@ const routes = async (): Promise<Section> => {
 };
 
 const rules = async (): Promise<Section> => {
-  const families = await Promise.all(['-4', '-6'].map((family) => ip<Rule>(family, 'rule', 'show')));
+  const families = await Promise.all(['-4', '-6'].map((family) => ipJson<Rule>(family, 'rule', 'show')));
   return section(
     families.flatMap((all, index) =>
       all.map(({ priority, src, dst, fwmark, table, action }): [string, string] => [
@@ -110,19 +107,11 @@ const netns = async (): Promise<Section> =>
 
 /** Records listening TCP and UDP ports with their programs. Skips the UDP ports that the kernel assigns to clients. */
 const listeners = async (): Promise<Section> => {
-  const [{ stdout }, range] = await Promise.all([
-    tryRun('ss', ['-Hltunp']),
-    readIfThere('/proc/sys/net/ipv4/ip_local_port_range'),
-  ]);
-  const firstHandedOut = Number(range?.split(/\s+/)[0] ?? 32768);
+  const [, firstHandedOut = 32768] = /^(\d+)/.exec(readSysctl('net.ipv4.ip_local_port_range') ?? '') ?? [];
   return section(
-    stdout.split('\n').flatMap((line) => {
-      const [protocol, , , , local] = line.trim().split(/\s+/);
-      if (!protocol || !local) return [];
-      const port = Number(local.slice(local.lastIndexOf(':') + 1));
-      if (protocol === 'udp' && port >= firstHandedOut) return [];
-      return [[`${protocol} ${local}`, /\(\("([^"]*)"/.exec(line)?.[1] ?? 'a program'] as const];
-    }),
+    (await sockets('all'))
+      .filter(({ protocol, port }) => protocol !== 'udp' || port < Number(firstHandedOut))
+      .map(({ protocol, address, port, process }) => [`${protocol} ${address}:${port}`, process || 'a program']),
   );
 };
 
