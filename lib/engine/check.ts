@@ -72,8 +72,9 @@ export const runChecks = async <Subject>(
 };
 
 /**
- * Returns the milliseconds to wait after a failed probe: at least its own CPU time, so that on a slow machine probes
- * take at most half of the CPU. Time in which the probe itself only waited does not count.
+ * Returns the milliseconds to wait after a failed probe: `interval`, or as long as the probe computed if that is
+ * longer, so that on a slow machine probes take at most half of the CPU. Time in which the probe itself only waited
+ * does not count.
  */
 export const pauseAfter = (cost: {
   readonly interval: number;

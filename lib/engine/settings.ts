@@ -29,7 +29,7 @@ const defaults: Settings = {
   deadline: 240,
 };
 
-/** Tells whether a text is an IPv4 network without host bits whose prefix has at most `longest` bits. */
+/** Tells whether a text is an IPv4 network for hosts, without host bits, whose prefix has 8 to `longest` bits. */
 const isNetwork = (text: string, longest: number): boolean => {
   if (!ipaddr.IPv4.isValidCIDR(text)) return false;
   const [, prefix] = ipaddr.IPv4.parseCIDR(text);

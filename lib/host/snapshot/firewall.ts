@@ -36,8 +36,8 @@ export const parseChains = (text: string): readonly Chain[] => {
 };
 
 /**
- * Tells whether a chain has an effect. A built-in chain that accepts everything has none: merely listing a table makes
- * it.
+ * Tells whether a chain is recorded: every one except a built-in chain that accepts everything, because merely listing
+ * a table makes those.
  */
 const matters = ({ policy, rules }: Chain): boolean => policy !== 'ACCEPT' || rules.length > 0;
 
