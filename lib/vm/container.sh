@@ -10,7 +10,7 @@ stage=$1
 run() {
   folder=$2 net=$4
   while read -r cgroup; do
-    # Version 2 gives controllers only to a cgroup without processes of its own; systemd-nspawn moves out, this does not.
+    # Version 2 gives controllers only to a cgroup without own processes: systemd-nspawn leaves it, this script stays.
     if [ -e "$cgroup/cgroup.controllers" ]; then
       cgroup=$cgroup/keeper
       mkdir -p "$cgroup"
@@ -19,7 +19,7 @@ run() {
   done <"$folder/cgroups"
   shift
   while :; do
-    # Whoever kills this script kills the VM: nothing may outlive it unseen.
+    # Kills the VM with this script: no process of it may outlive the script.
     setpriv --pdeathsig KILL unshare --mount --net --propagation private sh "$0" boot "$@" &
     vm=$!
     echo "$vm" >"$folder/nspawn.pid"
@@ -32,7 +32,7 @@ run() {
     code=0
     wait "$vm" || code=$?
     [ -z "$wan" ] || kill "$wan" 2>/dev/null || :
-    # systemd-nspawn --keep-unit ends with 133 to say: boot it again.
+    # systemd-nspawn --keep-unit ends with 133 for a reboot.
     [ "$code" = 133 ] || exit "$code"
   done
 }
@@ -47,7 +47,7 @@ boot() {
     gateway=10.240.0.2
     until ip link show eth0 >/dev/null 2>&1; do sleep 0.02; done
   else
-    # Nobody is at the other end: a default route is needed to find the node's address, not to get anywhere.
+    # The other end leads nowhere: the default route only lets hardway find the node's address.
     gateway=10.240.0.1
     ip link add eth0 type veth peer name wan0
     ip link set wan0 up
@@ -55,7 +55,8 @@ boot() {
   ip address add 10.240.0.10/24 dev eth0
   ip link set eth0 up
   ip route add default via "$gateway"
-  # No machined, no D-Bus, no systemd as process 1 are needed; runc needs the keyring calls that the filter forbids.
+  # Needs no machined, no D-Bus and no systemd as process 1. Allows the keyring calls: the filter forbids them, runc
+  # needs them.
   export SYSTEMD_SECCOMP=0 SYSTEMD_NSPAWN_API_VFS_WRITABLE=1
   [ -e /sys/fs/cgroup/cgroup.controllers ] || export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=0
   exec systemd-nspawn --directory="$folder/root" --boot --keep-unit --register=no --capability=all \
@@ -65,7 +66,7 @@ boot() {
 enter() {
   init=$2
   shift 2
-  # Into the cgroups of the VM first, or the command would count as one of this machine's.
+  # Enters the cgroups of the VM first, or the command would belong to this machine.
   while IFS=: read -r _ controllers path; do
     mount=/sys/fs/cgroup/${controllers#name=}
     [ -n "$controllers" ] || [ ! -d /sys/fs/cgroup/unified ] || mount=/sys/fs/cgroup/unified

@@ -2,10 +2,10 @@
 # The disks of a qemu VM, made from folders without mounting a disk. Called by lib/vm/image.ts inside a mount
 # namespace of its own, so that its mounts end with it.
 #   root TREE FILES STAGE IMAGE          the system: TREE with FILES laid over it
-#   data PROJECT CACHE SEED STAGE IMAGE  what the VM is to see of this machine
+#   data PROJECT CACHE SEED STAGE IMAGE  the parts of this machine that the VM sees
 set -eu
 
-# only FROM TO EXCLUDED...: shows in TO what is in FROM, except what is named.
+# only FROM TO EXCLUDED...: mounts the content of FROM on TO, without the entries EXCLUDED.
 only() {
   from=$1 to=$2
   shift 2
@@ -26,7 +26,7 @@ root() {
   tree=$1 files=$2 stage=$3 image=$4
   mkdir "$stage/root" "$stage/work"
   mount -t overlay hardway-image -o "lowerdir=$tree,upperdir=$files,workdir=$stage/work" "$stage/root"
-  # Sparse: it takes what is written to it.
+  # The file is sparse: it takes only the space that is written.
   mke2fs -q -F -t ext4 -m 1 -L hardway-root -d "$stage/root" "$image" 24G
 }
 
