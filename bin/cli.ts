@@ -28,7 +28,7 @@ const say = (text: string): void => {
   process.stderr.write(`${text}\n`);
 };
 
-/** The one place where an error ends: what happened, the last log lines where there are any, the next command. */
+/** Prints an error: the message, the last log lines where there are any, the next command. Returns the exit code. */
 const explain = (error: unknown): number => {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   if (error instanceof Interrupted) {
@@ -70,7 +70,7 @@ const throwOnExit = (command: Command): void => {
   for (const one of command.commands) throwOnExit(one);
 };
 
-// A reader that has seen enough, as `| head` has, is no bug: what was asked for stops here.
+// A reader that closes the pipe, as `| head` does, is no bug: the command stops.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? 141 : 70);
 });

@@ -8,13 +8,13 @@ import type { Lab } from '../lib/engine/lab.ts';
 import type { Needs, Step } from '../lib/engine/step.ts';
 import { paths, system } from '../lib/host/paths.ts';
 
-/** Where each program is put. Runtimes look for CNI plugins in /opt/cni/bin. */
+/** Returns the path of a program. Runtimes look for CNI plugins in /opt/cni/bin. */
 const place = (name: string, { plugins }: Needs): string =>
   plugins.includes(name) ? `${system.cniPlugins}/${name}` : `${paths.bin}/${name}`;
 
 const namesOf = ({ programs, plugins }: Needs): readonly string[] => [...programs, ...plugins];
 
-/** Puts a program in its place from the cache, else from its maker. */
+/** Returns the shell command that puts a program in its place, from the cache or else from its upstream site. */
 const placeCommand = async ({ machine }: Lab, path: string): Promise<string> => {
   const { plan } = await import('../lib/binaries/release.ts'); // only a transcript asks where files are published
   const binary = basename(path);
@@ -25,7 +25,7 @@ const placeCommand = async ({ machine }: Lab, path: string): Promise<string> => 
   return `place ${path} ${cached} ${file?.url ?? "''"} ${file?.sha256 ?? "''"}${member ? ` ${member}` : ''}`;
 };
 
-/** The tools of a person rather than of a component. */
+/** Programs that a person uses, linked for everybody. */
 const tools = ['kubectl', 'etcdctl', 'crictl'];
 
 export const binaries: Step = {
@@ -36,7 +36,7 @@ export const binaries: Step = {
 
   async apply(context) {
     const { host, needs } = context;
-    // A dry run must not fetch: it only names the places.
+    // A dry run only announces the paths: it must not download.
     const files = host.dryRun
       ? new Map(namesOf(needs).map((name) => [name, paths.cache]))
       : (await provisions(context)).binaries;
@@ -44,7 +44,7 @@ export const binaries: Step = {
     await host.makeDir(system.cniPlugins);
     for (const [name, file] of files) {
       await host.linkFile(place(name, needs), file);
-      // Not a link into the lab's folder: only root may look into that, and kubectl is for everybody.
+      // Not a link into the lab's folder, which only root may read: kubectl is for everybody.
       if (tools.includes(name)) await host.linkFile(`${paths.links}/${name}`, file);
     }
   },

@@ -6,7 +6,10 @@ import { system } from '../lib/host/paths.ts';
 import { nodeTurnsReady, observationsWith, plugins } from './network.ts';
 import { lines, observe } from './observe.ts';
 
-/** The reference plugins as a chain: a bridge, addresses from a file, masquerading, host ports, and a way through the firewall. */
+/**
+ * Returns the CNI configuration, a chain of the reference plugins: a bridge, addresses from a file, masquerading, host
+ * ports, and a rule in the firewall.
+ */
 export const conflist = ({ podCIDR }: Lab) => ({
   cniVersion: '1.0.0',
   name: 'bridge',

@@ -21,9 +21,9 @@ interface Pool {
 }
 
 /**
- * A Node turns Ready as soon as the CNI's file is written, before calico-node can serve; Pods that start in between
- * fail and are tried again only after seconds. A Node whose network is unavailable gets no Pods: calico-node itself
- * takes this condition away when it serves, as it does for the routes of a cloud.
+ * Marks the Node's network as unavailable, so that it gets no Pods. A Node turns Ready as soon as the CNI's file is
+ * written, before calico-node can serve; Pods that start in between fail and are retried only seconds later.
+ * calico-node itself removes this condition once it serves, as it does for the routes of a cloud.
  */
 const holdPodsBack = async (context: Context): Promise<void> => {
   const api = await apiOf(context);
@@ -61,7 +61,7 @@ const isReady = async (context: Context): Promise<void> => {
   if (numberReady === 0 || updated < desired) throw new Error(`${numberReady} of ${desired} calico-node are ready`);
 };
 
-/** Calico's objects for this lab: its definitions, and what rests on them. */
+/** Returns Calico's objects for this lab: its CustomResourceDefinitions, and the objects that need them. */
 const objects = async ({ lab, signal, progress, source }: Context) => {
   const manifest = await calicoManifest(paths.cache, source, {
     report: (what) => progress(progressText(what)),
@@ -87,7 +87,7 @@ export const calico: Step = {
     mounts: ['/run/netns/cni-', '/run/calico/', '/sys/fs/bpf'],
     netns: [/^cni-/],
     links: [/^cali[0-9a-f]{11}$/, /^vxlan(-v6)?\.calico$/, /^wireguard\.cali$/, /^bpf(in|out)\.cali$/],
-    routes: [80], // Felix's; it also throws away what is sent to an address of its pool that no Pod has
+    routes: [80], // Felix's protocol; one of its routes drops packets to addresses of the pool that no Pod has
     chains: [/^cali-/, /^CNI-/],
     rules: [/^cali:.{16}$/],
     nftTables: [/^calico(-arp)?$/],
@@ -105,7 +105,7 @@ export const calico: Step = {
     ],
   },
   title: 'network of Pods (Calico)',
-  needs: { plugins }, // Calico brings its own and uses some of these
+  needs: { plugins }, // Calico brings its own plugin and uses some of these
   inputs: ({ podCIDR, node }) => [versions().calico, podCIDR, node.interface],
 
   async apply(context) {
@@ -149,8 +149,8 @@ export const calico: Step = {
       if (ipipMode !== 'Never' || vxlanMode !== 'Never')
         throw new Error(`it tunnels: IPIP ${ipipMode}, VXLAN ${vxlanMode}`);
     }),
-    // Once calico-node has said so, Pods get their network; that the kubelet has asked it as well is for later. The
-    // controllers clean up after Pods and Nodes that are gone: no Pod waits for them.
+    // Pods get their network once calico-node serves; that the kubelet's probe has seen it can wait. No Pod needs the
+    // controllers, which clean up after deleted Pods and Nodes.
     deferredCheck('calico-node is ready', isReady),
     deferredCheck('calico-kube-controllers is Available', (context) =>
       deploymentIsAvailable(context, 'kube-system', 'calico-kube-controllers'),

@@ -8,7 +8,7 @@ import { issue, type Pem, problemsOf } from '../lib/pki/issue.ts';
 import { opensslCommands } from '../lib/pki/openssl.ts';
 import { type CertificateRequest, readProfile } from '../lib/pki/templates.ts';
 
-/** What the templates may name. */
+/** Returns the values of the {{variables}} in the templates. */
 const variables = ({ node, apiServiceAddress, domain }: Lab): Record<string, string> => ({
   node: node.name,
   address: node.address,
@@ -16,14 +16,14 @@ const variables = ({ node, apiServiceAddress, domain }: Lab): Record<string, str
   domain,
 });
 
-/** The certificates of a lab, as data. */
+/** Reads the certificates of a lab, as data. */
 export const requestsFor = (lab: Lab): Promise<readonly CertificateRequest[]> => readProfile(lab.pki, variables(lab));
 
-/** The same, read once a run. */
+/** Reads them once a run. */
 const requestsOf = ({ lab, memo: once }: Context): Promise<readonly CertificateRequest[]> =>
   once('certificate requests', () => requestsFor(lab));
 
-/** What is on the disk for these requests. */
+/** Reads the certificates and keys of these requests from the disk. */
 const readPems = async (requests: readonly CertificateRequest[]): Promise<ReadonlyMap<string, Pem>> => {
   const pems = await Promise.all(
     requests.map(async ({ name }) => {
@@ -34,13 +34,13 @@ const readPems = async (requests: readonly CertificateRequest[]): Promise<Readon
   return new Map(pems.filter(({ certificate, key }) => certificate && key).map((pem) => [pem.name, pem]));
 };
 
-/** A certificate under one of the names that it is kept by. */
+/** A certificate under one of the names under which it is stored. */
 export interface NamedCertificate extends CertificateRequest {
-  /** The name of its template, which is its own name unless it is kept under several. */
+  /** Name of its template; differs from `name` where one certificate is stored under several. */
   readonly template: string;
 }
 
-/** The requests under every name that they are kept by: the guide's one certificate stands in many places. */
+/** Lists each request under every name under which it is stored: the guide's one certificate has many. */
 export const everyName = (requests: readonly CertificateRequest[]): readonly NamedCertificate[] =>
   requests.flatMap((request) =>
     [request.name, ...request.also].map((name) => ({ ...request, name, template: request.name })),

@@ -15,7 +15,7 @@ const objects = ({ machine, dnsAddress, domain }: Lab) =>
     dnsAddress,
     domain,
     image: imageReference('coredns'),
-    // Without a name server to ask, a forward would make CoreDNS refuse to start.
+    // CoreDNS does not start with a forward that has no name server.
     forward: machine.resolvConf ? 'forward . /etc/resolv.conf' : '# this machine knows no name server to forward to',
   });
 
@@ -26,7 +26,7 @@ export const coredns: Step = {
   inputs: objects,
 
   async apply(context) {
-    // The image first: a kubelet that has to look for it elsewhere tries again only after seconds.
+    // Images come first: a kubelet that cannot get one retries only seconds later.
     if (!context.host.dryRun) await ensureImages(context);
     await applyObjects(context, await objects(context.lab));
   },
@@ -42,7 +42,7 @@ export const coredns: Step = {
   checks: [
     check('CoreDNS is Available', (context) => deploymentIsAvailable(context, 'kube-system', 'coredns')),
     check('a name is answered through the address of its Service', async ({ lab }) => {
-      // A lost query is sent again soon, and a slow machine has two seconds in all.
+      // Resends a lost query after 250 ms, three times in all.
       const resolver = new Resolver({ timeout: 250, tries: 3 });
       resolver.setServers([lab.dnsAddress]);
       const [address] = await resolver.resolve4(`kubernetes.default.svc.${lab.domain}`);

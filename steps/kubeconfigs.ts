@@ -20,7 +20,7 @@ const contentFor = async (identity: string): Promise<string> => {
   });
 };
 
-/** The same with kubectl. */
+/** Returns the commands that make the kubeconfig of an identity with kubectl. */
 const commandsFor = (identity: string): readonly string[] => {
   const file = kubeconfigFile(identity);
   const config = `kubectl --kubeconfig ${file} config`;
@@ -33,7 +33,7 @@ const commandsFor = (identity: string): readonly string[] => {
   ];
 };
 
-/** A copy for the person at the keyboard, where kubectl looks by itself; one that is already there is not touched. */
+/** Copies the admin kubeconfig to the person's ~/.kube/config, unless there is one of theirs. */
 const givePerson = async (host: Host, content: string): Promise<void> => {
   const { home, owner } = await person();
   const file = `${home}/.kube/config`;

@@ -26,7 +26,7 @@ const daemon = (lab: Lab) => ({
     flag('node-ip', lab.node.address),
   ],
   config: configuration(lab),
-  // Pods live on when the kubelet restarts.
+  // Lets Pods live on when the kubelet restarts.
   service: [
     'KillMode=process',
     'Delegate=yes',
@@ -37,7 +37,7 @@ const daemon = (lab: Lab) => ({
 export const configuration = ({ node, machine, dnsAddress, domain }: Lab) => ({
   apiVersion: 'kubelet.config.k8s.io/v1beta1',
   kind: 'KubeletConfiguration',
-  // Who may ask it to run something: people whom the API server vouches for, never somebody without a name.
+  // Accepts only users whom the API server authenticates and authorizes, never anonymous ones.
   authentication: {
     anonymous: { enabled: false },
     webhook: { enabled: true },
@@ -57,7 +57,7 @@ export const configuration = ({ node, machine, dnsAddress, domain }: Lab) => ({
   clusterDNS: [dnsAddress],
   clusterDomain: domain,
   resolvConf: machine.resolvConf ?? resolvConf,
-  // It looks at itself every second only in its first two minutes; a lesson takes longer than that.
+  // By default the kubelet checks its Node every second only in its first two minutes, and a lesson takes longer.
   nodeStatusUpdateFrequency: '1s',
   nodeStatusReportFrequency: '5m',
   podPidsLimit: 4096,
@@ -68,7 +68,7 @@ export const configuration = ({ node, machine, dnsAddress, domain }: Lab) => ({
   volumePluginDir: `${system.kubelet}/volumeplugins`,
 });
 
-/** The API server reaches into kubelets (logs, exec) with a certificate of its own; this says that it may. */
+/** Allows the API server's own certificate to call kubelets, for logs and exec. */
 const kubeletAccess = {
   apiVersion: 'rbac.authorization.k8s.io/v1',
   kind: 'ClusterRoleBinding',
@@ -79,7 +79,7 @@ const kubeletAccess = {
 
 const everySecret = `kubectl --kubeconfig ${kubeconfigFile('kubelet')} auth can-i get secrets --all-namespaces`;
 
-/** What somebody gets who has stolen the kubelet's credential. */
+/** Observation of what a stolen credential of the kubelet gives access to. */
 const reachOfKubelet: Readonly<Record<PkiProfile, Observation>> = {
   components: observe(
     {

@@ -17,7 +17,7 @@ import { kubeScheduler } from './kube-scheduler.ts';
 import { act, all, atLeast, lines, observe, says } from './observe.ts';
 
 const namespace = 'hardway-smoke';
-/** Seconds that a proof may take: what it rests on has been found healthy. */
+/** Seconds that a proof may take; what it needs was found healthy before. */
 const timeoutSeconds = 120;
 
 const runKubectl = async (args: readonly string[], signal: AbortSignal): Promise<string> => {
@@ -38,7 +38,7 @@ const firstPod = async (api: Api): Promise<string> => {
   return name;
 };
 
-/** The answer must come from a Pod of the Deployment: each answers with its own name. */
+/** Throws unless an answer is the name of one of the Deployment's Pods: each answers with its own name. */
 const mustBeOneOf = (names: readonly string[], answer: string): void => {
   if (!names.includes(answer.trim()))
     throw new Error(`the answer was ${JSON.stringify(answer.trim())}, not the name of a Pod`);
@@ -67,7 +67,7 @@ const proofChecks = (word: string): readonly Check<Context>[] => [
     const api = await apiOf(context);
     const names = await podNames(api);
     const host = `web.${namespace}.svc.${context.lab.domain}`;
-    // agnhost asks from inside its Pod: through the Pod's resolv.conf, CoreDNS and the Service
+    // agnhost sends the request from its Pod: through the Pod's resolv.conf, CoreDNS and the Service
     const path = `/api/v1/namespaces/${namespace}/pods/${names[0]}:8080/proxy/dial?host=${host}&port=80&protocol=http&request=hostname&tries=1`;
     const { responses, errors } = await api.get<{ responses?: string[]; errors?: string[] }>(path);
     if (!responses?.[0]) throw new Error(errors?.[0] ?? `no answer from ${host}`);
@@ -116,7 +116,7 @@ const isGone = async (api: Api): Promise<void> => {
   if (!(left instanceof ApiError && left.status === 404)) throw new Error(`the namespace ${namespace} is still there`);
 };
 
-/** Throws unless a unit was stopped: kube-scheduler ends with 1 when it is told to, which systemd calls failed. */
+/** Throws unless a unit was stopped. kube-scheduler exits with 1 on SIGTERM, which systemd calls failed. */
 const stopped = (output: string): void => {
   if (!/^(inactive|failed)$/m.test(output)) throw new Error('it still runs');
 };

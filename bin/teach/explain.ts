@@ -20,7 +20,7 @@ import { words } from './words.ts';
 const glossary = async (language: Language): Promise<Readonly<Record<string, string>>> =>
   parse(await readFile(`${import.meta.dirname}/../../lessons/${language}/glossary.yaml`, 'utf8'));
 
-/** The certificates that a daemon holds: those that its flags, its files or its kubeconfig name. */
+/** Returns the certificates of a daemon: those that its flags, its configuration or its kubeconfig name. */
 const certificatesOf = (daemon: Daemon, certificates: readonly NamedCertificate[]): readonly NamedCertificate[] => {
   const files = filesReadBy(daemon);
   return certificates.filter(({ name }) =>
@@ -34,7 +34,10 @@ const certificateReasons = async (lab: Lab, language: Language) => {
   return ({ template }: NamedCertificate): string => noteOn(notes, template, lab).reason ?? '';
 };
 
-/** A step or component: its lesson; each flag with its value, its reason and what would be without it; its certificates. */
+/**
+ * Explains a step or component: its lesson; each flag with its value, its reason and what would happen without it; its
+ * certificates.
+ */
 const explainStep = async (id: string, lab: Lab, language: Language): Promise<string> => {
   const lesson = await readLesson(id, language);
   const daemon = stepsWith(lab).find((step) => step.id === id)?.daemon;
@@ -56,7 +59,7 @@ const explainStep = async (id: string, lab: Lab, language: Language): Promise<st
   ].join('\n\n');
 };
 
-/** Explains a step, a component, a certificate's kind of word, or a word of the glossary. Throws UserError with the nearest. */
+/** Explains a step, a component or a word of the glossary. Throws UserError that names the nearest. */
 export const explainWord = async (word: string, { lab }: Pick<Context, 'lab'>, language: Language): Promise<string> => {
   const known = await glossary(language);
   const asked = word.toLowerCase();
@@ -68,11 +71,11 @@ export const explainWord = async (word: string, { lab }: Pick<Context, 'lab'>, l
   return stepIds.includes(name) ? explainStep(name, lab, language) : `${name}: ${known[name]}`;
 };
 
-/** What can be explained about a live cluster, by its first word. */
+/** Kinds of things of a live cluster that can be explained. */
 export const subjects = ['service', 'pod', 'cert', 'request'] as const;
 export type Subject = (typeof subjects)[number];
 
-/** Explains something of the live cluster. Throws UserError where there is nothing of that name. */
+/** Explains a thing of the live cluster. Throws UserError where there is none of that name. */
 export const explainLive = async (
   subject: Subject,
   name: string | undefined,

@@ -3,10 +3,10 @@ import type { RunEvent, Tell } from '../../lib/engine/events.ts';
 import type { LabStep } from '../../lib/engine/step.ts';
 import { observationLines } from '../teach/observe.ts';
 
-/** Prepares the run of one step after the other, given somebody to tell. */
+/** Prepares a run that reports its events to `tell`; the returned function brings up one step. */
 export type Start = (tell: Tell) => (step: LabStep) => Promise<void>;
 
-/** How a run is shown: as it happens on a terminal, in lines elsewhere, as JSON for programs. */
+/** Shows a run: a list that is redrawn on a terminal, lines elsewhere, JSON for programs. */
 export type Show = (steps: readonly LabStep[], start: Start) => Promise<void>;
 
 const seconds = (value: number | undefined): string =>
@@ -16,14 +16,14 @@ const oneAfterTheOther = async (steps: readonly LabStep[], run: (step: LabStep) 
   for (const step of steps) await run(step);
 };
 
-/** One object a line, nothing else. */
+/** Prints an event as one line of JSON. */
 export const printJson: Tell = (event) => {
   process.stdout.write(`${JSON.stringify(event)}\n`);
 };
 
 export const asJson: Show = (steps, start) => oneAfterTheOther(steps, start(printJson));
 
-/** Milliseconds between two lines that only say that something is still waited for. */
+/** Milliseconds between two lines about the same wait. */
 const printIntervalMs = 5_000;
 
 const plainLine = (event: RunEvent, dryRun: boolean): string | undefined => {
@@ -46,7 +46,7 @@ const plainLine = (event: RunEvent, dryRun: boolean): string | undefined => {
   }
 };
 
-/** A line where something was decided; of waiting only what lasts. */
+/** Shows a run in lines: one a result, and one for a wait only when it lasts. */
 export const asLines =
   ({ dryRun }: { dryRun: boolean }): Show =>
   (steps, start) => {
@@ -63,7 +63,7 @@ export const asLines =
     return oneAfterTheOther(steps, run);
   };
 
-/** A list that is drawn again as it changes: one line a step, below it what the current one waits for. */
+/** Shows a run as a list that is redrawn: one line a step, below the current one what it waits for. */
 export const asList: Show = async (steps, start) => {
   const { Listr } = await import('listr2');
   let current: ListrTaskWrapper<unknown, never, never> | undefined;

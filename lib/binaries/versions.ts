@@ -57,7 +57,10 @@ export const versions = (): Versions => {
   return parsed;
 };
 
-/** Returns the reference of an image, with its tag, as manifests name it. */
+/**
+ * Returns the reference of an image, with its tag, as manifests name it. Throws on a name that versions.yaml does not
+ * have: a bug.
+ */
 export const imageReference = (name: string): string => {
   const image = versions().images[name];
   if (!image) throw new Error(`no image in versions.yaml is called ${name}`);

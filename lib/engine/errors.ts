@@ -1,7 +1,6 @@
 /**
- * The three ways a command can end badly. bin/cli.ts is the only place that catches them.
- * A UserError is about what was asked or the machine it was asked on (exit 2), an Unhealthy is about the lab (exit 1), a
- * Bug is ours (exit 70). Whatever else is thrown says that the machine failed: it ends as an Unhealthy does.
+ * The three kinds of errors; only bin/cli.ts catches them. UserError: what was asked, or the machine, is not fit (exit
+ * 2). Unhealthy: the lab has a fault (exit 1). Everything else is a bug (exit 70).
  */
 export class UserError extends Error {
   override readonly name = 'UserError';
@@ -31,7 +30,7 @@ export class Bug extends Error {
   override readonly name = 'Bug';
 }
 
-/** An answer of the API server with a status of 400 or more; the message is the server's own. */
+/** An answer of the API server with a status of 400 or more. The message is the server's own. */
 export class ApiError extends Error {
   override readonly name = 'ApiError';
   readonly status: number;

@@ -65,7 +65,7 @@ const memoize = (watch: (begun: Promise<unknown>) => void = () => {}): Context['
     const known = made.get(key) as Promise<T> | undefined;
     if (known) return known;
     const making = make();
-    making.catch(() => {}); // it is waited for later, perhaps after it failed: not an unhandled rejection
+    making.catch(() => {}); // awaited later, perhaps after it failed: not an unhandled rejection
     made.set(key, making);
     watch(making);
     return making;
@@ -130,7 +130,7 @@ const contextOf = (
   };
   const progress = (text: string): void => {
     alive(text);
-    // What begins ahead of its turn is silent until then.
+    // A step that was started early reports nothing until its turn.
     if (session.current === step.id) run.tell({ event: 'progress', step: step.id, text });
   };
   return {
@@ -214,7 +214,7 @@ const failureOf = async (session: Session, step: LabStep, error: unknown): Promi
   return error instanceof Unhealthy ? error : unhealthy(session, step, `${step.id}: ${sentenceOf(error)}`);
 };
 
-/** Throws as soon as the step's process has ended since `restarts` was read: no check will pass then. */
+/** Throws when the step's process has ended since `restarts` was read, because its checks can no longer pass. */
 const failIfDead = (session: Session, step: LabStep, restarts: number) => async (): Promise<void> => {
   if (!step.daemon) return;
   const status = await session.run.supervisor.status(step.daemon.name);
@@ -247,7 +247,7 @@ const startDependents = async (session: Session, id: string): Promise<void> => {
   for (const step of steps) {
     if (step.startAfter !== id || (await isKnown(session, step))) continue;
     const going = applyStep(session, step);
-    going.catch(() => {}); // it is waited for in its turn
+    going.catch(() => {}); // awaited in its turn
     session.startedEarly.set(step.id, going);
     session.begun.add(going);
   }
@@ -331,9 +331,8 @@ const endSession = async ({ end, begun }: Session): Promise<void> => {
 };
 
 /**
- * Prepares a run; the returned function takes one step after the other through skip, apply, wait and record. After the
- * last one, and after one that failed, nothing goes on that a step has begun.
- * Throws Unhealthy for whatever the machine or the lab did wrong, UserError where the person has to do something.
+ * Prepares a run. The returned function brings up one step: skip, apply, wait, record. Throws Unhealthy when a check
+ * does not pass in time or the component ends.
  */
 export const createRunner = (run: Run): ((step: LabStep) => Promise<void>) => {
   const session = openSession(run);
