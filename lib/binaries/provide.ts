@@ -11,7 +11,7 @@ import {
   store,
   temporaryFor,
 } from './cache.ts';
-import type { Progress, Report } from './progress.ts';
+import type { Progress } from './progress.ts';
 import { type Arch, type Image, type Product, productOf, versions } from './versions.ts';
 
 export type { Progress };
@@ -132,17 +132,22 @@ const fetchImages = async (wanted: readonly CacheItem[], options: ProvideOptions
   }
 };
 
+type Chosen = { readonly origin: 'release' } | { readonly origin: 'go'; readonly go: string };
+
 /**
- * Chooses the source of what is missing, and the `go` to use. A cache that Go has begun to fill is completed by Go, so
- * that the network is not asked. Throws a UserError when neither source can provide it.
+ * Chooses the source of what is missing, and the `go` to use. `origins` are those of the programs in the cache: one
+ * that Go has begun to fill is completed by Go, so that the network is not asked, and where all programs came from a
+ * release the images come from registries. Throws a UserError when neither source can provide it.
  */
 const chooseSource = async (
   source: Exclude<Source, 'dir'>,
   missing: readonly CacheItem[],
-  begunByGo: boolean,
+  origins: ReadonlySet<Origin>,
   { arch, signal }: ProvideOptions,
-): Promise<{ origin: 'release' } | { origin: 'go'; go: string }> => {
-  if (source === 'release') return { origin: 'release' };
+): Promise<Chosen> => {
+  const begunByGo = origins.has('go');
+  const released = source === 'auto' && !begunByGo && origins.size > 0 && missing.every(({ image }) => image);
+  if (source === 'release' || released) return { origin: 'release' };
   const { findGo } = await import('./toolchain.ts');
   const go = source === 'go' || begunByGo ? await findGo() : undefined;
   if (go) return { origin: 'go', go };
@@ -164,6 +169,22 @@ const chooseSource = async (
   );
 };
 
+/** Downloads or builds what is missing. */
+const bring = async (
+  chosen: Chosen,
+  programs: readonly CacheItem[],
+  images: readonly CacheItem[],
+  options: ProvideOptions,
+): Promise<void> => {
+  if (chosen.origin === 'go') return build([...programs, ...images], options, chosen.go);
+  const { fetchRelease } = await import('./release.ts');
+  const names = programs.map(({ name }) => name);
+  await fetchRelease(names, options);
+  if (options.archives) await fetchImages(images, options);
+};
+
+const isMissing = ({ origin }: CacheItem): boolean => origin === undefined;
+
 const asMap = (wanted: readonly CacheItem[]): Map<string, string> =>
   new Map(wanted.map(({ name, path }) => [name, path]));
 
@@ -174,39 +195,25 @@ const asMap = (wanted: readonly CacheItem[]): Map<string, string> =>
  * about: no network, wrong checksum, full disk, no toolchain.
  */
 export const provide = async (options: ProvideOptions): Promise<Provided> => {
-  const { source } = options;
+  const { source, report } = options;
   if (source === 'dir') {
     const { fromFolder } = await import('./dir.ts');
     return { source, ...(await fromFolder(options)) };
   }
-  const found = await lookUp(options, source === 'auto' ? ['release', 'go'] : [source]);
-  const report: Report = options.report;
-  for (const { name, origin } of [...found.binaries, ...found.images]) if (origin) report({ name, state: 'cached' });
+  const { binaries, images } = await lookUp(options, source === 'auto' ? ['release', 'go'] : [source]);
+  for (const { name, origin } of [...binaries, ...images]) if (origin) report({ name, state: 'cached' });
 
-  const missing = found.binaries.filter(({ origin }) => !origin);
-  const missingImages = found.images.filter(({ origin }) => !origin);
-  const begunByGo = found.binaries.some(({ origin }) => origin === 'go');
-  // Images are built by Go only where the binaries are.
-  const imagesByGo = source === 'go' || (source === 'auto' && begunByGo);
-  const imagesHere = missingImages.length === 0 || !(imagesByGo || options.archives);
-  if (missing.length === 0 && imagesHere) {
-    const here = found.images.filter(({ origin }) => origin);
-    return { source: 'cache', binaries: asMap(found.binaries), images: asMap(here) };
-  }
-  // Where all programs came from a release, the images come from registries.
-  const onlyImages = missing.length === 0 && found.binaries.length > 0 && !imagesByGo;
-  const chosen = onlyImages
-    ? { origin: 'release' as const }
-    : await chooseSource(source, [...missing, ...missingImages], begunByGo, options);
-  if (chosen.origin === 'release') {
-    const { fetchRelease } = await import('./release.ts');
-    await fetchRelease(
-      missing.map(({ name }) => name),
-      options,
-    );
-    if (options.archives) await fetchImages(missingImages, options);
-  } else await build([...missing, ...missingImages], options, chosen.go);
+  const programs = binaries.filter(isMissing);
+  const archives = images.filter(isMissing);
+  const here = images.filter((one) => !isMissing(one));
+  const origins = new Set(binaries.flatMap(({ origin }) => origin ?? []));
+  // Images are built by Go only where the programs are; otherwise containerd pulls them.
+  const archivesNeeded = options.archives || source === 'go' || (source === 'auto' && origins.has('go'));
+  if (programs.length === 0 && !(archivesNeeded && archives.length > 0))
+    return { source: 'cache', binaries: asMap(binaries), images: asMap(here) };
+
+  const chosen = await chooseSource(source, [...programs, ...archives], origins, options);
+  await bring(chosen, programs, archives, options);
   const whole = chosen.origin === 'go' || options.archives;
-  const images = whole ? found.images : found.images.filter(({ origin }) => origin);
-  return { source: chosen.origin, binaries: asMap(found.binaries), images: asMap(images) };
+  return { source: chosen.origin, binaries: asMap(binaries), images: asMap(whole ? images : here) };
 };

@@ -87,6 +87,12 @@ const wordsOf = (status: number, body: Buffer): string => {
 
 const unfit = (what: string): UserError => new UserError(what, 'check HTTPS_PROXY and --registry-mirror');
 
+/** Returns what a registry's refusal is: a plain Error where asking again may help, else a UserError. */
+const refusal = (url: string, status: number, body: Buffer): Error => {
+  const words = `${new URL(url).host} answered ${wordsOf(status, body)}`;
+  return status >= 500 || status === 429 || status === 408 ? new Error(words) : unfit(words);
+};
+
 /** Opens one repository of one registry or mirror; the token is kept between requests. */
 const openRegistry = (reference: string, mirror: string | undefined, signal: AbortSignal | undefined) => {
   const { host, repository, tag } = partsOf(reference);
@@ -143,9 +149,7 @@ const openRegistry = (reference: string, mirror: string | undefined, signal: Abo
         parseChallenge(`${headers['www-authenticate'] ?? ''}`);
         return once();
       }
-      const words = `${new URL(url).host} answered ${wordsOf(statusCode, body)}`;
-      if (statusCode >= 500 || statusCode === 429 || statusCode === 408) throw new Error(words);
-      if (statusCode !== 200) throw unfit(words);
+      if (statusCode !== 200) throw refusal(url, statusCode, body);
       const expected = which.startsWith('sha256:') ? which : (headers['docker-content-digest'] ?? sumOf(body));
       if (sumOf(body) !== expected) throw unfit(`${url} is not what it is said to be: ${sumOf(body)}, not ${expected}`);
       return body;
