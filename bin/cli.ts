@@ -60,7 +60,7 @@ const endJson = (program: Command | undefined, error: unknown): void => {
   const [name, ...words] = process.argv.slice(2);
   const command = program?.commands.find((one) => one.name() === name);
   if (!words.includes('--json') || !command?.options.some(({ long }) => long === '--json')) return;
-  const seconds = Math.round(performance.now()) / 1000; // since the program has started
+  const seconds = Math.round(performance.now()) / 1000; // since the start of the program
   const event: RunEvent = { event: 'done', ok: false, seconds, reason: reasonOf(error) };
   process.stdout.write(`${JSON.stringify(event)}\n`);
 };

@@ -49,8 +49,8 @@ const podsAreThere = check('a Deployment gets its two Pods', (context: Context) 
 );
 
 /**
- * A connection begun before kube-proxy has written the Service's rules leads nowhere for as long as it is tried: it is
- * given up soon and begun anew. Once it is made, the rules are there for all that follows.
+ * A connection opened before kube-proxy has written the Service's rules never succeeds, so it is given up soon and
+ * opened again. Once one succeeds, the rules are there for all later proofs.
  */
 const isRouted = check('the node reaches them through the ClusterIP', async (context: Context) => {
   const api = await apiOf(context);
@@ -61,7 +61,7 @@ const isRouted = check('the node reaches them through the ClusterIP', async (con
   );
 });
 
-/** What can be proved at the same time once the Service leads to its Pods. */
+/** Returns the proofs that can run at the same time once the Service leads to its Pods. */
 const proofChecks = (word: string): readonly Check<Context>[] => [
   check('a Pod finds the Service by its name and gets HTTP through it', async (context) => {
     const api = await apiOf(context);

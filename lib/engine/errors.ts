@@ -25,7 +25,7 @@ export class Unhealthy extends Error {
   }
 }
 
-/** A broken invariant: hardway itself is wrong. */
+/** A broken invariant: a fault of hardway itself. */
 export class Bug extends Error {
   override readonly name = 'Bug';
 }
@@ -40,11 +40,11 @@ export class ApiError extends Error {
   }
 }
 
-/** Tells whether hardway is to blame for what was thrown, and not the machine: a broken invariant, or a mistake in the code. */
+/** Tells whether an error is a fault of hardway, not of the machine: a broken invariant, or a mistake in the code. */
 export const isBug = (thrown: unknown): boolean =>
   [Bug, TypeError, ReferenceError, RangeError, SyntaxError].some((kind) => thrown instanceof kind);
 
-/** What the kernel's error codes mean to a person, where hardway runs as root. */
+/** Meanings of the kernel's error codes for a person, where hardway runs as root. */
 const causes: Readonly<Record<string, string>> = {
   ENOENT: 'is missing',
   EACCES: 'may not be touched, not even by root: is it mounted read-only, or locked by a security module?',
@@ -55,7 +55,7 @@ const causes: Readonly<Record<string, string>> = {
   ECONNRESET: 'was closed in the middle by the other side',
 };
 
-/** Returns what went wrong in a sentence for a person: the meaning of a kernel's error code, else the message. */
+/** Returns an error as a sentence for a person: the meaning of a kernel's error code, else the message. */
 export const sentenceOf = (thrown: unknown): string => {
   if (thrown instanceof ApiError) return `the API server answered ${thrown.status}: ${thrown.message}`;
   const {

@@ -4,10 +4,10 @@ import { access, lstat, open, readdir, readFile, rename, rm } from 'node:fs/prom
 import { basename, dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
-/** The SHA-256 of a text or of bytes, in hex. */
+/** Returns the SHA-256 of a text or of bytes, in hex. */
 export const sha256 = (content: string | Buffer): string => createHash('sha256').update(content).digest('hex');
 
-/** The SHA-256 of a file of any size, in hex. */
+/** Returns the SHA-256 of a file of any size, in hex. */
 export const sha256OfFile = async (path: string): Promise<string> => {
   const hash = createHash('sha256');
   await pipeline(createReadStream(path, { highWaterMark: 1 << 20 }), hash);
@@ -67,7 +67,7 @@ export const removeAbandoned = async (prefix: string): Promise<void> => {
 /** Removes the temporary files of killed processes for `path`. */
 export const removeTemporaries = (path: string): Promise<void> => removeAbandoned(`${path}.hardway-`);
 
-/** Makes something at a temporary path beside `path` and renames it into place, so that nobody sees half of it. */
+/** Makes a file or link at a temporary path beside `path` and renames it to `path`, so that nobody sees half of it. */
 export const swapIn = async (path: string, make: (temporary: string) => Promise<void>): Promise<void> => {
   const temporary = temporaryOf(path);
   await removeTemporaries(path);

@@ -1,8 +1,8 @@
 import { tryRun } from './run.ts';
 
 /**
- * Asks iproute2, and returns what it prints as JSON; nothing where it fails, as for a family that the kernel has not.
- * Of a link that does not fit the question it prints an empty object, which is left out.
+ * Runs iproute2 and returns the objects that it prints as JSON; none where it fails, as for a family that the kernel
+ * lacks. Leaves out the empty objects that it prints for links that do not match.
  */
 export const ipJson = async <T extends object>(...args: readonly string[]): Promise<readonly T[]> => {
   const { stdout, code } = await tryRun('ip', ['-j', ...args]);
@@ -10,18 +10,21 @@ export const ipJson = async <T extends object>(...args: readonly string[]): Prom
   return (JSON.parse(stdout) as T[]).filter((one) => Object.keys(one).length > 0);
 };
 
-/** A socket that waits for what comes. */
+/** A listening socket. */
 export interface Socket {
   readonly protocol: string;
-  /** As ss prints it: 127.0.0.1, [::], *, with %DEVICE where it is bound to one. */
+  /** Address as ss prints it: 127.0.0.1, [::], *, with %DEVICE where it is bound to one. */
   readonly address: string;
   readonly port: number;
-  /** Of the first process that holds it, with the name that this gives itself; 0 and empty where that cannot be seen. */
+  /**
+   * Pid of the first process that holds it, and the name that this process gives itself; 0 and empty where they cannot
+   * be seen.
+   */
   readonly pid: number;
   readonly process: string;
 }
 
-/** Parses what `ss -Hlnp` with -t and -u prints. A process's name may hold blanks, quotes and parentheses. */
+/** Parses the output of `ss -Hlntup`. A process's name may contain blanks, quotes and parentheses. */
 export const parseSockets = (text: string): readonly Socket[] =>
   text.split('\n').flatMap((line) => {
     const [protocol = '', , , , local = ''] = line.trim().split(/\s+/);
@@ -32,9 +35,9 @@ export const parseSockets = (text: string): readonly Socket[] =>
     return [{ protocol, address, port: Number(local.slice(colon + 1)), pid: Number(pid), process }];
   });
 
-/** The sockets on which something listens: of TCP, or of TCP and UDP. */
+/** Lists the listening sockets: of TCP, or of TCP and UDP. */
 export const sockets = async (kind: 'tcp' | 'all'): Promise<readonly Socket[]> => {
-  // Asked for both in either case, or ss leaves out the first column.
+  // Asks for both in either case: for one alone ss leaves out the first column.
   const { stdout } = await tryRun('ss', ['-Hltunp']);
   return parseSockets(stdout).filter(({ protocol }) => kind === 'all' || protocol === 'tcp');
 };

@@ -171,7 +171,9 @@ export const processesUsing = (folder: string): string => {
 /** Returns the CPU time of this process and of its finished commands, in milliseconds. */
 export const cpuMilliseconds = (): number => (readStat(process.pid)?.cpuTicks ?? 0) * 10;
 
-/** Whether a process runs the program that is now at this path; one that has ended, or another file by now, does not. */
+/**
+ * Tells whether a process runs the program that is now at this path; false when it has ended or its file was replaced.
+ */
 export const runsFile = (pid: number, path: string): boolean => {
   const running = statSync(`/proc/${pid}/exe`, { throwIfNoEntry: false });
   const there = statSync(path, { throwIfNoEntry: false });

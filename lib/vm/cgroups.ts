@@ -15,7 +15,7 @@ const parents = (): string[] => {
     try {
       writeFileSync(`${top}/cgroup.subtree_control`, `+${controller}`);
     } catch {
-      // This kernel lacks the controller; preflight inside the VM names the one that is missing.
+      // The kernel lacks the controller; preflight inside the VM names the one that is missing.
     }
   }
   return [top];

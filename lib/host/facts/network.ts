@@ -11,7 +11,7 @@ export interface HostNetwork {
   readonly protocol?: string;
 }
 
-/** Where a machine is among networks. */
+/** Addresses and networks of a machine. */
 export interface Network {
   /** Interface and address of the default route. */
   readonly node: { readonly interface: string; readonly address: string } | undefined;
@@ -51,8 +51,8 @@ const networkOf = (route: Route): HostNetwork => {
 };
 
 /**
- * Reads what `ip -j addr` and `ip -j route` print. The node's address is the one that the default route with the lowest
- * metric leaves by, as kubelet and Calico find it.
+ * Parses the output of `ip -j addr` and `ip -j route`. The node's address is that of the default route with the lowest
+ * metric, as kubelet and Calico choose it.
  */
 export const networkIn = (links: readonly Link[], routes: readonly Route[], wanted: string | undefined): Network => {
   const addresses = links.flatMap(({ ifname, addr_info = [] }) =>
@@ -73,7 +73,7 @@ export const networkIn = (links: readonly Link[], routes: readonly Route[], want
   };
 };
 
-/** Looks at addresses and routes; `wanted` names the interface of the Node instead of the default route's. */
+/** Reads addresses and routes; `wanted` names the interface of the Node instead of the default route's. */
 export const network = async (wanted: string | undefined): Promise<Network> => {
   const [links, routes] = await Promise.all([
     ipJson<Link>('-4', 'addr', 'show', 'up'),
