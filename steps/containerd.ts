@@ -82,6 +82,7 @@ export const containerd: Step = {
     processes: [['-namespace', 'k8s.io']], // its shims
     mounts: ['/var/lib/containerd/', '/run/containerd/'],
     paths: ['/var/lib/containerd', '/run/containerd', '/run/nri', '/opt/containerd'],
+    shared: ['/var/lib/containerd', '/run/containerd', '/opt/containerd'],
   },
   title: 'containerd',
   needs: { programs: ['containerd', 'containerd-shim-runc-v2', 'ctr', 'runc', 'crictl'], images: ['pause'] },

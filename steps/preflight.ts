@@ -49,7 +49,7 @@ const unloaded = async (): Promise<readonly string[]> => {
 
 const loadModules = async ({ host }: Context): Promise<void> => {
   for (const name of await unloaded()) {
-    await host.sh(['modprobe', name], ['modprobe', '--remove', '--quiet', name]);
+    await host.sh(['modprobe', name], { kind: 'module', name });
   }
   await host.writeFile('/etc/modules-load.d/hardway.conf', `${modules.join('\n')}\n`);
 };
@@ -91,7 +91,7 @@ export const preflight: Step = {
       ]) {
         if (known.split('\n').includes(`ufw ${rule.join(' ')}`)) continue;
         const remove = rule[0] === 'route' ? ['ufw', 'route', 'delete', ...rule.slice(1)] : ['ufw', 'delete', ...rule];
-        await host.sh(['ufw', ...rule], remove);
+        await host.sh(['ufw', ...rule], { kind: 'run', argv: remove });
       }
     }
   },

@@ -1,15 +1,9 @@
 import { Command } from 'commander';
-import { installedSteps, readLabOnDisk } from '../reset/lab-on-disk.ts';
-import { type UndoOptions, undo } from '../reset/reset.ts';
+import { installedSteps } from '../reset/lab-on-disk.ts';
+import { type ResetOptions, reset } from '../reset/reset.ts';
 
-const back = async (options: UndoOptions): Promise<void> => {
-  const found = await readLabOnDisk();
-  if (!found) {
-    process.stdout.write('there is no lab on this machine: nothing to take back\n');
-    return;
-  }
-  await undo(found, { ...options, to: installedSteps(found).at(-2) });
-};
+const back = (options: Omit<ResetOptions, 'to'>): Promise<void> =>
+  reset({ ...options, to: (found) => installedSteps(found).at(-2) });
 
 export const command = (): Command =>
   new Command('back')

@@ -1,19 +1,13 @@
 import { Command } from 'commander';
 import { parseChoice } from '../../lib/engine/nearest.ts';
 import { stepIds } from '../../steps/index.ts';
-import { readLabOnDisk } from '../reset/lab-on-disk.ts';
-import { purgeCache, type UndoOptions, undo } from '../reset/reset.ts';
+import { type ResetOptions, reset } from '../reset/reset.ts';
 
-const reset = async (options: UndoOptions): Promise<void> => {
-  const to = options.to === undefined ? undefined : parseChoice('step', stepIds, options.to);
-  const found = await readLabOnDisk();
-  if (found) return undo(found, { ...options, to });
-  const say = (text: string): void => {
-    if (!options.json) process.stdout.write(`${text}\n`);
-  };
-  say('there is no lab on this machine: nothing to take back');
-  if (options.purge && !options.dryRun) await purgeCache((what) => say(`kept: ${what}`));
-  if (options.json) process.stdout.write(`${JSON.stringify({ event: 'done', ok: true, seconds: 0 })}\n`);
+type Options = Omit<ResetOptions, 'to'> & { readonly to?: string };
+
+const resetTo = ({ to, ...options }: Options): Promise<void> => {
+  const last = to === undefined ? undefined : parseChoice('step', stepIds, to);
+  return reset({ ...options, to: () => last });
 };
 
 export const command = (): Command =>
@@ -30,4 +24,4 @@ export const command = (): Command =>
       'after',
       '\nExamples:\n  sudo hardway reset\n  sudo hardway reset --to certificates\n  sudo hardway reset --dry-run',
     )
-    .action(reset);
+    .action(resetTo);

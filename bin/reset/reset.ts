@@ -1,40 +1,64 @@
 import { readdir } from 'node:fs/promises';
 import { createInterface } from 'node:readline/promises';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { Unhealthy, UserError } from '../../lib/engine/errors.ts';
-import { createUndoer, removeTree } from '../../lib/engine/gate.ts';
+import { openGate } from '../../lib/engine/gate.ts';
 import { takeLock } from '../../lib/engine/lock.ts';
-import { isMountPoint } from '../../lib/host/mounts.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { type Difference, diffSnapshots, type HostSnapshot, takeSnapshot } from '../../lib/host/snapshot.ts';
-import { stepIds } from '../../steps/index.ts';
+import type { Difference } from '../../lib/host/snapshot.ts';
 import { interruptible } from '../interrupt.ts';
 import { resetTo } from '../lab.ts';
-import { unloadModules } from './clean/kernel.ts';
-import type { LabOnDisk } from './lab-on-disk.ts';
+import { purgeCache } from './clean/cache.ts';
+import { foreignNamespaces } from './clean/containerd.ts';
+import { type LabOnDisk, readLabOnDisk } from './lab-on-disk.ts';
+import { planReset, type ResetPlan } from './plan.ts';
 import { openShow } from './show.ts';
-import { undoSteps } from './take-back.ts';
+import { stages } from './stages.ts';
 
-export interface UndoOptions {
-  /** The last step that stays; absent when everything goes. */
-  readonly to?: string | undefined;
+export interface ResetOptions {
+  /** Names the last step that stays; undefined when everything goes. Asked again under the lock. */
+  readonly to: (found: LabOnDisk) => string | undefined;
   readonly purge?: boolean | undefined;
   readonly dryRun?: boolean | undefined;
   readonly yes?: boolean | undefined;
   readonly json?: boolean | undefined;
 }
 
+/** The lab as it is on the disk, and what a reset of it would do. */
+interface Prepared {
+  readonly found: LabOnDisk;
+  readonly plan: ResetPlan;
+}
+
+const prepare = async ({ to, purge = false }: ResetOptions): Promise<Prepared | undefined> => {
+  const found = await readLabOnDisk();
+  if (!found) return undefined;
+  const sharesContainers = (await foreignNamespaces()).length > 0;
+  return { found, plan: planReset({ found, to: to(found), sharesContainers, purges: purge }) };
+};
+
 const countIn = async (folder: string): Promise<number> => (await readdir(folder).catch(() => [])).length;
 
-/** Says what will be lost and asks. Throws UserError without a terminal to ask on, and when the answer is no. */
-const mustAgree = async (undone: readonly string[], { to, purge }: UndoOptions, again: string): Promise<void> => {
-  const lost = [
-    to === undefined ? 'the cluster on this machine' : `the steps ${undone.join(', ')}`,
-    ...(undone.includes('kubelet') ? [`${await countIn('/var/lib/kubelet/pods')} Pods and their volumes`] : []),
-    ...(undone.includes('kube-apiserver') ? ["etcd's data: every object of the cluster"] : []),
-    ...(undone.includes('certificates') ? ['its certificates and keys'] : []),
-    ...(purge ? [`the downloads and builds in ${paths.cache}`] : []),
+const cacheLost = `the downloads and builds in ${paths.cache}`;
+
+/** What is lost for good with a reset, a line each. */
+const lostWith = async ({ to, undone, installed, loses, purges }: ResetPlan): Promise<readonly string[]> => {
+  const steps = installed.length > 0 ? installed : undone;
+  return [
+    ...(to === undefined
+      ? ['the cluster on this machine']
+      : undone.length > 0
+        ? [`the steps ${steps.join(', ')}`]
+        : []),
+    ...(await Promise.all(
+      loses.map(async ({ what, countedIn }) => (countedIn ? `${await countIn(countedIn)} ${what}` : what)),
+    )),
+    ...(purges ? [cacheLost] : []),
   ];
+};
+
+/** Says what will be lost and asks. Throws UserError without a terminal to ask on, and when the answer is no. */
+const mustAgree = async (lost: readonly string[], again: string): Promise<void> => {
   const question = `This destroys:\n${lost.map((one) => `  ${one}\n`).join('')}`;
   if (!process.stdin.isTTY) throw new UserError(`${question}and nobody is here to be asked`, again);
   process.stdout.write(question);
@@ -44,88 +68,95 @@ const mustAgree = async (undone: readonly string[], { to, purge }: UndoOptions, 
   if (!/^y(es)?$/i.test(answer.trim())) throw new UserError('nothing was changed', `${again}, when you are sure`);
 };
 
-/** Removes the lab's own folder; what a second run would need goes last. */
-const removeRoot = async (): Promise<void> => {
-  const last: readonly string[] = [paths.picture, paths.ledger];
-  for (const name of await readdir(paths.root)) {
-    if (!last.includes(`${paths.root}/${name}`)) await removeTree(`${paths.root}/${name}`);
-  }
-  await removeTree(paths.root);
-};
-
-/** Drops downloads and builds, unless they are shared with another machine: a VM's are its host's. */
-export const purgeCache = async (keep: (what: string) => void): Promise<void> => {
-  if (isMountPoint(paths.cache)) return keep(`${paths.cache} is mounted here: it is another machine's too`);
-  await removeTree(paths.cache);
-};
-
 /**
- * Takes back what came after the step `to`, or everything; then compares the machine with what it was.
- * Throws Unhealthy when something could not be taken back or is not as it was, UserError when nobody agreed.
+ * Takes back what came after a step, or everything; then compares the machine with what it was.
+ * Throws Unhealthy when something could not be taken back or is not as it was, UserError when nobody agreed or the lab
+ * has become another one while the question stood.
  */
-export const undo = (found: LabOnDisk, options: UndoOptions): Promise<void> =>
-  interruptible('hardway reset goes on from here', (signal) => undoUntil(signal, found, options));
+export const reset = (options: ResetOptions): Promise<void> =>
+  interruptible('hardway reset goes on from here', (signal) => resetUntil(signal, options));
 
-const undoUntil = async (signal: AbortSignal, found: LabOnDisk, options: UndoOptions): Promise<void> => {
-  const begin = performance.now();
-  const { to, dryRun = false } = options;
-  const stays = new Set(to === undefined ? [] : stepIds.slice(0, stepIds.indexOf(to) + 1));
-  const undone = stepIds.filter((id) => !stays.has(id)).reverse();
-  const again = `${resetTo(to)} --yes`;
-  if (!dryRun && !options.yes) await mustAgree(undone, options, again);
-
-  const release = dryRun ? () => {} : takeLock(paths.lock);
+const resetUntil = async (signal: AbortSignal, options: ResetOptions): Promise<void> => {
+  const { dryRun = false, yes = false } = options;
+  const asked = await prepare(options);
+  if (!asked) return withoutLab(options);
+  const { to, undone } = asked.plan;
   const show = openShow(options);
-  const gate = createUndoer(dryRun, show.tell, signal);
-  try {
-    await undoSteps({ found, undone, stays, gate, signal });
-    show.sum();
-    const whole = to === undefined && !dryRun;
-    const changed = whole && found.before ? await compare(found.before) : [];
-    for (const one of changed) show.tell({ event: 'difference', ...one });
-    const clean = gate.failures.length === 0;
-    if (whole && clean) await removeRoot();
-    if (options.purge && !dryRun && clean) await purgeCache(gate.reportKept);
+  if (undone.length === 0 && !options.purge) {
+    show.line(`there is no step after ${to}: nothing to take back`);
+    return show.done(0);
+  }
+  if (asked.plan.stopped.length > 0) supervisorOf(asked.plan).requireOutside();
+  const again = `${resetTo(to)}${options.purge ? ' --purge' : ''} --yes`;
+  if (!dryRun && !yes) await mustAgree(await lostWith(asked.plan), again);
+  if (dryRun) return perform(asked, options, { signal, again });
 
-    const seconds = Math.round(performance.now() - begin) / 1000;
-    if (clean && changed.length === 0) show.done(seconds);
-    if (!clean) {
-      throw new Unhealthy(`${gate.failures.length} of these could not be taken back`, {
-        next: `remove what is in the way, then ${again}`,
-      });
-    }
-    if (changed.length > 0) {
-      throw new Unhealthy(`the host differs in ${changed.length} points from what it was before`, {
-        next: 'what was changed by others since is theirs; hardway has nothing left here',
-      });
-    }
-    show.line(lastWords(found, options, seconds));
+  const release = takeLock(paths.lock);
+  try {
+    const now = await prepare(options); // another hardway may have changed it while the question stood
+    if (now?.plan.installed.join() !== asked.plan.installed.join() && !yes)
+      throw new UserError('the lab has changed since you were asked; nothing was changed by this reset', resetTo(to));
+    if (!now) return withoutLab(options);
+    await perform(now, options, { signal, again });
   } finally {
     release();
   }
 };
 
-const lastWords = ({ before }: LabOnDisk, { to, dryRun }: UndoOptions, seconds: number): string => {
-  if (dryRun) return 'nothing was touched; without --dry-run the host is then compared with what it was';
-  if (to !== undefined) return `back at ${to}, ${seconds.toFixed(1)} s\nnext: hardway up`;
-  return before
-    ? `the host is as it was before, ${seconds.toFixed(1)} s`
-    : `done, ${seconds.toFixed(1)} s; there is no picture of the host from before to compare it with`;
+/** What is left to do on a machine without a lab. */
+const withoutLab = async (options: ResetOptions): Promise<void> => {
+  const show = openShow(options);
+  show.line('there is no lab on this machine: nothing to take back');
+  if (options.purge) {
+    if (!options.yes && !options.dryRun) await mustAgree([cacheLost], 'hardway reset --purge --yes');
+    const gate = openGate(options.dryRun ?? false, show.tell);
+    await gate.runStage('cache purged', (undoer) => purgeCache({ undoer, failures: gate.failures }));
+    if (gate.failures.length > 0) throw new Unhealthy('the cache could not be removed', { next: `ls ${paths.cache}` });
+  }
+  show.done(0);
 };
 
-/** Kinds of things that the kernel takes away in its own time, after whoever held them has gone. */
-const settlingKinds: readonly string[] = [
-  ...['link', 'address', 'route', 'network namespace', 'listener', 'mount', 'cgroup', 'unit'],
-  ...['kernel module', 'kernel parameter', 'nft'],
-];
-
-/** What is not as it was; what may still pass is given ten seconds. */
-const compare = async (before: HostSnapshot): Promise<readonly Difference[]> => {
-  const end = performance.now() + 10_000;
-  for (;;) {
-    const found = diffSnapshots(before, await takeSnapshot(before.homes));
-    await unloadModules(before); // looking at rules loads some, and some were still in use before
-    if (!found.some(({ kind }) => settlingKinds.includes(kind)) || performance.now() > end) return found;
-    await sleep(500);
+/** Runs the stages, then says how it ended. */
+const perform = async (
+  { found: { before }, plan }: Prepared,
+  options: ResetOptions,
+  { signal, again }: { readonly signal: AbortSignal; readonly again: string },
+): Promise<void> => {
+  const begin = performance.now();
+  const show = openShow(options);
+  const { failures, runStage } = openGate(options.dryRun ?? false, show.tell, signal);
+  const differences: Difference[] = [];
+  const reportDifference = (one: Difference): void => void differences.push(one);
+  for (const { name, when, run } of stages) {
+    if (when && !when(plan)) continue;
+    signal.throwIfAborted();
+    await runStage(name, (undoer) => run({ plan, before, undoer, failures, signal, reportDifference }));
+    show.endStage(name);
   }
+  show.sum();
+  for (const one of differences) show.tell({ event: 'difference', ...one });
+  const seconds = Math.round(performance.now() - begin) / 1000;
+  if (failures.length > 0) {
+    throw new Unhealthy(`${failures.length} of these could not be taken back`, {
+      next: `remove what is in the way, then ${again}`,
+    });
+  }
+  if (differences.length > 0) {
+    throw new Unhealthy(`the host differs in ${differences.length} points from what it was before`, {
+      next: 'what was changed by others since is theirs; hardway has nothing left here',
+    });
+  }
+  show.done(seconds);
+  show.line(lastWords(plan, { dryRun: options.dryRun, compared: before !== undefined, seconds }));
+};
+
+const lastWords = (
+  { to }: ResetPlan,
+  { dryRun, compared, seconds }: { dryRun: boolean | undefined; compared: boolean; seconds: number },
+): string => {
+  if (dryRun) return 'nothing was touched; without --dry-run the host is then compared with what it was';
+  if (to !== undefined) return `back at ${to}, ${seconds.toFixed(1)} s\nnext: hardway up`;
+  return compared
+    ? `the host is as it was before, ${seconds.toFixed(1)} s`
+    : `done, ${seconds.toFixed(1)} s; there is no picture of the host from before to compare it with`;
 };

@@ -3,7 +3,7 @@ import { type Difference, formatDifference } from '../../lib/host/snapshot.ts';
 
 type Told = UndoEvent | ({ readonly event: 'difference' } & Difference);
 
-/** Shows a reset: in a dry run every line, else what of each kind there was, or how many where there were several. */
+/** Shows a reset: in a dry run every stage with all that it would do, else what each did, or how much where it was several. */
 export const openShow = ({
   json,
   dryRun,
@@ -32,6 +32,10 @@ export const openShow = ({
     const text = json ? JSON.stringify(event) : inLine(event);
     if (text !== undefined) line(text);
   };
+  /** Ends a stage: one that has nothing to do on this machine is named in a dry run all the same. */
+  const endStage = (name: string): void => {
+    if (dryRun && !json && !undone.has(name)) line(`  ${name}: nothing to take back here`);
+  };
   const sum = (): void => {
     if (json || dryRun) return;
     for (const [group, [first = '', ...others]] of undone) {
@@ -45,5 +49,5 @@ export const openShow = ({
   const done = (seconds: number): void => {
     if (json) line(JSON.stringify({ event: 'done', ok: true, seconds }));
   };
-  return { tell, sum, done, line: say };
+  return { tell, endStage, sum, done, line: say };
 };

@@ -1,22 +1,21 @@
 import { copyFileSync, lstatSync, readlinkSync, symlinkSync } from 'node:fs';
-import { chmod, chown, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises';
-import { removeTree, type Undoer } from '../../lib/engine/gate.ts';
+import { chmod, lchown, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises';
+import { removeTree } from '../../lib/engine/gate.ts';
 import type { LedgerEntry } from '../../lib/engine/ledger.ts';
+import { formatUndo, type Undo } from '../../lib/host/change.ts';
 import { readIfThere, removeTemporaries, sha256, statIfThere } from '../../lib/host/files.ts';
-import type { Undo } from '../../lib/host/host.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { quoted, runShown } from '../../lib/host/run.ts';
-
-/** Folders where people keep files of their own: one that we made is removed only when it is empty. */
-const isSharedDirectory = (path: string): boolean => /^\/(etc|home|root|usr)\//.test(path);
+import { runShown } from '../../lib/host/run.ts';
+import type { Reset } from './clean/scope.ts';
 
 /** Copies a file or a link with its mode and owner. */
 const restoreFile = async (from: string, to: string): Promise<void> => {
   const stat = lstatSync(from);
   await rm(to, { force: true });
-  if (stat.isSymbolicLink()) return symlinkSync(readlinkSync(from), to);
-  copyFileSync(from, to);
-  await chown(to, stat.uid, stat.gid);
+  if (stat.isSymbolicLink()) symlinkSync(readlinkSync(from), to);
+  else copyFileSync(from, to);
+  await lchown(to, stat.uid, stat.gid);
+  if (stat.isSymbolicLink()) return;
   await chmod(to, stat.mode & 0o7777);
 };
 
@@ -29,38 +28,49 @@ const sameFile = async (one: string, other: string): Promise<boolean> => {
   return a !== undefined && a === b;
 };
 
-/** Entries that no longer need an own undo: only the first entry of a path knows what was there before all of ours. */
+/** Keeps the first entry of each path or command: only that one knows the state before hardway. */
 const firstOfEach = (entries: readonly LedgerEntry[]): readonly LedgerEntry[] => {
   const seen = new Set<string>();
   return entries.filter(({ undo }) => {
-    const name = 'path' in undo ? undo.path : JSON.stringify(undo.argv);
+    const name = 'path' in undo ? undo.path : JSON.stringify(undo);
     if (seen.has(name)) return false;
     seen.add(name);
     return true;
   });
 };
 
-const inWords = (undo: Undo): string => {
-  switch (undo.kind) {
-    case 'remove':
-      return `remove ${undo.path}`;
-    case 'remove-tree':
-      return `remove folder ${undo.path}`;
-    case 'restore':
-      return `put back ${undo.path}`;
-    case 'run':
-      return quoted(undo.argv);
+/** A name beside `path` that nobody has, for a file that is kept. */
+const freeName = async (path: string): Promise<string> => {
+  for (let count = 1; ; count += 1) {
+    const name = `${path}.hardway-kept${count === 1 ? '' : `-${count}`}`;
+    if (!(await statIfThere(name))) return name;
   }
 };
 
+/** Whether something that is there still has to be undone; with nothing at its path an undo was done already. */
+const isDone = async (undo: Undo): Promise<boolean> => {
+  if (undo.kind === 'restore') return sameFile(undo.from, undo.path);
+  const target = 'path' in undo ? undo.path : undo.kind === 'run' ? undo.argv.at(-1) : undefined;
+  const isThere = !target?.startsWith('/') || (await statIfThere(target)) !== undefined;
+  if (undo.kind === 'remove' && !isThere) await removeTemporaries(undo.path);
+  return !isThere;
+};
+
+/** Whether the entry is undone one by one. Units and modules are not: a reset stops and unloads all of them at once. */
+const isSingle = ({ kind }: Undo): boolean => kind !== 'unit' && kind !== 'module';
+
+const isBelow = (path: string, folder: string): boolean => path === folder || path.startsWith(`${folder}/`);
+
+/** Whether the lab's own folder holds it: in a whole reset that goes at once, and last. */
+const isInRoot = (undo: Undo): boolean => 'path' in undo && isBelow(undo.path, paths.root);
+
 /**
- * Takes changes back, the last one first. Each undo does nothing where it was done already, so that an interrupted
- * reset is run again without harm. A file that somebody changed since we wrote it is kept beside, and named.
+ * Takes the ledger's changes back, the last one first. Each undo does nothing where it was done already, so that an
+ * interrupted reset is run again without harm. A file that somebody changed since we wrote it is kept beside, and named;
+ * so is a folder in which something is that neither we nor our daemons put there.
  */
-export const undoEntries = async (
-  entries: readonly LedgerEntry[],
-  { gate, isOurs }: { gate: Undoer; isOurs: (undo: Undo) => boolean },
-): Promise<void> => {
+export const undoChanges = async ({ undoer, plan, signal }: Reset): Promise<void> => {
+  const { entries, leaves } = plan;
   const checksums = new Map<string, Set<string>>();
   for (const { undo } of entries) {
     if ('sha256' in undo && undo.sha256)
@@ -71,46 +81,30 @@ export const undoEntries = async (
   const saveModifiedFile = async (path: string): Promise<void> => {
     const ours = checksums.get(path);
     if (!ours || !(await statIfThere(path))?.isFile() || ours.has(sha256(await readFile(path)))) return;
-    gate.reportKept(`${path} was changed since hardway wrote it: it is now ${path}.hardway-kept`);
-    if (!gate.dryRun) await rename(path, `${path}.hardway-kept`);
+    const kept = await freeName(path);
+    undoer.reportKept(`${path} was changed since hardway wrote it: it is now ${kept}`);
+    await rename(path, kept);
+  };
+
+  const removeFolder = async (path: string): Promise<void> => {
+    if (plan.sharesContainers && leaves.shared.includes(path)) return; // said already
+    if ([paths.root, ...leaves.paths].some((own) => isBelow(path, own))) return removeTree(path);
+    const inside = await readdir(path);
+    if (inside.length === 0) return rmdir(path);
+    undoer.reportKept(`${path}: ${inside.join(', ')} in it ${inside.length > 1 ? 'are' : 'is'} not ours`);
   };
 
   const perform = async (undo: Undo): Promise<void> => {
-    switch (undo.kind) {
-      case 'remove':
-        await saveModifiedFile(undo.path);
-        await removeTemporaries(undo.path);
-        return rm(undo.path, { force: true });
-      case 'restore':
-        await saveModifiedFile(undo.path);
-        await removeTemporaries(undo.path);
-        return restoreFile(undo.from, undo.path);
-      case 'remove-tree': {
-        if (!isSharedDirectory(undo.path)) return removeTree(undo.path);
-        const inside = await readdir(undo.path);
-        if (inside.length === 0) return rmdir(undo.path);
-        return gate.reportKept(`${undo.path}: ${inside.join(', ')} in it ${inside.length > 1 ? 'are' : 'is'} not ours`);
-      }
-      case 'run':
-        await runShown(undo.argv);
-    }
-  };
-
-  const isDone = async (undo: Undo): Promise<boolean> => {
-    const target = 'path' in undo ? undo.path : undo.argv.at(-1);
-    const isThere = !target?.startsWith('/') || (await statIfThere(target)) !== undefined;
-    if (undo.kind === 'restore') return sameFile(undo.from, undo.path);
-    if (undo.kind === 'remove' && !isThere) await removeTemporaries(undo.path);
-    return !isThere;
+    if (undo.kind === 'remove-tree') return removeFolder(undo.path);
+    if (undo.kind === 'run') return runShown(undo.argv, { signal });
+    if (!('path' in undo)) return;
+    await saveModifiedFile(undo.path);
+    await removeTemporaries(undo.path);
+    await (undo.kind === 'restore' ? restoreFile(undo.from, undo.path) : rm(undo.path, { force: true }));
   };
 
   for (const { undo } of [...firstOfEach(entries)].reverse()) {
-    if (!isOurs(undo) || (await isDone(undo))) continue;
-    const group = undo.kind === 'run' ? 'settings back' : 'files and folders';
-    await gate.apply(group, inWords(undo), () => perform(undo));
+    if (!isSingle(undo) || (plan.to === undefined && isInRoot(undo)) || (await isDone(undo))) continue;
+    await undoer.apply(formatUndo(undo), () => perform(undo));
   }
 };
-
-/** Whether the lab's own folder holds it: that goes as a whole, and last. */
-export const isInside = (undo: Undo): boolean =>
-  'path' in undo && (undo.path === paths.root || undo.path.startsWith(`${paths.root}/`));

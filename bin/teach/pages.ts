@@ -3,6 +3,7 @@ import type { Lab } from '../../lib/engine/lab.ts';
 import { readLedger } from '../../lib/engine/ledger.ts';
 import type { LabStep } from '../../lib/engine/step.ts';
 import type { Language } from '../../lib/engine/text.ts';
+import { formatDeed } from '../../lib/host/change.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { type Lesson, readLesson } from './lesson.ts';
 import { noteOn } from './notes.ts';
@@ -70,7 +71,9 @@ const shownFiles = 14;
 const filesPage = async (step: string, more: (count: number) => string): Promise<string> => {
   const changes = (await readLedger(paths.ledger)).filter((entry) => entry.step === step);
   const lines = [
-    ...new Set(changes.map(({ what, undo }) => ('path' in undo && undo.kind !== 'restore' ? undo.path : what))),
+    ...new Set(
+      changes.map(({ do: deed, undo }) => ('path' in deed && undo.kind !== 'restore' ? deed.path : formatDeed(deed))),
+    ),
   ];
   const left = lines.length - shownFiles;
   return [...lines.slice(0, shownFiles), ...(left > 0 ? [more(left)] : [])].map((line) => `  ${line}`).join('\n');

@@ -19,15 +19,15 @@ type FileByHand = (path: string) => Promise<readonly string[] | undefined>;
 
 const modeOf = (mode: number): string => (mode & 0o777).toString(8);
 
-const commandOf = async ({ what, undo }: LedgerEntry, byHand: FileByHand): Promise<readonly string[]> => {
-  if (undo.kind === 'run') return [what];
-  const { path } = undo;
+const commandOf = async ({ do: deed }: LedgerEntry, byHand: FileByHand): Promise<readonly string[]> => {
+  if (deed.kind === 'run') return [quoted(deed.argv)];
+  const { path } = deed;
   const own = await byHand(path);
   if (own) return own;
   const stat = await statIfThere(path);
   if (!stat) return [];
-  if (undo.kind === 'remove-tree') return [`mkdir -p -m ${modeOf(stat.mode)} ${quoted([path])}`];
-  if (what !== `write ${path}`) return []; // something that a daemon makes by itself, such as a socket or a log
+  if (deed.kind === 'make-dir') return [`mkdir -p -m ${modeOf(stat.mode)} ${quoted([path])}`];
+  if (deed.kind !== 'write') return []; // a daemon makes it by itself, such as a socket or a log
   const lines = heredoc(path, await readFile(path, 'utf8'));
   const mode = modeOf(stat.mode);
   return mode === '644' ? lines : [...lines, `chmod ${mode} ${quoted([path])}`];
@@ -41,8 +41,9 @@ export const commandsOf = async (entries: readonly LedgerEntry[], byHand: FileBy
   const seen = new Set<string>();
   const commands: string[] = [];
   for (const entry of entries) {
-    if (seen.has(entry.what)) continue;
-    seen.add(entry.what);
+    const deed = JSON.stringify(entry.do);
+    if (seen.has(deed)) continue;
+    seen.add(deed);
     commands.push(...(await commandOf(entry, byHand)));
   }
   return commands;

@@ -1,4 +1,3 @@
-import { detectSupervisor } from '../../lib/daemons/supervisor.ts';
 import { hasTmux } from '../../lib/daemons/tmux.ts';
 import { UserError } from '../../lib/engine/errors.ts';
 import {
@@ -12,7 +11,7 @@ import {
   type SupervisorName,
   supervisorNames,
 } from '../../lib/engine/lab.ts';
-import { type LedgerEntry, readLedger } from '../../lib/engine/ledger.ts';
+import { type LedgerEntry, readLedger, supervisorIn } from '../../lib/engine/ledger.ts';
 import { parseChoice } from '../../lib/engine/nearest.ts';
 import { mirrorOf, readSettings, type Settings } from '../../lib/engine/settings.ts';
 import { readState, type State } from '../../lib/engine/state.ts';
@@ -194,7 +193,7 @@ export const planUp = async (options: RequestedOptions): Promise<UpPlan> => {
     readSettings(paths.settings),
   ]);
   const begun = state !== undefined || ledgerEntries.length > 0;
-  const old: Old = { state, begun, supervisor: detectSupervisor(ledgerEntries) };
+  const old: Old = { state, begun, supervisor: supervisorIn(ledgerEntries) };
   const host = await gatherFacts(interfaceFor(asked, file, old), components);
   const usualCni = await usualCniFor(asked, old, mirrorFor(asked, file, old), host);
   const tmux = host.apt || (await hasTmux());

@@ -32,10 +32,10 @@ const objects = { key: base64('/registry/'), range_end: base64('/registry0') };
  * Deletes the API server's objects from an etcd that stays: another API server, with another key for its Secrets, could
  * not read them.
  */
-export const removeObjects = async (gate: Undoer): Promise<void> => {
+export const removeObjects = async (undoer: Undoer): Promise<void> => {
   const { count = '0' } = await askEtcd<{ count?: string }>('range', { ...objects, count_only: true }).catch(() => ({
     count: 'all',
   }));
   if (count === '0') return;
-  await gate.apply('objects removed from etcd', `${count} objects`, () => askEtcd('deleterange', objects));
+  await undoer.apply(`${count} objects`, () => askEtcd('deleterange', objects));
 };

@@ -1,30 +1,32 @@
 import type { Daemon } from '../engine/daemon.ts';
 import type { Undoer } from '../engine/gate.ts';
 import type { Lab, SupervisorName } from '../engine/lab.ts';
-import type { LedgerEntry } from '../engine/ledger.ts';
 import type { Context } from '../engine/step.ts';
 import type { Text } from '../engine/text.ts';
 import type { Host } from '../host/host.ts';
 import { run } from '../host/run.ts';
 import {
+  type Component,
+  disableUnits,
   ensureUnit,
-  forgetComponents,
   lastLog,
   logCommand,
+  reloadUnits,
   settleUnits,
-  stopComponents,
   stopTimeoutMs,
+  stopUnits,
   typedInSystemd,
   type UnitStatus,
   unitStatuses,
 } from './systemd.ts';
 import {
   closeWindows,
+  endServer,
   ensureWindow,
   forgetServer,
-  isTmuxCommand,
   lastWindowLog,
   pauseWindow,
+  requireOutside,
   resumeWindow,
   tmuxUnit,
   typedInTmux,
@@ -44,10 +46,14 @@ export interface Supervisor {
   readonly lastLog: (name: string, lines: number) => Promise<readonly string[]>;
   /** What shows them on a terminal. */
   readonly logCommand: (name: string, lines: string, follow: boolean) => readonly string[];
-  /** Stops components for good, in this order; `all` are those that there can be. */
-  readonly stop: (names: readonly string[], all: readonly string[], gate: Undoer) => Promise<void>;
+  /** Throws UserError where this terminal would end with the components. */
+  readonly requireOutside: () => void;
+  /** Stops components for good, in this order. */
+  readonly stop: (components: readonly Component[], undoer: Undoer) => Promise<void>;
+  /** Sees to it that stopped components do not start again at boot; `remaining` names those that stay. */
+  readonly disable: (components: readonly Component[], remaining: readonly string[], undoer: Undoer) => Promise<void>;
   /** Forgets components whose files are gone. */
-  readonly reloadUnits: (names: readonly string[], gate: Undoer) => Promise<void>;
+  readonly reloadUnits: (components: readonly Component[], undoer: Undoer) => Promise<void>;
   readonly pause: (name: string) => Promise<unknown>;
   readonly resume: (name: string) => Promise<unknown>;
   /** What a learner types to stop a component and to start it; the last line of the output is active, or it is not. */
@@ -63,8 +69,10 @@ const supervisors: Readonly<Record<SupervisorName, Supervisor>> = {
     statuses: unitStatuses,
     lastLog,
     logCommand,
-    stop: (names, _, gate) => stopComponents(names, gate),
-    reloadUnits: forgetComponents,
+    requireOutside: () => {},
+    stop: stopUnits,
+    disable: (components, _, undoer) => disableUnits(components, undoer),
+    reloadUnits,
     pause: (name) => run('systemctl', ['stop', name], { timeout: stopTimeoutMs }),
     resume: (name) => run('systemctl', ['start', name]),
     typed: typedInSystemd,
@@ -75,8 +83,10 @@ const supervisors: Readonly<Record<SupervisorName, Supervisor>> = {
     statuses: windowStatuses,
     lastLog: lastWindowLog,
     logCommand: windowLogCommand,
+    requireOutside,
     stop: closeWindows,
-    reloadUnits: (_, gate) => forgetServer(gate),
+    disable: (_, remaining, undoer) => endServer(remaining, undoer),
+    reloadUnits: (_, undoer) => forgetServer(undoer),
     pause: pauseWindow,
     resume: resumeWindow,
     typed: typedInTmux,
@@ -91,21 +101,9 @@ const supervisors: Readonly<Record<SupervisorName, Supervisor>> = {
 export const supervisorOf = ({ supervisor }: Partial<Pick<Lab, 'supervisor'>>): Supervisor =>
   supervisors[supervisor ?? 'systemd'];
 
-/** Under whom these changes started components, as the state may be lost or torn; undefined where none was started. */
-export const detectSupervisor = (entries: readonly LedgerEntry[]): SupervisorName | undefined => {
-  const commands = entries.flatMap(({ undo }) => (undo.kind === 'run' && isServiceCommand(undo) ? [undo.argv] : []));
-  if (commands.some(isTmuxCommand)) return 'tmux';
-  return commands.some((argv) => argv[2] !== tmuxUnit) ? 'systemd' : undefined;
-};
-
-/** The supervisor itself. */
-export const supervisorIn = (entries: readonly LedgerEntry[]): Supervisor =>
-  supervisors[detectSupervisor(entries) ?? 'systemd'];
-
-/** Commands to a supervisor are given once for all components, not one by one as the ledger has them. */
-export const isServiceCommand = (undo: LedgerEntry['undo']): boolean =>
-  undo.kind === 'run' &&
-  (isTmuxCommand(undo.argv) || (undo.argv[0] === 'systemctl' && ['stop', 'disable'].includes(undo.argv[1] ?? '')));
+/** The cgroups in which a component and what it started may run: that of its own unit, and that of the tmux server. */
+export const cgroupsOf = (name: string): readonly string[] =>
+  [name, tmuxUnit].map((unit) => `system.slice/${unit}.service`);
 
 /** Makes a daemon run as described under the lab's supervisor; what every component's step uses. */
 export const ensureRunning = ({ lab, host }: Pick<Context, 'lab' | 'host'>, daemon: Daemon): Promise<void> =>

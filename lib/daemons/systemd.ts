@@ -163,23 +163,27 @@ export const ensureUnit = async (host: Host, daemon: Daemon): Promise<void> => {
   const rewritten = await host.writeFile(unitPath(daemon.name), unitFile(daemon));
   if (rewritten && before.exists) await host.sh(['systemctl', 'daemon-reload']);
   // Without a reload, which costs a third of a second: systemd reads the unit when it starts it.
-  if (!before.enabled) await host.sh(['systemctl', 'enable', '--no-reload', unit], ['systemctl', 'disable', unit]);
-  if (!before.active) await host.sh(['systemctl', 'start', unit], ['systemctl', 'stop', unit]);
+  const undo = { kind: 'unit', name: daemon.name, supervisor: 'systemd' } as const;
+  if (!before.enabled) await host.sh(['systemctl', 'enable', '--no-reload', unit], undo);
+  if (!before.active) await host.sh(['systemctl', 'start', unit], undo);
   else if (rewritten || (await isOutdated(daemon, before))) await host.sh(['systemctl', 'restart', unit]);
 };
 
-/**
- * An API server takes a second to stop, and etcd waits for it. Should hardway be killed in that second, the next one would
- * meet an etcd that is healthy and about to stop. It has no state of its own to lose.
- */
-const killAtOnce = ['kube-apiserver'];
+/** What has to be known of a component to stop it. */
+export type Component = Pick<Daemon, 'name' | 'killAtOnce'>;
+const namesOf = (components: readonly Component[]): readonly string[] => components.map(({ name }) => name);
 
 /** Milliseconds that stopping may take: longer than systemd itself waits before it kills (90 s). */
 export const stopTimeoutMs = 120_000;
 
-/** Stops components; systemd takes them in the reverse of the order in which their units start. */
-const stop = async (names: readonly string[]): Promise<void> => {
-  const killed = names.filter((name) => killAtOnce.includes(name));
+/**
+ * Stops units. systemd takes them in the reverse of the order in which they start, so etcd would wait for the second that
+ * kube-apiserver needs: if hardway were killed in that second, the next run would meet an etcd that is healthy and about
+ * to stop.
+ */
+const stop = async (components: readonly Component[]): Promise<void> => {
+  const names = namesOf(components);
+  const killed = namesOf(components.filter(({ killAtOnce }) => killAtOnce));
   if (killed.length > 0) {
     await run('systemctl', ['stop', '--no-block', ...names]);
     await tryRun('systemctl', ['kill', '--signal=KILL', ...killed]); // fails where it has ended already
@@ -187,22 +191,29 @@ const stop = async (names: readonly string[]): Promise<void> => {
   await run('systemctl', ['stop', ...names], { timeout: stopTimeoutMs });
 };
 
-/** Stops components and takes them out of the boot, all in a few commands. */
-export const stopComponents = async (names: readonly string[], gate: Undoer): Promise<void> => {
-  if (names.length === 0) return;
-  const statuses = await unitStatuses(names);
-  const known = names.filter((_, index) => statuses[index]?.exists);
-  const enabled = names.filter((_, index) => statuses[index]?.enabled);
-  if (known.length > 0) await gate.apply('components stopped', known.join(', '), () => stop(known));
-  if (enabled.length > 0)
-    await gate.apply('taken out of the boot', enabled.join(', '), () =>
-      run('systemctl', ['disable', '--quiet', ...enabled]),
-    );
+/** Stops those of the components that are installed. */
+export const stopUnits = async (components: readonly Component[], undoer: Undoer): Promise<void> => {
+  if (components.length === 0) return;
+  const statuses = await unitStatuses(namesOf(components));
+  const known = components.filter((_, index) => statuses[index]?.exists);
+  if (known.length > 0) await undoer.apply(namesOf(known).join(', '), () => stop(known));
+};
+
+/** Takes components out of the boot. */
+export const disableUnits = async (components: readonly Component[], undoer: Undoer): Promise<void> => {
+  if (components.length === 0) return;
+  const statuses = await unitStatuses(namesOf(components));
+  const enabled = namesOf(components.filter((_, index) => statuses[index]?.enabled));
+  if (enabled.length === 0) return;
+  await undoer.apply(enabled.join(', '), () => run('systemctl', ['disable', '--quiet', ...enabled]));
 };
 
 /** Lets systemd forget units whose files are gone. */
-export const forgetComponents = async (names: readonly string[], gate: Undoer): Promise<void> => {
-  if (gate.dryRun || names.length === 0) return;
-  await run('systemctl', ['daemon-reload']);
-  await tryRun('systemctl', ['reset-failed', ...names]); // fails for each that has not failed
+export const reloadUnits = async (components: readonly Component[], undoer: Undoer): Promise<void> => {
+  if (components.length === 0) return;
+  const names = namesOf(components);
+  await undoer.apply(names.join(', '), async () => {
+    await run('systemctl', ['daemon-reload']);
+    await tryRun('systemctl', ['reset-failed', ...names]); // fails for each that has not failed
+  });
 };

@@ -7,7 +7,7 @@ import type { Host } from '../host/host.ts';
 import { paths } from '../host/paths.ts';
 import { endProcess } from '../host/proc.ts';
 import { CommandFailed, findCommand, quoted, run, tryRun } from '../host/run.ts';
-import { isOutdated, type UnitStatus } from './systemd.ts';
+import { type Component, isOutdated, type UnitStatus } from './systemd.ts';
 
 /** A socket of our own: what runs in other tmux servers on this machine is nobody's business here. */
 const socket = '/run/hardway-tmux';
@@ -18,8 +18,8 @@ const folder = `${paths.config}/tmux`;
 const settingsFile = `${folder}/tmux.conf`;
 const logFile = (name: string): string => `${paths.logs}/${name}.log`;
 
-/** The tmux session of a component: the guide names its terminals apiserver, controller, scheduler, proxy, etcd, ... */
-export const sessionOf = (name: string): string => name.replace(/^kube-/, '').replace(/-manager$/, '');
+/** The tmux session of a component: its name as the guide shortens it, `controller` for kube-controller-manager. */
+export const sessionOf = (name: string): string => name.replaceAll(/^kube-|-manager$/g, '');
 const scriptFile = (name: string): string => `${folder}/${sessionOf(name)}.sh`;
 
 /** A command to our tmux server, as it is typed. */
@@ -129,8 +129,8 @@ export const windowLogCommand = (name: string, lines: string, follow: boolean): 
   logFile(name),
 ];
 
-/** Whoever stops the components from inside one of their windows would end with it. */
-const mustBeOutside = (): void => {
+/** Throws UserError inside a window of the lab: whoever stops the components there would end with it. */
+export const requireOutside = (): void => {
   if (!process.env['TMUX']?.startsWith(`${socket},`)) return;
   throw new UserError(
     'this terminal is a window of the lab itself: it would end in the middle',
@@ -139,10 +139,8 @@ const mustBeOutside = (): void => {
 };
 
 /** Ends the process of a window: the one whose id tmux gave, never one of that name. */
-const end = async ({ pid, dead, session }: Pane): Promise<void> => {
-  if (dead) return;
-  // An API server waits up to a minute for clients that keep a connection; it has no state of its own to lose.
-  await endProcess(pid, session === 'apiserver' ? 'SIGKILL' : 'SIGTERM');
+const end = async ({ pid, dead }: Pane, { killAtOnce }: Component): Promise<void> => {
+  if (!dead) await endProcess(pid, killAtOnce ? 'SIGKILL' : 'SIGTERM');
 };
 
 const perform = ([file = '', ...args]: readonly string[]) => run(file, args);
@@ -178,56 +176,54 @@ export const ensureWindow = async (host: Host, daemon: Daemon): Promise<void> =>
   const pane = (await panes()).get(sessionOf(name));
   if (pane && !pane.dead && !rewritten && !(await isOutdated(daemon, pane))) return;
 
-  if (!(await statIfThere(logFile(name))))
-    await host.change(
-      { what: `log to ${logFile(name)}`, undo: { kind: 'remove', path: logFile(name) } },
-      async () => {},
-    );
+  if (!(await statIfThere(logFile(name)))) await host.expect(logFile(name), 'log to');
   const [file = '', ...args] = tmux('list-sessions');
   if ((await tryRun(file, args)).code !== 0) {
-    await host.change({ what: `tmux listens on ${socket}`, undo: { kind: 'remove', path: socket } }, async () => {});
+    await host.expect(socket, 'tmux listens on');
     const changed = await host.writeFile(`${paths.units}/${tmuxUnit}.service`, serverUnit);
     if (changed) await host.sh(['systemctl', 'daemon-reload']);
-    await host.sh(['systemctl', 'restart', tmuxUnit], ['systemctl', 'stop', tmuxUnit]);
+    await host.sh(['systemctl', 'restart', tmuxUnit], { kind: 'unit', name: tmuxUnit, supervisor: 'tmux' });
   }
-  if (pane && !host.dryRun) await end(pane);
+  if (pane && !host.dryRun) await end(pane, daemon);
   // A window that somebody opened beside a component's own keeps the session; a new one could not have its name.
   const [known = '', ...has] = tmux('has-session', '-t', target(name));
   if ((await tryRun(known, has)).code === 0) await host.sh(killSession(name));
-  await host.sh(newSession(name), killSession(name));
+  await host.sh(newSession(name), { kind: 'unit', name: sessionOf(name), supervisor: 'tmux' });
 };
 
-/** Stops components, in this order, and closes their sessions; the server goes with the last of `all`. */
-export const closeWindows = async (names: readonly string[], all: readonly string[], gate: Undoer): Promise<void> => {
+/** Stops components, in this order, and closes their sessions. */
+export const closeWindows = async (components: readonly Component[], undoer: Undoer): Promise<void> => {
   const found = await panes();
-  const there = names.filter((name) => found.has(sessionOf(name)));
-  if (there.length > 0) {
-    mustBeOutside();
-    await gate.apply('components stopped', there.join(', '), async () => {
-      for (const name of there) {
-        const pane = found.get(sessionOf(name));
-        if (pane) await end(pane);
-        await perform(killSession(name));
-      }
-    });
-  }
-  if (all.some((name) => !names.includes(name) && found.has(sessionOf(name)))) return;
+  const there = components.filter(({ name }) => found.has(sessionOf(name)));
+  if (there.length === 0) return;
+  await undoer.apply(there.map(({ name }) => name).join(', '), async () => {
+    for (const component of there) {
+      const pane = found.get(sessionOf(component.name));
+      if (pane) await end(pane, component);
+      await perform(killSession(component.name));
+    }
+  });
+};
+
+/** Ends the tmux server once none of the remaining components has a window in it. */
+export const endServer = async (remaining: readonly string[], undoer: Undoer): Promise<void> => {
+  const found = await panes();
+  if (remaining.some((name) => found.has(sessionOf(name)))) return;
   const { stdout } = await tryRun('systemctl', ['is-active', tmuxUnit]);
   if (stdout.trim() !== 'active') return;
-  mustBeOutside();
-  await gate.apply('tmux ended', tmuxUnit, () => run('systemctl', ['stop', tmuxUnit]));
+  await undoer.apply(tmuxUnit, () => run('systemctl', ['stop', tmuxUnit]));
 };
 
 /** Lets systemd forget the tmux server, whose unit file is gone with the last component. */
-export const forgetServer = async (gate: Undoer): Promise<void> => {
-  if (!gate.dryRun && !(await statIfThere(`${paths.units}/${tmuxUnit}.service`)))
-    await run('systemctl', ['daemon-reload']);
+export const forgetServer = async (undoer: Undoer): Promise<void> => {
+  if (await statIfThere(`${paths.units}/${tmuxUnit}.service`)) return;
+  await undoer.apply(tmuxUnit, () => run('systemctl', ['daemon-reload']));
 };
 
 /** Ends a component and leaves its window; `resumeWindow` runs it there again. */
 export const pauseWindow = async (name: string): Promise<void> => {
   const pane = (await panes()).get(sessionOf(name));
-  if (pane) await end(pane);
+  if (pane) await end(pane, { name });
 };
 export const resumeWindow = async (name: string): Promise<void> => {
   await perform(tmux('respawn-pane', '-k', '-t', `${target(name)}:0.0`));
@@ -247,6 +243,3 @@ export const attachCommand = (name: string, inside: string | undefined): readonl
   inside?.startsWith(`${socket},`)
     ? tmux('switch-client', '-t', target(name))
     : tmux('attach-session', '-t', target(name));
-
-/** Whether an undo is a command to our tmux server: they are given once for all components. */
-export const isTmuxCommand = (argv: readonly string[]): boolean => argv[0] === 'tmux' && argv[2] === socket;

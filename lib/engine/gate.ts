@@ -3,46 +3,56 @@ import { mountsBelow } from '../host/mounts.ts';
 import { processesUsing } from '../host/proc.ts';
 import { reasonOf } from './errors.ts';
 
-/** Events of a reset. */
+/** What a reset tells while it goes on. */
 export type UndoEvent =
-  /** Something is undone; in a dry run it would be. `group` is the kind of thing. */
+  /** Something is taken back; in a dry run it would be. `group` is the stage that does it. */
   | { readonly event: 'undo'; readonly group: string; readonly what: string }
-  /** Something stays because it belongs to somebody else, with the reason. */
+  /** Something of somebody else's that stays, and why. */
   | { readonly event: 'kept'; readonly what: string }
-  /** Something could not be undone; the rest goes on. */
+  /** Something that could not be taken back; the rest goes on. */
   | { readonly event: 'failed'; readonly what: string; readonly reason: string };
 
-/** Undoes changes for a reset: announces each one, performs it unless this is a dry run, and collects failures. */
+/** How one stage of a reset changes the machine. */
 export interface Undoer {
   readonly dryRun: boolean;
-  /** Announces a change, and performs it unless this is a dry run. A failure is recorded and does not stop the rest. */
-  apply(group: string, what: string, perform: () => Promise<unknown>): Promise<void>;
+  /** Tells, and performs unless this is a dry run. A failure is remembered and does not stop the rest. */
+  apply(what: string, perform: () => Promise<unknown>): Promise<void>;
   reportKept(what: string): void;
+}
+
+/** The one gate of a reset: every stage and every change passes it. */
+export interface Gate {
+  /** What could not be taken back so far. */
   readonly failures: readonly string[];
+  /** Runs a stage. An error that leaves it is a failure of that stage; the next one can run all the same. */
+  runStage(name: string, run: (undoer: Undoer) => Promise<void>): Promise<void>;
 }
 
 /**
- * Makes an Undoer. Once `signal` is aborted the next change throws; what was undone by then stays so, and reset can be
- * run again.
+ * Opens the gate of one reset. Once `signal` is aborted the next change throws its reason: what is taken back by then stays
+ * so, and reset can be run again.
  */
-export const createUndoer = (dryRun: boolean, tell: (event: UndoEvent) => void, signal?: AbortSignal): Undoer => {
+export const openGate = (dryRun: boolean, tell: (event: UndoEvent) => void, signal?: AbortSignal): Gate => {
   const failures: string[] = [];
-  return {
+  const attempt = async (what: string, perform: () => Promise<unknown>): Promise<void> => {
+    try {
+      await perform();
+    } catch (error) {
+      signal?.throwIfAborted();
+      failures.push(what);
+      tell({ event: 'failed', what, reason: reasonOf(error) });
+    }
+  };
+  const undoerOf = (group: string): Undoer => ({
     dryRun,
-    failures,
     reportKept: (what) => tell({ event: 'kept', what }),
-    async apply(group, what, perform) {
+    async apply(what, perform) {
       signal?.throwIfAborted();
       tell({ event: 'undo', group, what });
-      if (dryRun) return;
-      try {
-        await perform();
-      } catch (error) {
-        failures.push(what);
-        tell({ event: 'failed', what, reason: reasonOf(error) });
-      }
+      if (!dryRun) await attempt(what, perform);
     },
-  };
+  });
+  return { failures, runStage: (name, run) => attempt(name, () => run(undoerOf(name))) };
 };
 
 /**

@@ -28,6 +28,36 @@ export interface Leaves {
   readonly ipsets: readonly RegExp[];
   /** Files and folders that the daemon makes or fills; they are removed with everything in them. */
   readonly paths: readonly string[];
+  /** Those of the paths that hold what others keep as well, where the daemon works for others too. */
+  readonly shared: readonly string[];
   /** Folders that it fills in the home of a person, relative to that home. */
   readonly homes: readonly string[];
 }
+
+/** Every kind, empty. */
+const noLeaves: Leaves = {
+  processes: [],
+  cgroups: [],
+  mounts: [],
+  netns: [],
+  links: [],
+  bridges: [],
+  routes: [],
+  chains: [],
+  rules: [],
+  nftTables: [],
+  ipsets: [],
+  paths: [],
+  shared: [],
+  homes: [],
+};
+
+/** Joins what several steps leave. */
+export const allLeaves = (parts: readonly (Partial<Leaves> | undefined)[]): Leaves => {
+  const listOf = (kind: keyof Leaves): readonly unknown[] => [
+    ...new Set(parts.flatMap((part) => [...((part?.[kind] ?? []) as readonly unknown[])])),
+  ];
+  return Object.fromEntries(
+    Object.keys(noLeaves).map((kind) => [kind, listOf(kind as keyof Leaves)]),
+  ) as unknown as Leaves;
+};

@@ -1,13 +1,21 @@
 import { closeSync, fdatasyncSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import type { Change } from '../host/change.ts';
 import { readIfThere, writeAtomically } from '../host/files.ts';
-import type { Change } from '../host/host.ts';
+import type { SupervisorName } from './lab.ts';
+import { type ChangeV1, fromV1 } from './ledger-v1.ts';
 
 /** One line of the ledger: a change, the time just before it, and the step. */
 export interface LedgerEntry extends Change {
   readonly at: string;
   readonly step: string;
 }
+
+/** Reads one line of the ledger, of today or of hardway 0.1: the one place that knows both. */
+const parseEntry = (line: string): LedgerEntry => {
+  const entry = JSON.parse(line) as LedgerEntry | (Pick<LedgerEntry, 'at' | 'step'> & ChangeV1);
+  return 'do' in entry ? entry : { at: entry.at, step: entry.step, ...fromV1(entry) };
+};
 
 /**
  * Reads the entries of the ledger in the order in which they were written. Skips a torn last line, left by a crash
@@ -17,12 +25,16 @@ export const readLedger = async (path: string): Promise<readonly LedgerEntry[]> 
   const lines = ((await readIfThere(path)) ?? '').split('\n').filter((line) => line !== '');
   return lines.flatMap((line) => {
     try {
-      return [JSON.parse(line) as LedgerEntry];
+      return [parseEntry(line)];
     } catch {
       return [];
     }
   });
 };
+
+/** Names the supervisor under which these changes started components; undefined where none was started. */
+export const supervisorIn = (entries: readonly LedgerEntry[]): SupervisorName | undefined =>
+  entries.flatMap(({ undo }) => (undo.kind === 'unit' ? [undo.supervisor] : []))[0];
 
 /** Rewrites the ledger with the entries of these steps only: the changes of the others were undone. */
 export const keepEntries = async (path: string, steps: readonly string[]): Promise<void> => {

@@ -1,5 +1,6 @@
+import type { Change } from '../host/change.ts';
 import { sha256 } from '../host/files.ts';
-import { type Change, createHosts, type HostOptions } from '../host/host.ts';
+import { createHosts, type HostOptions } from '../host/host.ts';
 import { paths } from '../host/paths.ts';
 import { quoted } from '../host/run.ts';
 import { type Check, runChecks, waitFor } from './check.ts';

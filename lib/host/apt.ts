@@ -1,7 +1,8 @@
+import type { Undo } from './change.ts';
 import { CommandFailed, findCommand, runShown, tryRun } from './run.ts';
 
 /** Runs a command that changes the machine, given with its undo: `host.sh` where a ledger is kept. */
-export type Perform = (argv: readonly string[], undo?: readonly string[]) => Promise<void>;
+export type Perform = (argv: readonly string[], undo?: Undo) => Promise<void>;
 
 // Another apt, such as the one that a cloud image runs at its first boot, holds dpkg's lock for a while.
 const apt = ['apt-get', '-y', '-o', 'DPkg::Lock::Timeout=120'];
@@ -47,7 +48,8 @@ export const installPackages = async (
   perform: Perform = (argv) => runShown(argv),
 ): Promise<void> => {
   const install = async (added: readonly string[] | undefined): Promise<CommandFailed | undefined> => {
-    const undo = added?.length === 0 ? undefined : [...apt, 'purge', ...(added ?? packages)];
+    const purge: Undo = { kind: 'run', argv: [...apt, 'purge', ...(added ?? packages)] };
+    const undo = added?.length === 0 ? undefined : purge;
     return failureOf(perform([...apt, 'install', '--no-install-recommends', ...packages], undo));
   };
   const known = await simulate(packages);

@@ -62,7 +62,7 @@ test('what a simulation only upgrades does not come to the machine with it', () 
 describe('packages', () => {
   test('are installed without a question, with an undo for exactly those that are new', async () => {
     await machine('lists', 'current');
-    const performed: (readonly string[] | undefined)[] = [];
+    const performed: unknown[] = [];
     const perform: Perform = async (argv, undo) => {
       performed.push(argv, undo);
       await runShown(argv);
@@ -71,7 +71,7 @@ describe('packages', () => {
     const apt = ['apt-get', '-y', '-o', 'DPkg::Lock::Timeout=120'];
     expect(performed).toEqual([
       [...apt, 'install', '--no-install-recommends', 'tmux'],
-      [...apt, 'purge', 'libevent-core', 'tmux'],
+      { kind: 'run', argv: [...apt, 'purge', 'libevent-core', 'tmux'] },
     ]);
     expect((await readFile(at('log'), 'utf8')).trim().split('\n').at(-1)).toMatch(/\[noninteractive\]$/);
   });

@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs';
 import { chmod, link, lstat, mkdir, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Change } from '../../lib/host/change.ts';
 import { sha256 } from '../../lib/host/files.ts';
-import type { Change } from '../../lib/host/host.ts';
 import { type ChangeListener, createHosts, type HostOptions } from '../../lib/host/host.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { scratchFolder } from '../fixtures.ts';
@@ -42,7 +42,10 @@ describe('a change is recorded before it happens', () => {
     ['a folder', (host: ReturnType<typeof open>) => host.makeDir(at('new'))],
     ['a link', (host: ReturnType<typeof open>) => host.symlink(at('new'), '/nowhere')],
     ['a placed file', (host: ReturnType<typeof open>) => host.linkFile(at('new'), '/etc/hostname')],
-    ['a command', (host: ReturnType<typeof open>) => host.sh(['mkdir', at('new')], ['rmdir', at('new')])],
+    [
+      'a command',
+      (host: ReturnType<typeof open>) => host.sh(['mkdir', at('new')], { kind: 'run', argv: ['rmdir', at('new')] }),
+    ],
   ])('%s', async (_, act) => {
     const there: boolean[] = [];
     await act(open({ record: () => there.push(existsSync(at('new'))) }));
@@ -192,7 +195,7 @@ describe('placing a file', () => {
 
 describe('a command', () => {
   test('is told as one would type it, and recorded with its undo', async () => {
-    await open().sh(['touch', at('a b')], ['rm', at('a b')]);
+    await open().sh(['touch', at('a b')], { kind: 'run', argv: ['rm', at('a b')] });
     expect(existsSync(at('a b'))).toBe(true);
     expect(told).toEqual([`touch '${at('a b')}'`]);
     expect(undos()).toEqual([{ kind: 'run', argv: ['rm', at('a b')] }]);
@@ -224,7 +227,7 @@ test('a dry run tells every change and touches nothing', async () => {
   await host.writeFile(at('theirs'), 'ours');
   await host.symlink(at('link'), '/nowhere');
   await host.linkFile(at('etcd'), at('theirs'));
-  await host.sh(['touch', at('touched')], ['rm', at('touched')]);
+  await host.sh(['touch', at('touched')], { kind: 'run', argv: ['rm', at('touched')] });
   await host.sh(['touch', at('touched')]);
   await host.sysctl('net.ipv4.ip_forward', 'neither');
   expect(told).toEqual([

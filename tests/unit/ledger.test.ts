@@ -1,7 +1,8 @@
-import { appendFile, readFile, stat } from 'node:fs/promises';
-import { afterEach, beforeEach, expect, test } from 'vitest';
-import { openLedger, ownedPaths, readLedger } from '../../lib/engine/ledger.ts';
-import type { Change } from '../../lib/host/host.ts';
+import { appendFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { openLedger, ownedPaths, readLedger, supervisorIn } from '../../lib/engine/ledger.ts';
+import type { Change } from '../../lib/host/change.ts';
 import { scratchFolder } from '../fixtures.ts';
 
 let scratch: Awaited<ReturnType<typeof scratchFolder>>;
@@ -12,8 +13,14 @@ beforeEach(async () => {
 });
 afterEach(() => scratch.remove());
 
-const write: Change = { what: 'write /etc/x', undo: { kind: 'remove', path: '/etc/x', sha256: 'abc' } };
-const start: Change = { what: 'systemctl start etcd', undo: { kind: 'run', argv: ['systemctl', 'stop', 'etcd'] } };
+const write: Change = {
+  do: { kind: 'write', path: '/etc/x' },
+  undo: { kind: 'remove', path: '/etc/x', sha256: 'abc' },
+};
+const start: Change = {
+  do: { kind: 'run', argv: ['systemctl', 'start', 'etcd.service'] },
+  undo: { kind: 'unit', name: 'etcd', supervisor: 'systemd' },
+};
 
 /** Appends through a ledger of its own, as each run does. */
 const append = (...changes: readonly Change[]): void => {
@@ -58,6 +65,92 @@ test('a torn last line is passed over, and swallows nothing that is appended aft
 });
 
 test('owned paths are those of files and folders that we made, not of commands', async () => {
-  append(write, start, { what: 'make folder /opt/x', undo: { kind: 'remove-tree', path: '/opt/x' } });
+  append(write, start, { do: { kind: 'make-dir', path: '/opt/x' }, undo: { kind: 'remove-tree', path: '/opt/x' } });
   expect([...ownedPaths(await readLedger(path))]).toEqual(['/etc/x', '/opt/x']);
+});
+
+const unit = (name: string, supervisor: 'systemd' | 'tmux'): Change => ({
+  do: { kind: 'run', argv: [] },
+  undo: { kind: 'unit', name, supervisor },
+});
+
+test.each([
+  ['systemd', [write, unit('etcd', 'systemd')]],
+  ['tmux', [write, unit('hardway-tmux', 'tmux')]],
+  [undefined, [write]],
+])('the ledger tells under whom the components run: %s', async (supervisor, changes) => {
+  append(...changes);
+  expect(supervisorIn(await readLedger(path))).toBe(supervisor);
+});
+
+describe('a change that hardway 0.1 wrote down', () => {
+  const restore = { kind: 'restore', path: '/etc/y', from: '/kept' };
+  const run = (...argv: readonly string[]) => ({ kind: 'run', argv });
+  test.each<[string, object, Change]>([
+    [
+      'make folder /opt/x',
+      { kind: 'remove-tree', path: '/opt/x' },
+      { do: { kind: 'make-dir', path: '/opt/x' }, undo: { kind: 'remove-tree', path: '/opt/x' } },
+    ],
+    [
+      'write /etc/y',
+      restore,
+      { do: { kind: 'write', path: '/etc/y' }, undo: { kind: 'restore', path: '/etc/y', from: '/kept' } },
+    ],
+    [
+      'link /bin/y to /opt/a b',
+      { kind: 'remove', path: '/bin/y' },
+      { do: { kind: 'link', path: '/bin/y', target: '/opt/a b' }, undo: { kind: 'remove', path: '/bin/y' } },
+    ],
+    [
+      'place /bin/z',
+      { kind: 'remove', path: '/bin/z' },
+      { do: { kind: 'place', path: '/bin/z' }, undo: { kind: 'remove', path: '/bin/z' } },
+    ],
+    [
+      'tmux listens on /run/s',
+      { kind: 'remove', path: '/run/s' },
+      { do: { kind: 'expect', path: '/run/s', why: 'tmux listens on' }, undo: { kind: 'remove', path: '/run/s' } },
+    ],
+    [
+      "echo 'a b' 'it'\\''s' ''",
+      run('true'),
+      { do: { kind: 'run', argv: ['echo', 'a b', "it's", ''] }, undo: { kind: 'run', argv: ['true'] } },
+    ],
+    [
+      'modprobe overlay',
+      run('modprobe', '--remove', '--quiet', 'overlay'),
+      { do: { kind: 'run', argv: ['modprobe', 'overlay'] }, undo: { kind: 'module', name: 'overlay' } },
+    ],
+    [
+      'systemctl enable --no-reload etcd.service',
+      run('systemctl', 'disable', 'etcd.service'),
+      {
+        do: { kind: 'run', argv: ['systemctl', 'enable', '--no-reload', 'etcd.service'] },
+        undo: { kind: 'unit', name: 'etcd', supervisor: 'systemd' },
+      },
+    ],
+    [
+      'systemctl restart hardway-tmux',
+      run('systemctl', 'stop', 'hardway-tmux'),
+      {
+        do: { kind: 'run', argv: ['systemctl', 'restart', 'hardway-tmux'] },
+        undo: { kind: 'unit', name: 'hardway-tmux', supervisor: 'tmux' },
+      },
+    ],
+    [
+      'bash',
+      run('tmux', '-S', '/run/hardway-tmux', 'kill-session', '-t', '=apiserver'),
+      { do: { kind: 'run', argv: ['bash'] }, undo: { kind: 'unit', name: 'apiserver', supervisor: 'tmux' } },
+    ],
+    [
+      'bash',
+      run('tmux', 'kill-session', '-t', 'mine'),
+      { do: { kind: 'run', argv: ['bash'] }, undo: { kind: 'run', argv: ['tmux', 'kill-session', '-t', 'mine'] } },
+    ],
+  ])('is read as data: %s', async (what, undo, change) => {
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, `${JSON.stringify({ at: 'then', step: 'etcd', what, undo })}\n`);
+    expect(await readLedger(path)).toEqual([{ at: 'then', step: 'etcd', ...change }]);
+  });
 });

@@ -380,7 +380,11 @@ describe('a step that rests on one other only', () => {
   test('keeps its own name in the ledger meanwhile', async () => {
     await takeAll(three());
     const entries = await readLedger(`${scratch.path}/ledger.jsonl`);
-    expect(entries.map(({ step: id, what }) => what.endsWith(`/${id}`))).toEqual([true, true, true]);
+    expect(entries.map(({ step: id, undo }) => 'path' in undo && undo.path.endsWith(`/${id}`))).toEqual([
+      true,
+      true,
+      true,
+    ]);
   });
 
   test.each<[string, () => Promise<Partial<Run>>]>([

@@ -73,7 +73,7 @@ test('chains are read with their policy and rules, without counters', () => {
 });
 
 test('of the rules only those that lead to our chains are removed, and only our chains', () => {
-  expect(removalOf(parseChains(saved), ({ name }) => /^(KUBE|cali)-/.test(name))).toEqual([
+  expect(removalOf(parseChains(saved), ({ name }) => /^(KUBE|cali)-/.test(name), [/^cali:.{16}$/])).toEqual([
     '*filter',
     '-D FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD',
     '-D FORWARD -m comment --comment "cali:S93hcgKJrXEqnTfs" -m mark --mark 0x10000/0x10000 -j ACCEPT',
@@ -86,7 +86,7 @@ test('of the rules only those that lead to our chains are removed, and only our 
 });
 
 test('where nothing is ours nothing is removed', () => {
-  expect(removalOf(parseChains(saved), () => false)).toEqual([]);
+  expect(removalOf(parseChains(saved), () => false, [])).toEqual([]);
 });
 
 test('the mode of a folder is read back as it was recorded, and of nothing else', async () => {

@@ -1,5 +1,4 @@
 import { expect, test } from 'vitest';
-import { isServiceCommand, supervisorIn, supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { attachCommand, sessionOf, windowScript } from '../../lib/daemons/tmux.ts';
 import { type Daemon, flag } from '../../lib/engine/daemon.ts';
 import { components } from '../../steps/index.ts';
@@ -12,9 +11,6 @@ const daemon: Daemon = {
   flags: [flag('name', "it's"), flag('client-cert-auth')],
   service: ['Environment=PATH=/opt:/bin', 'Delegate=yes'],
 };
-const entry = (argv: readonly string[]) => ({ at: '', step: 'etcd', what: '', undo: { kind: 'run' as const, argv } });
-const kill = ['tmux', '-S', '/run/hardway-tmux', 'kill-session', '-t', '=etcd'];
-
 test('the sessions have the names of the guide, each its own', () => {
   expect(components.map(sessionOf)).toEqual([
     'etcd',
@@ -43,16 +39,4 @@ test('inside our own tmux a terminal switches, elsewhere it attaches', () => {
   expect(attachCommand('etcd', undefined)).toContain('attach-session');
   expect(attachCommand('etcd', '/tmp/tmux-0/default,1,0')).toContain('attach-session');
   expect(attachCommand('etcd', '/run/hardway-tmux,1,0')).toContain('switch-client');
-});
-
-test('the ledger tells under whom the components run', () => {
-  expect(supervisorIn([entry(['systemctl', 'stop', 'etcd.service'])])).toBe(supervisorOf({ supervisor: 'systemd' }));
-  expect(supervisorIn([entry(['sysctl', '-qw', 'a=b']), entry(kill)])).toBe(supervisorOf({ supervisor: 'tmux' }));
-});
-
-test('commands to a supervisor are known, also in the ledger, and somebody else’s tmux is not it', () => {
-  expect(isServiceCommand({ kind: 'run', argv: kill })).toBe(true);
-  expect(isServiceCommand({ kind: 'run', argv: ['systemctl', 'stop', 'etcd.service'] })).toBe(true);
-  expect(isServiceCommand({ kind: 'run', argv: ['tmux', 'kill-session', '-t', 'etcd'] })).toBe(false);
-  expect(isServiceCommand({ kind: 'run', argv: ['sysctl', '-qw', 'a=b'] })).toBe(false);
 });

@@ -2,7 +2,7 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { commandsOf } from '../../bin/teach/script.ts';
 import type { LedgerEntry } from '../../lib/engine/ledger.ts';
-import type { Undo } from '../../lib/host/host.ts';
+import type { Deed, Undo } from '../../lib/host/change.ts';
 import { opensslCommands } from '../../lib/pki/openssl.ts';
 import { requestsFor } from '../../steps/certificates.ts';
 import { oddLab, plainLab, scratchFolder } from '../fixtures.ts';
@@ -13,7 +13,7 @@ beforeEach(async () => {
 });
 afterEach(() => scratch.remove());
 
-const entry = (what: string, undo: Undo): LedgerEntry => ({ at: '', step: 'etcd', what, undo });
+const entry = (deed: Deed, undo: Undo): LedgerEntry => ({ at: '', step: 'etcd', do: deed, undo });
 const nothingByHand = async () => undefined;
 
 describe('the changes of a step as commands', () => {
@@ -23,9 +23,12 @@ describe('the changes of a step as commands', () => {
     await mkdir(folder, { mode: 0o700 });
     await writeFile(file, 'new: $HOME\n');
     await chmod(file, 0o600);
-    const write = entry(`write ${file}`, { kind: 'remove', path: file });
-    const start = entry('systemctl start etcd.service', { kind: 'run', argv: ['systemctl', 'stop', 'etcd.service'] });
-    const made = entry(`make folder ${folder}`, { kind: 'remove-tree', path: folder });
+    const write = entry({ kind: 'write', path: file }, { kind: 'remove', path: file });
+    const start = entry(
+      { kind: 'run', argv: ['systemctl', 'start', 'etcd.service'] },
+      { kind: 'unit', name: 'etcd', supervisor: 'systemd' },
+    );
+    const made = entry({ kind: 'make-dir', path: folder }, { kind: 'remove-tree', path: folder });
     expect(await commandsOf([made, write, start, write, start], nothingByHand)).toEqual([
       `mkdir -p -m 700 ${folder}`,
       `cat >${file} <<'EOF'`,
@@ -40,8 +43,8 @@ describe('the changes of a step as commands', () => {
     const socket = `${scratch.path}/socket`;
     await writeFile(socket, '');
     const entries = [
-      entry(`write ${scratch.path}/gone`, { kind: 'remove', path: `${scratch.path}/gone` }),
-      entry(`tmux listens on ${socket}`, { kind: 'remove', path: socket }),
+      entry({ kind: 'write', path: `${scratch.path}/gone` }, { kind: 'remove', path: `${scratch.path}/gone` }),
+      entry({ kind: 'expect', path: socket, why: 'tmux listens on' }, { kind: 'remove', path: socket }),
     ];
     expect(await commandsOf(entries, nothingByHand)).toEqual([]);
   });
@@ -49,7 +52,7 @@ describe('the changes of a step as commands', () => {
   test('what must not be shown is made by other commands', async () => {
     const key = `${scratch.path}/a-key.pem`;
     await writeFile(key, 'secret');
-    const entries = [entry(`write ${key}`, { kind: 'remove', path: key })];
+    const entries = [entry({ kind: 'write', path: key }, { kind: 'remove', path: key })];
     expect(await commandsOf(entries, async () => ['openssl genrsa'])).toEqual(['openssl genrsa']);
   });
 });

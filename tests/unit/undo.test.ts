@@ -1,11 +1,12 @@
-import { chmod, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, lchown, lstat, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
-import { undoEntries } from '../../bin/reset/undo.ts';
-import { createUndoer, type UndoEvent } from '../../lib/engine/gate.ts';
+import { planReset } from '../../bin/reset/plan.ts';
+import { undoChanges } from '../../bin/reset/undo.ts';
+import { openGate, type UndoEvent } from '../../lib/engine/gate.ts';
 import { keepEntries, type LedgerEntry, openLedger, readLedger } from '../../lib/engine/ledger.ts';
+import type { Change, Undo } from '../../lib/host/change.ts';
 import { sha256, statIfThere } from '../../lib/host/files.ts';
-import type { Undo } from '../../lib/host/host.ts';
 import { scratchFolder } from '../fixtures.ts';
 
 let folder = '';
@@ -18,15 +19,27 @@ beforeEach(async () => {
 });
 const at = (name: string): string => join(folder, name);
 
-const entry = (undo: Undo, step = 'etcd'): LedgerEntry => ({ at: '2026-01-01T00:00:00.000Z', step, what: '', undo });
+const nothing: Change['do'] = { kind: 'run', argv: ['true'] };
+const entry = (undo: Undo, step = 'etcd'): LedgerEntry => ({ at: '2026-01-01T00:00:00.000Z', step, do: nothing, undo });
 
-const undo = async (undos: readonly Undo[], dryRun = false) => {
-  const gate = createUndoer(dryRun, (event) => told.push(event));
-  await undoEntries(
-    undos.map((one) => entry(one)),
-    { gate, isOurs: () => true },
+/** Takes changes back as a whole reset does, and returns what failed. */
+const undo = async (
+  undos: readonly Undo[],
+  { dryRun = false, sharesContainers = false, filled = [] as readonly string[] } = {},
+): Promise<readonly string[]> => {
+  const { failures, runStage } = openGate(dryRun, (event) => told.push(event));
+  const entries = undos.map((one) => entry(one));
+  const found = { entries, state: undefined, before: undefined };
+  const plan = planReset({ found, to: undefined, sharesContainers, purges: false });
+  const leaves = { ...plan.leaves, paths: filled, shared: filled };
+  const { signal } = new AbortController();
+  await runStage('own changes', (undoer) =>
+    undoChanges({
+      ...{ undoer, failures, signal, before: undefined, reportDifference: () => {} },
+      plan: { ...plan, leaves },
+    }),
   );
-  return gate;
+  return failures;
 };
 const kept = () => told.flatMap((event) => (event.event === 'kept' ? [event.what] : []));
 
@@ -42,6 +55,14 @@ test('a file that somebody changed since is kept beside, and named', async () =>
   await undo([{ kind: 'remove', path: at('unit'), sha256: sha256('ours') }]);
   expect(await readdir(folder)).toEqual(['unit.hardway-kept']);
   expect(kept()).toEqual([`${at('unit')} was changed since hardway wrote it: it is now ${at('unit')}.hardway-kept`]);
+});
+
+test('a file that was kept beside by an earlier reset is not overwritten', async () => {
+  await writeFile(at('unit.hardway-kept'), 'older');
+  await writeFile(at('unit'), 'theirs');
+  await undo([{ kind: 'remove', path: at('unit'), sha256: sha256('ours') }]);
+  expect(await readFile(at('unit.hardway-kept'), 'utf8')).toBe('older');
+  expect(await readFile(at('unit.hardway-kept-2'), 'utf8')).toBe('theirs');
 });
 
 test('any of the contents that we wrote is ours: a crash may have come before the last write', async () => {
@@ -77,6 +98,17 @@ test('a link that was there before is a link again', async () => {
   expect(await readlink(at('tool'))).toBe('/nowhere');
 });
 
+test.skipIf(process.getuid?.() !== 0)('what is put back belongs to whom it belonged, a link too', async () => {
+  await writeFile(at('kept-file'), 'before');
+  await symlink('/nowhere', at('kept-link'));
+  for (const name of ['kept-file', 'kept-link']) await lchown(at(name), 4321, 8765);
+  await undo([
+    { kind: 'restore', path: at('file'), from: at('kept-file') },
+    { kind: 'restore', path: at('link'), from: at('kept-link') },
+  ]);
+  for (const name of ['file', 'link']) expect(await lstat(at(name)), name).toMatchObject({ uid: 4321, gid: 8765 });
+});
+
 test('changes are taken back in the reverse of their order', async () => {
   await mkdir(at('a/b'), { recursive: true });
   await writeFile(at('a/b/c'), 'ours');
@@ -92,36 +124,61 @@ test('changes are taken back in the reverse of their order', async () => {
   ]);
 });
 
+test('a folder that we made stays while something of somebody else is in it, and that is named', async () => {
+  await mkdir(at('bin'));
+  await writeFile(at('bin/plugin'), 'theirs');
+  expect(await undo([{ kind: 'remove-tree', path: at('bin') }])).toEqual([]);
+  expect(await readFile(at('bin/plugin'), 'utf8')).toBe('theirs');
+  expect(kept()).toEqual([`${at('bin')}: plugin in it is not ours`]);
+});
+
+test('a folder that a daemon fills goes with everything in it, unless the daemon works for others too', async () => {
+  const data = at('data');
+  await mkdir(`${data}/inner`, { recursive: true });
+  await undo([{ kind: 'remove-tree', path: data }], { filled: [data], sharesContainers: true });
+  expect(await readdir(data)).toEqual(['inner']);
+  await undo([{ kind: 'remove-tree', path: data }], { filled: [data] });
+  expect(await statIfThere(data)).toBeUndefined();
+});
+
+test('units and modules are not taken back one by one: a module may still be in use at that point', async () => {
+  await undo([
+    { kind: 'module', name: 'nf_conntrack' },
+    { kind: 'unit', name: 'etcd', supervisor: 'systemd' },
+  ]);
+  expect(told).toEqual([]);
+});
+
 test('a command that takes something back runs; one that fails is told and the rest goes on', async () => {
   await writeFile(at('file'), 'ours');
-  const gate = await undo([
+  const failures = await undo([
     { kind: 'remove', path: at('file') },
     { kind: 'run', argv: ['false'] },
   ]);
-  expect(gate.failures).toEqual(['false']);
+  expect(failures).toEqual(['false']);
   expect(told).toContainEqual(expect.objectContaining({ event: 'failed', what: 'false' }));
   expect(await statIfThere(at('file'))).toBeUndefined();
 });
 
 test('a command about a file that is gone has nothing to take back', async () => {
-  expect((await undo([{ kind: 'run', argv: ['chmod', '600', at('gone')] }])).failures).toEqual([]);
+  expect(await undo([{ kind: 'run', argv: ['chmod', '600', at('gone')] }])).toEqual([]);
 });
 
 test('a dry run says the same and touches nothing', async () => {
   await writeFile(at('unit'), 'ours');
-  await undo([{ kind: 'remove', path: at('unit'), sha256: sha256('ours') }], true);
+  await undo([{ kind: 'remove', path: at('unit'), sha256: sha256('ours') }], { dryRun: true });
   expect(await readdir(folder)).toEqual(['unit']);
-  expect(told).toEqual([{ event: 'undo', group: 'files and folders', what: `remove ${at('unit')}` }]);
+  expect(told).toEqual([{ event: 'undo', group: 'own changes', what: `remove ${at('unit')}` }]);
 });
 
 test('of the ledger only the entries of the steps that stay are kept, a torn last line is not', async () => {
   const file = at('ledger.jsonl');
   const ledger = openLedger(file);
-  ledger.append('etcd', { what: 'one', undo: { kind: 'remove', path: '/one' } });
-  ledger.append('kubelet', { what: 'two', undo: { kind: 'remove', path: '/two' } });
+  ledger.append('etcd', { do: nothing, undo: { kind: 'remove', path: '/one' } });
+  ledger.append('kubelet', { do: nothing, undo: { kind: 'remove', path: '/two' } });
   ledger.close();
   await writeFile(file, '{"at":"20', { flag: 'a' });
   await keepEntries(file, ['etcd']);
-  expect((await readLedger(file)).map(({ what }) => what)).toEqual(['one']);
+  expect(await readLedger(file)).toMatchObject([{ step: 'etcd', undo: { path: '/one' } }]);
   expect(await readFile(file, 'utf8')).not.toContain('{"at":"20\n');
 });

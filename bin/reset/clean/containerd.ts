@@ -1,7 +1,7 @@
-import type { Undoer } from '../../../lib/engine/gate.ts';
 import { statIfThere } from '../../../lib/host/files.ts';
 import { paths, system } from '../../../lib/host/paths.ts';
 import { tryRun } from '../../../lib/host/run.ts';
+import type { Reset } from './scope.ts';
 
 const ctr = (...args: readonly string[]) =>
   tryRun(`${paths.bin}/ctr`, ['--address', system.containerdSocket, '--timeout', '5s', ...args], {
@@ -25,7 +25,7 @@ export const foreignNamespaces = async (): Promise<readonly string[]> => {
 };
 
 /** Removes all Pods' containers through the CRI, for a containerd that lives on. */
-export const removePods = async (gate: Undoer): Promise<void> => {
+export const removePods = async ({ undoer }: Reset): Promise<void> => {
   if (!(await statIfThere(system.containerdSocket))) return;
   const crictl = (...args: readonly string[]) =>
     tryRun(`${paths.bin}/crictl`, ['-r', `unix://${system.containerdSocket}`, '-t', '20s', ...args], {
@@ -33,7 +33,7 @@ export const removePods = async (gate: Undoer): Promise<void> => {
     });
   const pods = words((await crictl('pods', '--quiet')).stdout);
   if (pods.length === 0) return;
-  await gate.apply('Pods removed', `${pods.length} Pods`, async () => {
+  await undoer.apply(`${pods.length} Pods`, async () => {
     await crictl('rmp', '--all', '--force');
     const left = words((await crictl('pods', '--quiet')).stdout);
     if (left.length > 0) throw new Error(`containerd still has ${left.length} of them`);
@@ -41,8 +41,8 @@ export const removePods = async (gate: Undoer): Promise<void> => {
 };
 
 /** Takes Kubernetes' part out of containerd's data, where the rest is somebody else's. */
-export const removeKubernetesNamespace = async (gate: Undoer): Promise<void> =>
-  gate.apply('Kubernetes taken out of containerd', 'namespace k8s.io', async () => {
+export const removeKubernetesNamespace = async ({ undoer }: Reset): Promise<void> =>
+  undoer.apply('namespace k8s.io', async () => {
     for (const kind of ['containers', 'images', 'leases']) {
       const names = words((await ctr('-n', 'k8s.io', kind, 'list', '--quiet')).stdout);
       const sync = kind === 'containers' ? [] : ['--sync'];
@@ -53,3 +53,7 @@ export const removeKubernetesNamespace = async (gate: Undoer): Promise<void> =>
     const { code, stderr } = await ctr('namespaces', 'remove', 'k8s.io');
     if (code !== 0) throw new Error(stderr.trim());
   });
+
+/** Whether containerd mounted it for a container that is not Kubernetes'. */
+export const isOfOtherContainers = (point: string): boolean =>
+  point.startsWith('/run/containerd/') && !/\/k8s\.io\/|\.grpc\.v1\.cri\//.test(point);

@@ -1,73 +1,65 @@
 import { chmod, readdir, rmdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { removeTree } from '../../../lib/engine/gate.ts';
-import { statIfThere } from '../../../lib/host/files.ts';
+import { removeAbandoned, statIfThere } from '../../../lib/host/files.ts';
 import { isMountPoint } from '../../../lib/host/mounts.ts';
-import { run } from '../../../lib/host/run.ts';
+import { paths } from '../../../lib/host/paths.ts';
 import { folderMode } from '../../../lib/host/snapshot/files.ts';
 import type { HostSnapshot } from '../../../lib/host/snapshot.ts';
-import { type CleanupScope, wasThere } from './scope.ts';
+import { type Reset, wasThere } from './scope.ts';
 
-/** Folders and files that the daemons make by themselves, by the step with which they go. */
-const made = {
-  kubelet: ['/var/lib/kubelet', '/var/log/pods', '/var/log/containers'],
-  network: [
-    '/etc/cni/net.d/10-calico.conflist',
-    '/etc/cni/net.d/calico-kubeconfig',
-    '/var/lib/cni',
-    '/var/lib/calico',
-    '/var/log/calico',
-    '/run/calico',
-    '/run/nodeagent',
-  ],
-  containerd: ['/var/lib/containerd', '/run/containerd', '/run/nri', '/opt/containerd'],
-} as const;
-
-/** Removes a path; of a mount point, or a folder that was there before, only what is in it. */
-const removePath = async (path: string, { gate, before, shared }: CleanupScope): Promise<void> => {
-  const stat = await statIfThere(path);
-  if (!stat) return;
-  if (shared && /\/containerd$/.test(path)) return gate.reportKept(`${path}: containers or images of others are in it`);
-  const stays = wasThere(before, 'file', path) || isMountPoint(path);
-  if (!stays) return gate.apply('folders of daemons removed', path, () => removeTree(path));
-  if (!stat.isDirectory()) return;
-  const inside = (await readdir(path)).filter((name) => !wasThere(before, 'file', `${path}/${name}`));
-  if (inside.length > 0)
-    await gate.apply('folders of daemons removed', `what is in ${path}`, async () => {
-      for (const name of inside) await removeTree(`${path}/${name}`);
-    });
-  if (!gate.dryRun) await restoreMode(path, before);
+/** Removes what daemons made; of a mount point, or a folder that was there before, only what is in it. */
+export const removeMade = async (scope: Reset): Promise<void> => {
+  for (const path of scope.plan.leaves.paths) await removePath(path, scope);
 };
 
-/** containerd takes rights off the folder that it is given. */
+const removePath = async (path: string, { undoer, before, plan }: Reset): Promise<void> => {
+  const stat = await statIfThere(path);
+  if (!stat) return;
+  if (plan.sharesContainers && plan.leaves.shared.includes(path))
+    return undoer.reportKept(`${path}: containers or images of others are in it`);
+  const stays = wasThere(before, 'file', path) || isMountPoint(path);
+  if (!stays) return undoer.apply(path, () => removeTree(path));
+  if (!stat.isDirectory()) return;
+  const inside = (await readdir(path)).filter((name) => !wasThere(before, 'file', `${path}/${name}`));
+  if (inside.length === 0) return;
+  await undoer.apply(`what is in ${path}`, async () => {
+    for (const name of inside) await removeTree(`${path}/${name}`);
+    await restoreMode(path, before);
+  });
+};
+
+/** Gives a folder that was there before its mode back: containerd takes rights off the one that it is given. */
 const restoreMode = async (path: string, before: HostSnapshot | undefined): Promise<void> => {
   const mode = folderMode(before?.sections['file']?.[path]);
   if (mode !== undefined) await chmod(path, mode);
 };
 
-/** kubectl remembers API servers in the home of whoever called it. */
-export const removeKubectlCaches = async ({ gate, before }: CleanupScope): Promise<void> => {
-  for (const home of before?.homes ?? ['/root']) {
-    const folder = `${home}/.kube`;
-    const cache = `${folder}/cache`;
-    if (!wasThere(before, 'file', cache) && (await statIfThere(cache)))
-      await gate.apply('folders of daemons removed', cache, () => removeTree(cache));
-    // One that holds a kubeconfig of ours is in the ledger.
-    if (!wasThere(before, 'file', folder) && (await readdir(folder).catch(() => ['none'])).length === 0)
-      await gate.apply('folders of daemons removed', folder, () => rmdir(folder));
+/** Removes what programs keep in the homes of people, and the folder around it once nothing else is in that. */
+export const removeHomeFolders = async ({ undoer, before, plan }: Reset): Promise<void> => {
+  const places = (before?.homes ?? ['/root']).flatMap((home) => plan.leaves.homes.map((name) => `${home}/${name}`));
+  for (const path of places) {
+    if (!wasThere(before, 'file', path) && (await statIfThere(path))) await undoer.apply(path, () => removeTree(path));
+    const around = dirname(path);
+    // One that holds a file of ours is in the ledger.
+    if (!wasThere(before, 'file', around) && (await readdir(around).catch(() => ['none'])).length === 0)
+      await undoer.apply(around, () => rmdir(around));
   }
 };
 
-/** The folder in which named network namespaces are; it is a mount of itself once one was made. */
-export const removeNetnsFolder = async ({ gate, before }: CleanupScope): Promise<void> => {
-  if (gate.dryRun || wasThere(before, 'file', '/run/netns')) return;
-  if ((await readdir('/run/netns').catch(() => ['none'])).length > 0) return;
-  if (isMountPoint('/run/netns')) await run('umount', ['/run/netns']);
-  await rmdir('/run/netns');
+/** Removes what runs left that were killed just while they took the lock. */
+export const removeStaleLocks = async ({ undoer }: Reset): Promise<void> => {
+  if (!undoer.dryRun) await removeAbandoned(`${paths.lock}.`);
 };
 
-/** Removes the folders that the daemons of one step made. */
-export const removeMade =
-  (step: keyof typeof made) =>
-  async (aftermath: CleanupScope): Promise<void> => {
-    for (const path of made[step]) await removePath(path, aftermath);
-  };
+/** Removes the lab's own folder; what a second reset would need goes last. */
+export const removeRoot = async ({ undoer, failures }: Reset): Promise<void> => {
+  if (failures.length > 0) return undoer.reportKept(`${paths.root}: a second reset needs it`);
+  await undoer.apply(paths.root, async () => {
+    const last: readonly string[] = [paths.picture, paths.ledger];
+    for (const name of await readdir(paths.root)) {
+      if (!last.includes(`${paths.root}/${name}`)) await removeTree(`${paths.root}/${name}`);
+    }
+    await removeTree(paths.root);
+  });
+};

@@ -1,9 +1,10 @@
 import { readFileSync, rmdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { tmuxUnit } from '../../../lib/daemons/tmux.ts';
+import { cgroupsOf } from '../../../lib/daemons/supervisor.ts';
 import { cgroupsNamed, cgroupTree, processesIn } from '../../../lib/host/cgroups.ts';
 import { tryRun } from '../../../lib/host/run.ts';
-import type { CleanupScope } from './scope.ts';
+import type { ResetPlan } from '../plan.ts';
+import type { Reset } from './scope.ts';
 
 const commandLineOf = (pid: number): readonly string[] => {
   try {
@@ -29,36 +30,39 @@ const end = async (find: () => readonly number[]): Promise<void> => {
   }
 };
 
-const podCgroups = (): string[] => [...cgroupsNamed('kubepods'), ...cgroupsNamed('kubepods.slice')];
+const podCgroups = ({ leaves }: ResetPlan): string[] => leaves.cgroups.flatMap(cgroupsNamed);
 
-/** The processes of Pods, known by the cgroups that the kubelet made for them. */
-export const endPods = async ({ gate }: CleanupScope): Promise<void> => {
-  const find = () => processesIn(podCgroups());
+/** Ends the processes of Pods, known by the cgroups that were made for them. */
+export const endPods = async ({ undoer, plan }: Reset): Promise<void> => {
+  const find = () => processesIn(podCgroups(plan));
   const count = find().length;
-  if (count > 0) await gate.apply('processes of Pods ended', `${count} processes`, () => end(find));
+  if (count > 0) await undoer.apply(`${count} processes`, () => end(find));
 };
 
-/** Where containerd runs: under its own unit, or under that of the tmux server. */
-const ourCgroups = ['system.slice/containerd.service', `system.slice/${tmuxUnit}.service`];
+const has = (words: readonly string[], wanted: readonly string[]): boolean =>
+  words.some((_, at) => wanted.every((word, index) => words[at + index] === word));
 
-/** containerd's shims for Kubernetes: in our unit's cgroup, of Kubernetes' namespace. Those of others stay. */
-export const endShims = async ({ gate }: CleanupScope): Promise<void> => {
+/** Ends what outlived its daemon in the cgroup of its unit. What others started there stays. */
+export const endOrphans = async ({ undoer, plan }: Reset): Promise<void> => {
+  const { processes } = plan.leaves;
+  const cgroups = plan.stopped.flatMap(({ name }) => cgroupsOf(name));
   const find = () =>
-    processesIn(ourCgroups.flatMap(cgroupsNamed)).filter((pid) => {
+    processesIn([...new Set(cgroups)].flatMap(cgroupsNamed)).filter((pid) => {
       const words = commandLineOf(pid);
-      const namespace = words[words.indexOf('-namespace') + 1];
-      return words.includes('-namespace') && namespace === 'k8s.io';
+      return processes.some((wanted) => has(words, wanted));
     });
   const count = find().length;
-  if (count > 0) await gate.apply('shims ended', `${count} processes`, () => end(find));
+  if (count > 0) await undoer.apply(`${count} processes`, () => end(find));
 };
 
-export const removeCgroups = async ({ gate }: CleanupScope): Promise<void> => {
-  const all = podCgroups().flatMap(cgroupTree);
+/** Removes the cgroups of Pods, the innermost first. */
+export const removeCgroups = async ({ undoer, plan }: Reset): Promise<void> => {
+  const all = podCgroups(plan).flatMap(cgroupTree);
   if (all.length === 0) return;
-  await gate.apply('cgroups of Pods removed', `${all.length} below kubepods`, async () => {
+  await undoer.apply(`${all.length} below ${plan.leaves.cgroups.join(' or ')}`, async () => {
     // systemd knows those that it made by a name; it would make them again.
-    await tryRun('systemctl', ['stop', 'kubepods.slice']);
-    for (const cgroup of podCgroups().flatMap(cgroupTree)) rmdirSync(cgroup);
+    for (const slice of plan.leaves.cgroups.filter((name) => name.endsWith('.slice')))
+      await tryRun('systemctl', ['stop', slice]);
+    for (const cgroup of podCgroups(plan).flatMap(cgroupTree)) rmdirSync(cgroup);
   });
 };

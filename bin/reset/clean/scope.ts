@@ -1,17 +1,23 @@
 import type { Undoer } from '../../../lib/engine/gate.ts';
-import type { HostSnapshot } from '../../../lib/host/snapshot.ts';
+import type { Difference, HostSnapshot } from '../../../lib/host/snapshot.ts';
+import type { ResetPlan } from '../plan.ts';
 
-/** What the removal of leftovers goes by. */
-export interface CleanupScope {
-  readonly gate: Undoer;
-  /** The steps that are undone; daemons of the others live on. */
-  readonly undone: readonly string[];
+/** What every stage of a reset works with. */
+export interface Reset {
+  readonly undoer: Undoer;
+  /** What could not be taken back so far: with one of these the lab's own files stay, for a second reset. */
+  readonly failures: readonly string[];
+  readonly plan: ResetPlan;
   /** The machine before the first change; what is in it is never a leftover. Absent where it was lost. */
   readonly before: HostSnapshot | undefined;
-  /** Whether containerd's data hold containers or images of somebody else: then they stay. */
-  readonly shared: boolean;
+  readonly signal: AbortSignal;
+  readonly reportDifference: (difference: Difference) => void;
 }
 
 /** Whether it was on this machine before the first change: then it is nobody's leftover. */
 export const wasThere = (before: HostSnapshot | undefined, kind: string, name: string): boolean =>
   before?.sections[kind]?.[name] !== undefined;
+
+/** Whether a name is one of these. */
+export const matches = (patterns: readonly RegExp[], name: string): boolean =>
+  patterns.some((pattern) => pattern.test(name));

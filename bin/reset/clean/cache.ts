@@ -1,0 +1,23 @@
+import { readdir } from 'node:fs/promises';
+import { removeTree } from '../../../lib/engine/gate.ts';
+import { isMountPoint } from '../../../lib/host/mounts.ts';
+import { paths } from '../../../lib/host/paths.ts';
+import type { Reset } from './scope.ts';
+
+/** The folders of the cache that can be brought again. Beside them it has the launcher's own Node, which runs this very program. */
+const folders = ['bin', 'build', 'downloads', 'images', 'manifests', 'vm'];
+
+/** Drops downloads and builds, by name, unless another machine lives on them: a VM uses those of its host. */
+export const purgeCache = async ({ undoer, failures }: Pick<Reset, 'undoer' | 'failures'>): Promise<void> => {
+  if (failures.length > 0) return;
+  if (isMountPoint(paths.cache))
+    return undoer.reportKept(`${paths.cache} is mounted here: it is another machine's too`);
+  const vms = await readdir(paths.vms).catch((): string[] => []);
+  if (vms.length > 0)
+    return undoer.reportKept(
+      `${paths.cache}: VMs of this machine live on it (${vms.join(', ')}); hardway vm delete ends one`,
+    );
+  const there = await readdir(paths.cache).catch((): string[] => []);
+  for (const name of folders.filter((one) => there.includes(one)))
+    await undoer.apply(`${paths.cache}/${name}`, () => removeTree(`${paths.cache}/${name}`));
+};

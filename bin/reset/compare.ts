@@ -1,0 +1,28 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Difference, diffSnapshots, type HostSnapshot, takeSnapshot } from '../../lib/host/snapshot.ts';
+import { unloadUnused } from './clean/kernel.ts';
+import type { Reset } from './clean/scope.ts';
+
+/** Kinds of things that the kernel takes away in its own time, after whoever held them has gone. */
+const settlingKinds: readonly string[] = [
+  ...['link', 'address', 'route', 'network namespace', 'listener', 'mount', 'cgroup', 'unit'],
+  ...['kernel module', 'kernel parameter', 'nft'],
+];
+
+/** Returns what is not as it was; what may still pass is given ten seconds. */
+const differences = async (before: HostSnapshot, { plan }: Reset): Promise<readonly Difference[]> => {
+  const end = performance.now() + 10_000;
+  for (;;) {
+    const found = diffSnapshots(before, await takeSnapshot(before.homes));
+    await unloadUnused({ plan, before }); // looking at rules loads some, and some were still in use before
+    if (!found.some(({ kind }) => settlingKinds.includes(kind)) || performance.now() > end) return found;
+    await sleep(500);
+  }
+};
+
+/** Compares the machine with its snapshot from before the first change. */
+export const compare = async (reset: Reset): Promise<void> => {
+  const { before, undoer, reportDifference } = reset;
+  if (!before || undoer.dryRun) return;
+  for (const one of await differences(before, reset)) reportDifference(one);
+};

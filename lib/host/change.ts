@@ -1,0 +1,69 @@
+import { quoted } from './run.ts';
+
+/** What one change does to the machine. */
+export type Deed =
+  | { readonly kind: 'write'; readonly path: string }
+  | { readonly kind: 'make-dir'; readonly path: string }
+  /** A symbolic link. */
+  | { readonly kind: 'link'; readonly path: string; readonly target: string }
+  /** A file of the cache, put in its place as a link of either kind. */
+  | { readonly kind: 'place'; readonly path: string }
+  /** Nothing yet: a daemon will make this file when it runs. */
+  | { readonly kind: 'expect'; readonly path: string; readonly why: string }
+  | { readonly kind: 'run'; readonly argv: readonly string[] };
+
+/** How one change is taken back. */
+export type Undo =
+  /** A file or link that was not there before. `sha256` is what we wrote: a file that somebody changed since is kept beside. */
+  | { readonly kind: 'remove'; readonly path: string; readonly sha256?: string }
+  /** A folder that was not there before. */
+  | { readonly kind: 'remove-tree'; readonly path: string }
+  /** A file that was there before and was kept in `from`. */
+  | { readonly kind: 'restore'; readonly path: string; readonly from: string; readonly sha256?: string }
+  | { readonly kind: 'run'; readonly argv: readonly string[] }
+  /** A component that was started or made to start at boot, or the server that it runs under: reset stops all of them at once. */
+  | { readonly kind: 'unit'; readonly name: string; readonly supervisor: 'systemd' | 'tmux' }
+  /** A kernel module that was not loaded before: reset unloads all of them at the end, when nothing uses them. */
+  | { readonly kind: 'module'; readonly name: string };
+
+/** One change to the machine and the way back. Data, so that both can be written down before the change happens. */
+export interface Change {
+  readonly do: Deed;
+  readonly undo: Undo;
+}
+
+/** A change as a person is told of it. */
+export const formatDeed = (deed: Deed): string => {
+  switch (deed.kind) {
+    case 'write':
+      return `write ${deed.path}`;
+    case 'make-dir':
+      return `make folder ${deed.path}`;
+    case 'link':
+      return `link ${deed.path} to ${deed.target}`;
+    case 'place':
+      return `place ${deed.path}`;
+    case 'expect':
+      return `${deed.why} ${deed.path}`;
+    case 'run':
+      return quoted(deed.argv);
+  }
+};
+
+/** An undo as a person is told of it. */
+export const formatUndo = (undo: Undo): string => {
+  switch (undo.kind) {
+    case 'remove':
+      return `remove ${undo.path}`;
+    case 'remove-tree':
+      return `remove folder ${undo.path}`;
+    case 'restore':
+      return `put back ${undo.path}`;
+    case 'run':
+      return quoted(undo.argv);
+    case 'unit':
+      return `stop ${undo.name}`;
+    case 'module':
+      return `unload ${undo.name}`;
+  }
+};
