@@ -1,10 +1,16 @@
 import { calicoManifest } from '../lib/binaries/calico.ts';
 import { progressText } from '../lib/binaries/needed.ts';
 import { versions } from '../lib/binaries/versions.ts';
-import { apiOf } from '../lib/cluster/api.ts';
+import { type Api, apiOf, ifThere, type KubeObject } from '../lib/cluster/api.ts';
 import { calicoObjects } from '../lib/cluster/calico.ts';
 import { ensureCalicoImages } from '../lib/cluster/images.ts';
-import { applyObjectsAtOnce, deploymentIsAvailable, nodeCondition, nodeIsReady } from '../lib/cluster/objects.ts';
+import {
+  applyObjectsAtOnce,
+  deleteObjects,
+  deploymentIsAvailable,
+  nodeCondition,
+  nodeIsReady,
+} from '../lib/cluster/objects.ts';
 import { check, deferredCheck, until } from '../lib/engine/check.ts';
 import { overlap } from '../lib/engine/settings.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
@@ -15,6 +21,7 @@ import { nodeTurnsReady, observationsWith, plugins } from './network.ts';
 import { atLeast, observe } from './observe.ts';
 
 const definitionsPath = '/apis/crd.projectcalico.org/v1';
+const definitionsOfKinds = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 
 interface Pool {
   readonly spec: { readonly cidr: string; readonly ipipMode: string; readonly vxlanMode: string };
@@ -80,6 +87,44 @@ const route = observe(
   atLeast(2, / dev cali\w+ scope link/),
 );
 
+const namespace = '/namespaces/kube-system';
+const workloads = [
+  `/apis/apps/v1${namespace}/daemonsets/calico-node`,
+  `/apis/apps/v1${namespace}/deployments/calico-kube-controllers`,
+];
+/** What controllers made of the workloads; all of it bears the label k8s-app. */
+const madeOfWorkloads = [`/apis/apps/v1${namespace}/replicasets`, `/api/v1${namespace}/pods`];
+const labels = `labelSelector=${encodeURIComponent('k8s-app in (calico-node,calico-kube-controllers)')}`;
+
+/** Deletes the objects at these paths, as the API server lists them; throws while one is left. */
+const clear = async (
+  api: Api,
+  collections: readonly string[],
+  isOurs: (object: KubeObject) => boolean,
+): Promise<void> => {
+  for (const collection of collections) {
+    const { items } = await api.get<{ items: KubeObject[] }>(collection);
+    const left = items.filter(isOurs).map(({ metadata }) => metadata.name);
+    const [path] = collection.split('?');
+    // At once: the kubelet that would end its containers stands still, and they are gone.
+    for (const name of left) await api.removeAt(`${path}/${name}`, { gracePeriodSeconds: 0 });
+    if (left.length > 0) throw new Error(`${left.join(', ')} still there`);
+  }
+};
+
+/** Takes back what calico-node wrote into the Node's status, for the next network to say. */
+const forgetNode = async (context: Context): Promise<void> => {
+  const api = await apiOf(context);
+  const path = `/api/v1/nodes/${context.lab.node.name}`;
+  const node = await ifThere(api.get<{ metadata: { annotations?: Record<string, string> } }>(path));
+  if (!node) return;
+  const ours = Object.keys(node.metadata.annotations ?? {}).filter((name) => name.startsWith('projectcalico.org/'));
+  await api.patchStatus(path, {
+    metadata: { annotations: Object.fromEntries(ours.map((name) => [name, null])) },
+    status: { conditions: [{ type: 'NetworkUnavailable', $patch: 'delete' }] },
+  });
+};
+
 export const calico: Step = {
   id: 'network',
   carriesPods: true,
@@ -129,6 +174,24 @@ export const calico: Step = {
       `${kubectl} -n kube-system rollout status daemonset calico-node --timeout=5s`,
       nodeTurnsReady(node.name),
     ],
+  },
+
+  // The workloads first, and all of their Pods: as long as one can start it makes again what is removed.
+  async deleteObjects(context) {
+    const api = await apiOf(context);
+    const wait = { signal: context.signal, deadline: 30_000 };
+    for (const path of workloads) await api.removeAt(path);
+    const made = madeOfWorkloads.map((collection) => `${collection}?${labels}`);
+    await until('nothing is left of the workloads of Calico', () => clear(api, made, () => true), wait);
+    const { definitions, others } = await objects(context);
+    await deleteObjects(context, others);
+    const kinds = new Set(definitions.map(({ metadata }) => metadata.name));
+    await until(
+      "Calico's kinds are gone",
+      () => clear(api, [definitionsOfKinds], ({ metadata }) => kinds.has(metadata.name)),
+      wait,
+    );
+    await forgetNode(context);
   },
 
   checks: [

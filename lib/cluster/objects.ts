@@ -3,7 +3,7 @@ import { reasonOf, Unhealthy } from '../engine/errors.ts';
 import type { Context } from '../engine/step.ts';
 import { sha256 } from '../host/files.ts';
 import { certFile } from '../host/paths.ts';
-import { apiOf, type KubeObject } from './api.ts';
+import { apiOf, ifThere, type KubeObject } from './api.ts';
 
 interface Workload extends KubeObject {
   readonly spec: { readonly template: { readonly metadata: { readonly annotations?: object } } };
@@ -66,7 +66,7 @@ export const applyObjectsAtOnce = async (context: Context, objects: readonly Kub
 /** Deletes objects, the last one first; a missing one is no error. */
 export const deleteObjects = async (context: Context, objects: readonly KubeObject[]): Promise<void> => {
   const api = await apiOf(context);
-  for (const object of [...objects].reverse()) await api.remove(object);
+  for (const object of [...objects].reverse()) await ifThere(api.remove(object)); // its kind may be gone as well
 };
 
 interface Deployment {
