@@ -41,10 +41,11 @@ export const ubuntuVm = async (name: string): Promise<Vm> => {
   return vm;
 };
 
-/** A Deployment that serves HTTP on port 8080, started by that person and ready. */
-export const deployWeb = (vm: Vm, replicas: number): Promise<string> =>
+/** A Deployment that serves HTTP on port 8080 with so many Pods, started by that person and ready. */
+export const scaleWeb = (vm: Vm, replicas: number): Promise<string> =>
   asPerson(
     vm,
-    `kubectl create deployment web --image=${imageReference('agnhost')} --replicas=${replicas} -- /agnhost netexec
+    `kubectl get deployment web || kubectl create deployment web --image=${imageReference('agnhost')} -- /agnhost netexec
+     kubectl scale deployment web --replicas=${replicas}
      kubectl rollout status deployment web --timeout=900s`,
   );

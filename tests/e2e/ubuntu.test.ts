@@ -1,19 +1,33 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Ran } from '../../lib/host/run.ts';
-import type { Vm } from '../../lib/vm/vm.ts';
+import { bootVm, deleteVm, execInVm, powerCut, type Vm } from '../../lib/vm/vm.ts';
 import { components, runEvents, stepIds, story } from './events.ts';
 import { dropVm, succeeded } from './lib.ts';
-import { asPerson, deployWeb, sudoHardway, ubuntuVm } from './ubuntu-vm.ts';
+import { nothing, traces } from './traces.ts';
+import { asPerson, scaleWeb, sudoHardway, ubuntuVm } from './ubuntu-vm.ts';
 
 const name = 'e2e-ubuntu';
 let vm: Vm;
-let first: Ran;
 
 beforeAll(async () => {
   vm = await ubuntuVm(name);
-  first = await sudoHardway(vm, ['up', '--cni', 'bridge', '--json']);
+  await inside('echo kept >/root/kept; sync');
 });
 afterAll(() => dropVm(name));
+
+const inside = async (script: string): Promise<string> => (await execInVm(vm, ['sh', '-c', script])).stdout;
+const bootId = (): Promise<string> => asPerson(vm, 'cat /proc/sys/kernel/random/boot_id');
+/** A file that a person wrote before all of it outlives reboots and power cuts. */
+const isKept = async (): Promise<void> => expect(await inside('cat /root/kept')).toBe('kept');
+
+/** Cuts the power, which leaves no process of the VM on this machine, and boots it again. */
+const cutPower = async (): Promise<void> => {
+  await powerCut(vm);
+  expect(traces(name)).toMatchObject({ processes: [] });
+  await bootVm(vm);
+  await isKept();
+};
 
 interface Row {
   readonly step: string;
@@ -57,7 +71,40 @@ const podsReachAll = async (): Promise<void> => {
   }
 };
 
+// In this order: each goes on from where the one before has left the VM, as a lab takes minutes on an emulated processor.
+describe('a VM that is like an Ubuntu', () => {
+  test('has a kernel and cgroup v2 of its own, a swap file, a firewall, a resolver stub and a person with sudo', async () => {
+    expect(await inside('stat -f -c %T /sys/fs/cgroup')).toBe('cgroup2fs');
+    expect(await inside('ip -4 -o address show eth0; ip route show default')).toMatch(
+      /10\.240\.0\.10\/24[\s\S]*default/,
+    );
+    expect(await inside('readlink -f /etc/resolv.conf')).toBe('/run/systemd/resolve/stub-resolv.conf');
+    expect(await inside('ufw status')).toContain('Status: active');
+    expect(await inside('cat /sys/module/apparmor/parameters/enabled')).toBe('Y');
+    await expect.poll(() => inside('swapon --noheadings --show=NAME'), { timeout: 60_000 }).toBe('/swapfile');
+    expect((await execInVm(vm, ['sudo', '-n', 'id', '-u'], { user: 'learner' })).stdout).toBe('0');
+    expect(await inside('lsmod')).not.toMatch(/br_netfilter|^overlay/m);
+  });
+
+  test('has the project, the cache and hardway', async () => {
+    expect(await inside('touch /opt/hardway/x 2>&1')).toContain('Read-only');
+    expect((await execInVm(vm, ['hardway', '--version'])).code).toBe(0);
+  });
+
+  test('passes exit codes and awkward words, with and without a terminal', async () => {
+    expect((await execInVm(vm, ['sh', '-c', 'exit 7'])).code).toBe(7);
+    const words = ['two words', "it's", '$HOME', '', '*'];
+    expect((await execInVm(vm, ['printf', '%s|', ...words])).stdout).toBe(`${words.join('|')}|`);
+    expect((await execInVm(vm, ['tty'], { tty: true })).stdout).toMatch(/^\/dev\/pts\/\d+/);
+  });
+});
+
 describe('sudo hardway up on a machine like an Ubuntu', () => {
+  let first: Ran;
+  beforeAll(async () => {
+    first = await sudoHardway(vm, ['up', '--cni', 'bridge', '--json']);
+  });
+
   test('ends well from nothing, each step healthy in its turn', () => {
     expect(first.stderr).toBe('');
     expect(first.code).toBe(0);
@@ -87,7 +134,7 @@ describe('sudo hardway up on a machine like an Ubuntu', () => {
 
   test('lets Pods reach each other and the API server though ufw is on', async () => {
     expect(await asPerson(vm, 'sudo ufw status')).toContain('Status: active');
-    await deployWeb(vm, 2);
+    await scaleWeb(vm, 2);
     await podsReachAll();
   });
 
@@ -107,12 +154,16 @@ describe('sudo hardway up on a machine like an Ubuntu', () => {
 });
 
 describe('after a reboot', () => {
-  test('everything is healthy again without a command, and status says since when', async () => {
-    const bootId = (): Promise<string> => asPerson(vm, 'cat /proc/sys/kernel/random/boot_id');
+  const limit = { timeout: 15 * 60_000, interval: 3000 };
+
+  test('the machine comes back by itself, with its files', async () => {
     const before = await bootId();
-    await asPerson(vm, 'sudo systemctl reboot').catch(() => '');
-    const limit = { timeout: 15 * 60_000, interval: 3000 };
+    await inside('systemctl reboot');
     await expect.poll(() => bootId().catch(() => before), limit).not.toBe(before);
+    await isKept();
+  });
+
+  test('everything is healthy again without a command, and status says since when', async () => {
     await expect.poll(ailing, limit).toEqual([]);
     const booted = new Date(Number(await asPerson(vm, "sed -n 's/^btime //p' /proc/stat")) * 1000);
     for (const { step, since } of await status()) {
@@ -127,6 +178,30 @@ describe('after a reboot', () => {
   });
 });
 
+test('reset with ten Pods running gives the machine back as it was, and says so', async () => {
+  await scaleWeb(vm, 10);
+  const reset = await sudoHardway(vm, ['reset', '--yes']);
+  succeeded(reset);
+  expect(reset.stderr).toBe(''); // a failure shows the differences, which are in stdout
+  expect(reset.stdout).toContain('as it was before');
+  expect(await asPerson(vm, 'sudo ufw status')).not.toContain('10.200.0.0/16');
+  expect(await asPerson(vm, 'ls -A ~ | grep -c kube || :')).toBe('0');
+});
+
+test('after a power cut in the middle of up, the next up goes on and ends well', async () => {
+  const cut = sudoHardway(vm, ['up', '--cni', 'bridge', '--json']);
+  // etcd is healthy and kube-apiserver on its way: a process that writes, files that are seconds old.
+  while (!(await asPerson(vm, 'sudo cat /var/lib/hardway/state.json || :')).includes('"etcd"')) await sleep(1000);
+  await sleep(3000);
+  await cutPower();
+  expect((await cut).code).not.toBe(0);
+  const { code, stdout, stderr } = await sudoHardway(vm, ['up', '--cni', 'bridge', '--json']);
+  expect(stderr).toBe('');
+  expect(code).toBe(0);
+  expect(story(runEvents(stdout)).at(-1)).toBe(`${stepIds.at(-1)} healthy`);
+  expect((await sudoHardway(vm, ['status'])).code).toBe(0);
+});
+
 test('a year later the certificates have expired: check says so and what the clock says, and up makes new ones', async () => {
   await asPerson(vm, "sudo systemctl stop systemd-timesyncd || :; sudo date -s '+366 days'");
   const { code, stdout } = await sudoHardway(vm, ['check', 'certificates']);
@@ -134,4 +209,18 @@ test('a year later the certificates have expired: check says so and what the clo
   expect(stdout).toMatch(/it expired on \S+, and the clock of this machine says \S+/);
   succeeded(await sudoHardway(vm, ['up', '--json']));
   await expect.poll(ailing, { timeout: 300_000, interval: 3000 }).toEqual([]);
+});
+
+test('a reset that a power cut ends in the middle is finished by the next one', async () => {
+  const cut = sudoHardway(vm, ['reset', '--yes']);
+  // etcd is stopped last: from then on mounts, links, rules and files go.
+  while ((await asPerson(vm, 'systemctl is-active etcd || :')) === 'active') await sleep(500);
+  await cutPower();
+  expect((await cut).code).not.toBe(0);
+  expect(succeeded(await sudoHardway(vm, ['reset', '--yes'])).stdout).toContain('as it was before');
+});
+
+test('a VM that is deleted leaves nothing on this machine', async () => {
+  await deleteVm(name);
+  expect(traces(name)).toEqual(nothing);
 });

@@ -1,43 +1,14 @@
-import { existsSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, readFileSync, readlinkSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { paths } from '../../lib/host/paths.ts';
 import { tryRun } from '../../lib/host/run.ts';
 import { bootVm, createVm, deleteVm, execInVm, findVm, listVms, powerCut, stopVm, type Vm } from '../../lib/vm/vm.ts';
+import { nothing, traces } from './traces.ts';
 
 /** Named, so that no archive is asked which there are. */
 const suite = 'bookworm';
-
-const cgroupsOf = (name: string): string[] =>
-  readFileSync('/proc/self/cgroup', 'utf8')
-    .trim()
-    .split('\n')
-    .flatMap((line) => {
-      const [, controllers = '', path = ''] = line.split(':');
-      return ['', 'unified'].map(
-        (top) => `/sys/fs/cgroup/${controllers.replace('name=', '') || top}${path}/hardway-vm-${name}`,
-      );
-    })
-    .filter((folder) => existsSync(folder));
-
-/** Everything of a VM that can be seen on this machine. */
-const traces = (name: string) => ({
-  folder: existsSync(`${paths.vms}/${name}`),
-  mounts: readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .filter((line) => line.includes(`${paths.vms}/${name}`)),
-  processes: readdirSync('/proc').filter((pid) => {
-    if (!/^\d+$/.test(pid)) return false;
-    try {
-      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`${paths.vms}/${name}/`);
-    } catch {
-      return false;
-    }
-  }),
-  cgroups: cgroupsOf(name),
-});
-const nothing = { folder: false, mounts: [], processes: [], cgroups: [] };
 
 /** The network namespace of the container, by its inode: other VMs on this machine have theirs. */
 const namespaceOf = (vm: Vm): string =>
@@ -162,62 +133,5 @@ describe('a container VM', () => {
     await expect(create()).rejects.toThrow('broken');
     await deleteVm(name);
     await gone(name);
-  });
-});
-
-describe('a qemu VM that is like an Ubuntu', () => {
-  const name = 'e2e-qemu';
-  let vm: Vm;
-
-  beforeAll(async () => {
-    if (existsSync(`${paths.vms}/${name}`)) await deleteVm(name);
-    vm = await createVm({ name, kind: 'qemu', suite, flavour: 'ubuntu-like' });
-  });
-  afterAll(async () => {
-    if (existsSync(`${paths.vms}/${name}`)) await deleteVm(name);
-  });
-
-  test('has a kernel and cgroup v2 of its own, a swap file, a firewall, a resolver stub and a person with sudo', async () => {
-    expect(await inside(vm, 'stat -f -c %T /sys/fs/cgroup')).toBe('cgroup2fs');
-    expect(await inside(vm, 'ip -4 -o address show eth0; ip route show default')).toMatch(
-      /10\.240\.0\.10\/24[\s\S]*default/,
-    );
-    expect(await inside(vm, 'readlink -f /etc/resolv.conf')).toBe('/run/systemd/resolve/stub-resolv.conf');
-    expect(await inside(vm, 'ufw status')).toContain('Status: active');
-    expect(await inside(vm, 'cat /sys/module/apparmor/parameters/enabled')).toBe('Y');
-    await expect.poll(() => inside(vm, 'swapon --noheadings --show=NAME'), { timeout: 60_000 }).toBe('/swapfile');
-    expect((await execInVm(vm, ['sudo', '-n', 'id', '-u'], { user: 'learner' })).stdout).toBe('0');
-    expect(await inside(vm, 'lsmod')).not.toMatch(/br_netfilter|^overlay/m);
-  });
-
-  test('has the project, the cache and hardway', async () => {
-    expect(await inside(vm, 'touch /opt/hardway/x 2>&1')).toContain('Read-only');
-    expect((await execInVm(vm, ['hardway', '--version'])).code).toBe(0);
-  });
-
-  test('passes exit codes and awkward words, with and without a terminal', async () => {
-    expect((await execInVm(vm, ['sh', '-c', 'exit 7'])).code).toBe(7);
-    const words = ['two words', "it's", '$HOME', '', '*'];
-    expect((await execInVm(vm, ['printf', '%s|', ...words])).stdout).toBe(`${words.join('|')}|`);
-    expect((await execInVm(vm, ['tty'], { tty: true })).stdout).toMatch(/^\/dev\/pts\/\d+/);
-  });
-
-  test('comes back by itself after a reboot inside', async () => {
-    const first = await bootId(vm);
-    await inside(vm, 'echo kept >/root/kept; sync; systemctl reboot');
-    await expect.poll(async () => (await bootId(vm)) || first, { timeout: 300_000, interval: 2000 }).not.toBe(first);
-    expect(await inside(vm, 'cat /root/kept')).toBe('kept');
-  });
-
-  test('survives a power cut', async () => {
-    await powerCut(vm);
-    expect(traces(name)).toMatchObject({ processes: [] });
-    await bootVm(vm);
-    expect(await inside(vm, 'cat /root/kept')).toBe('kept');
-  });
-
-  test('leaves nothing when it is deleted', async () => {
-    await deleteVm(name);
-    expect(traces(name)).toEqual(nothing);
   });
 });
