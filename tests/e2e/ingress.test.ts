@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Vm } from '../../lib/vm/vm.ts';
+import { everyStep } from '../../steps/index.ts';
 import { observations, observed, runEvents, stepIds, story } from './events.ts';
 import { tryLesson } from './lessons.ts';
 import { dropVm, freshVm, hardway, sh, succeeded, up } from './lib.ts';
+import { bringNeedsOf } from './setup.ts';
 
 const name = 'cal-ingress';
 const host = 'dk.domain.tld';
@@ -15,6 +17,7 @@ const asked = (hostHeader: string, path: string): Promise<string> =>
   sh(vm, `curl -s -m 5 -w '\\n%{http_code}' -H 'Host: ${hostHeader}' ${router}${path}`);
 
 beforeAll(async () => {
+  await bringNeedsOf(everyStep);
   vm = await freshVm(name);
 });
 afterAll(() => dropVm(name));

@@ -4,7 +4,7 @@ import { imageReferences, progressText } from '../../lib/binaries/needed.ts';
 import { provide } from '../../lib/binaries/provide.ts';
 import { versions } from '../../lib/binaries/versions.ts';
 import { architectures } from '../../lib/engine/lab.ts';
-import { needsOf } from '../../lib/engine/step.ts';
+import { needsOf, type Step } from '../../lib/engine/step.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { everyStep } from '../../steps/index.ts';
 
@@ -23,12 +23,12 @@ const bringCalicoManifest = async (): Promise<void> => {
   await copyFile(beside, cached);
 };
 
-/** Fills the cache before the first VM is made: a VM has no network. Cold, with Go, this is a quarter of an hour. */
-export const setup = async (): Promise<void> => {
+/** Brings into the cache what these steps need: a VM has no network. Cold, with Go, all of it is a quarter of an hour. */
+export const bringNeedsOf = async (steps: readonly Step[]): Promise<void> => {
   const arch = architectures[process.arch];
   if (process.getuid?.() !== 0 || !arch) return; // bin/test says why e2e is skipped
   let last = '';
-  const needs = needsOf(everyStep);
+  const needs = needsOf(steps);
   await provide({
     source: 'auto',
     binaries: [...needs.programs, ...needs.plugins],
@@ -42,5 +42,10 @@ export const setup = async (): Promise<void> => {
       console.log(`cache: ${line}`);
     },
   });
-  await bringCalicoManifest();
+};
+
+/** Fills the cache before the first VM is made. A file that wants an extra brings it itself: Go takes minutes for it. */
+export const setup = async (): Promise<void> => {
+  await bringNeedsOf(everyStep.filter(({ extra }) => !extra));
+  if (process.getuid?.() === 0) await bringCalicoManifest();
 };
