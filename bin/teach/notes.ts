@@ -46,9 +46,9 @@ export const parseNotes = (text: string, language: Language, file: string): read
   const marker = without[language];
   const notes: Note[] = [];
   for (const line of itemsIn(text, wrong)) {
-    const [head = '', consequence] = line.split(` ${marker}`);
+    const [head = '', consequence, another] = line.split(` ${marker}`);
     const found = /^- `([^`]+)`(?: \(([^)]*)\))?(?: ?: (.+))?\.$/.exec(head);
-    if (!found || consequence?.endsWith('.') === false)
+    if (!found || another !== undefined || consequence?.endsWith('.') === false)
       throw wrong(line, `is not of the form - \`NAME\`: REASON. ${marker}CONSEQUENCE.`);
     const [, name = '', asked, reason] = found;
     const profile = pkiProfiles.find((one) => one === asked);

@@ -129,6 +129,7 @@ describe('a note', () => {
     ['a name without backquotes', '- --a: one.', 'is not of the form'],
     ['no full stop', '- `--a`: one', 'is not of the form'],
     ['no full stop after the consequence', '- `--a`: one. Without it: two', 'is not of the form'],
+    ['two consequences', '- `--a`: one. Without it: two. Without it: three.', 'is not of the form'],
     ['an unknown profile', '- `--a` (giude): one.', 'names no PKI profile; there are components, guide'],
     ['nothing to say', '- `--a`.', 'says nothing'],
     ['a name that has a note already', '- `--a`: one.\n- `--a`: two.', 'is there twice'],
