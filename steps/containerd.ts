@@ -14,7 +14,7 @@ import { observe, printsNothing, says } from './observe.ts';
 
 const configFile = `${paths.config}/containerd.toml`;
 
-/** A folder a registry, read at each pull. */
+/** Folder with one folder a registry; containerd reads it at each pull. */
 const registries = '/etc/containerd/certs.d';
 
 const daemon = (lab: Lab) => ({
@@ -26,7 +26,7 @@ const daemon = (lab: Lab) => ({
   config: configuration(lab),
   service: [
     `Environment=PATH=${paths.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
-    // Its containers live on when it restarts, and it may divide its own cgroup.
+    // Its containers live on when it restarts, and it may make cgroups below its own.
     'KillMode=process',
     'Delegate=yes',
     'LimitNOFILE=1048576',
@@ -35,7 +35,7 @@ const daemon = (lab: Lab) => ({
   ],
 });
 
-/** containerd's configuration, version 3 (containerd/docs/cri/config.md). */
+/** Returns containerd's configuration, version 3 (containerd/docs/cri/config.md). */
 export const configuration = ({ machine }: Lab) => ({
   version: 3,
   root: '/var/lib/containerd',
@@ -44,13 +44,13 @@ export const configuration = ({ machine }: Lab) => ({
     'io.containerd.cri.v1.images': {
       pinned_images: { sandbox: imageReference('pause') },
       registry: { config_path: registries },
-      // An image counts as there once its files are on the disk: after a power cut they would be empty.
+      // Syncs the files of a pulled image to the disk; without it they may be empty after a power cut.
       image_pull_with_sync_fs: true,
     },
-    // The same where it is imported.
+    // Does the same for an imported image.
     'io.containerd.service.v1.diff-service': { sync_fs: true },
     'io.containerd.cri.v1.runtime': {
-      // Without CAP_SYS_RESOURCE runc cannot lower oom_score_adj; everywhere else it should.
+      // Without CAP_SYS_RESOURCE runc cannot lower oom_score_adj; elsewhere it should.
       ...(machine.canLowerOomScoreAdj ? {} : { restrict_oom_score_adj: true }),
       cni: { bin_dirs: [system.cniPlugins], conf_dir: system.cniConfig },
       containerd: {
@@ -66,7 +66,10 @@ export const configuration = ({ machine }: Lab) => ({
   },
 });
 
-/** How containerd finds a mirror (containerd/docs/hosts.md); where that has not the image, it asks the registry itself. */
+/**
+ * Returns the file that names a mirror to containerd (containerd/docs/hosts.md). It asks the registry itself for what
+ * the mirror lacks.
+ */
 export const hostsFile = (mirror: string): string =>
   stringify({ host: { [mirror]: { capabilities: ['pull', 'resolve'] } } });
 
@@ -92,7 +95,7 @@ export const containerd: Step = {
 
   async apply(context) {
     const { lab, host } = context;
-    // It watches this folder for a network only where the folder is there when it starts (containerd#8419).
+    // containerd watches this folder only if it exists when containerd starts (containerd#8419).
     await host.makeDir(system.cniConfig);
     await host.makeDir('/var/lib/containerd', 0o711);
     await host.makeDir('/run/containerd', 0o711);
@@ -106,7 +109,8 @@ export const containerd: Step = {
     if (host.dryRun) return;
     await until('containerd answers', answers, { signal: context.signal, deadline: 60_000 });
     await ensureSandboxImage(context);
-    // Begun here, waited for where the first Pods need them: importing overlaps with kubelet and kube-proxy.
+    // Images are started here and awaited where the first Pods need them, so that the import overlaps with kubelet and
+    // kube-proxy.
     startPulls(context);
   },
 

@@ -13,7 +13,7 @@ import { readSysctl } from '../lib/host/sysctl.ts';
 
 const modules = ['overlay', 'br_netfilter', 'nf_conntrack'];
 
-/** Kernel parameters that a node needs: routing for Pods, and bridged packets seen by iptables where the module is there. */
+/** Kernel parameters of a node: routing for Pods, and iptables for bridged packets where the module is there. */
 const sysctls: ReadonlyMap<string, string> = new Map([
   ['net.ipv4.ip_forward', '1'],
   ['net.bridge.bridge-nf-call-iptables', '1'],
@@ -35,7 +35,10 @@ const installMissing = async ({ host, progress }: Context): Promise<void> => {
   }
 };
 
-/** Those that can be loaded and are not; a kernel in which they are built in, or a container's, has nothing to load. */
+/**
+ * Lists the modules that can be loaded and are not. A kernel that has them built in, or a container's, has none to
+ * load.
+ */
 const unloaded = async (): Promise<readonly string[]> => {
   const loaded = (await readIfThere('/proc/modules')) ?? '';
   const found = await Promise.all(
@@ -54,7 +57,7 @@ const loadModules = async ({ host }: Context): Promise<void> => {
   await host.writeFile('/etc/modules-load.d/hardway.conf', `${modules.join('\n')}\n`);
 };
 
-/** Takes the picture of the machine that reset compares with, once, before the first change. */
+/** Takes the snapshot of the machine that reset compares with, once, before the first change. */
 const saveSnapshotOnce = async ({ host }: Context): Promise<void> => {
   const known = host.dryRun || (await statIfThere(paths.picture)) || (await statIfThere(paths.state));
   const picture = known ? undefined : await takeSnapshot([...new Set(['/root', (await person()).home])]);
@@ -71,7 +74,7 @@ export const preflight: Step = {
   async apply(context) {
     const { host, lab } = context;
     await saveSnapshotOnce(context);
-    await host.makeDir(paths.config); // several steps write there, not one after the other
+    await host.makeDir(paths.config); // steps that run at the same time write there
     await installMissing(context);
     await loadModules(context);
     const lines: string[] = [];
@@ -81,7 +84,8 @@ export const preflight: Step = {
       lines.push(`${key} = ${value}\n`);
     }
     await host.writeFile('/etc/sysctl.d/99-hardway.conf', lines.join(''));
-    // ufw drops what Pods send to the node and through it; a rule of its own survives a reboot, an iptables one does not.
+    // ufw drops packets from Pods to the node and through it. A rule of ufw survives a reboot, one of iptables does
+    // not.
     if (lab.machine.ufw) {
       const known = (await tryRun('ufw', ['show', 'added'])).stdout;
       for (const rule of [

@@ -3,7 +3,7 @@ import { type Difference, diffSnapshots, type HostSnapshot, takeSnapshot } from 
 import { unloadUnused } from './clean/kernel.ts';
 import type { Reset } from './clean/scope.ts';
 
-/** Kinds of things that the kernel takes away in its own time, after whoever held them has gone. */
+/** Kinds of things that the kernel removes some time after their last user has ended. */
 const settlingKinds: readonly string[] = [
   ...['link', 'address', 'route', 'network namespace', 'listener', 'mount', 'cgroup', 'unit'],
   ...['kernel module', 'kernel parameter', 'nft'],
@@ -14,7 +14,7 @@ const differences = async (before: HostSnapshot, { plan }: Reset): Promise<reado
   const end = performance.now() + 10_000;
   for (;;) {
     const found = diffSnapshots(before, await takeSnapshot(before.homes));
-    await unloadUnused({ plan, before }); // looking at rules loads some, and some were still in use before
+    await unloadUnused({ plan, before }); // listing rules loads some, and some were still in use before
     if (!found.some(({ kind }) => settlingKinds.includes(kind)) || performance.now() > end) return found;
     await sleep(500);
   }

@@ -8,7 +8,7 @@ import { installedSteps, type LabOnDisk } from './lab-on-disk.ts';
 
 /** Which steps a reset undoes, and what follows from that; nothing in it was looked up on the machine but the lab's own files. */
 export interface ResetPlan {
-  /** The last step that stays; absent when everything goes. */
+  /** Id of the last step that stays; absent when everything is undone. */
   readonly to: string | undefined;
   /** Ids of the steps that go, the last one first. */
   readonly undone: readonly string[];

@@ -57,7 +57,7 @@ const lostWith = async ({ to, undone, installed, loses, purges }: ResetPlan): Pr
   ];
 };
 
-/** Says what will be lost and asks. Throws UserError without a terminal to ask on, and when the answer is no. */
+/** Lists what will be lost and asks. Throws UserError without a terminal to ask on, and when the answer is no. */
 const mustAgree = async (lost: readonly string[], again: string): Promise<void> => {
   const question = `This destroys:\n${lost.map((one) => `  ${one}\n`).join('')}`;
   if (!process.stdin.isTTY) throw new UserError(`${question}and nobody is here to be asked`, again);

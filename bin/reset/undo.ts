@@ -19,7 +19,7 @@ const restoreFile = async (from: string, to: string): Promise<void> => {
   await chmod(to, stat.mode & 0o7777);
 };
 
-/** Whether two files hold the same, or two links lead to the same. */
+/** Tells whether two files have the same content, or two links the same target. */
 const sameFile = async (one: string, other: string): Promise<boolean> => {
   const stats = await Promise.all([one, other].map(statIfThere));
   if (stats.every((found) => found?.isSymbolicLink())) return readlinkSync(one) === readlinkSync(other);
@@ -77,7 +77,7 @@ export const undoChanges = async ({ undoer, plan, signal }: Reset): Promise<void
       checksums.set(undo.path, (checksums.get(undo.path) ?? new Set()).add(undo.sha256));
   }
 
-  /** Moves a file aside that holds what none of our writes put there. */
+  /** Moves a file aside if its content is none of what we wrote. */
   const saveModifiedFile = async (path: string): Promise<void> => {
     const ours = checksums.get(path);
     if (!ours || !(await statIfThere(path))?.isFile() || ours.has(sha256(await readFile(path)))) return;

@@ -9,10 +9,10 @@ import { type Lesson, readLesson } from './lesson.ts';
 import { noteOn } from './notes.ts';
 import { words } from './words.ts';
 
-/** Columns of the smallest terminal that a lesson is read on. */
+/** Columns of the narrowest terminal that is supported. */
 const columns = 80;
 
-/** Breaks a text into lines that fit, each after `indent` spaces. */
+/** Breaks a text into lines of at most 80 columns, each after `indent` spaces. */
 export const wrapped = (text: string, indent: number): string => {
   const lines: string[] = [];
   let line = '';
@@ -26,13 +26,13 @@ export const wrapped = (text: string, indent: number): string => {
   return [...lines, line].map((one) => `${' '.repeat(indent)}${one}`).join('\n');
 };
 
-/** Both parts on one line, or the second below the first where that would be too long. */
+/** Joins both parts on one line, or puts the second below the first where the line would be too long. */
 const fitted = (head: string, tail: string): string =>
   `  ${head}${tail}`.length > columns ? `  ${head}\n    ${tail}` : `  ${head}${tail}`;
 
 const flagText = ({ name, value }: Flag): string => (value === undefined ? `  --${name}` : fitted(`--${name}=`, value));
 
-/** A daemon's command as it is run: a flag a line, below each what is to be said of it. */
+/** Returns the command of a daemon, one flag a line, with the notes on it below. */
 export const commandPage = (daemon: Daemon, notes: (flag: Flag) => readonly string[]): string =>
   [
     daemon.binary,
@@ -44,13 +44,13 @@ const fieldText = ({ name, value }: Field): string => {
   return fitted(name.slice(0, last), `${name.slice(last)}: ${value}`);
 };
 
-/** The fields of a daemon's configuration file: one a line, below each what is to be said of it. */
+/** Returns the fields of a daemon's configuration file, one a line, with the notes on it below. */
 export const configPage = (daemon: Daemon, notes: (field: Field) => readonly string[]): string =>
   fieldsOf(daemon.config)
     .flatMap((field) => [fieldText(field), ...notes(field).map((note) => wrapped(note, 6))])
     .join('\n');
 
-/** The lesson as it is read, its answers left out: they are asked for. */
+/** Returns a lesson without its answers, which have a page of their own. */
 export const lessonPage = ({ title, sections }: Lesson): string =>
   [
     `# ${title}`,
@@ -64,10 +64,10 @@ export const lessonPage = ({ title, sections }: Lesson): string =>
 export const answersPage = ({ questions }: Lesson): string =>
   questions.map(({ question, answer }) => `${wrapped(question, 0)}\n${answer.replaceAll(/^/gm, '  ')}`).join('\n\n');
 
-/** The most files of a step that are shown by name. */
+/** Most changes of a step that are listed. */
 const shownFiles = 14;
 
-/** What a step has put on this machine, from the ledger. */
+/** Lists the files and other changes of a step, from the ledger. */
 const filesPage = async (step: string, more: (count: number) => string): Promise<string> => {
   const changes = (await readLedger(paths.ledger)).filter((entry) => entry.step === step);
   const lines = [
@@ -79,7 +79,7 @@ const filesPage = async (step: string, more: (count: number) => string): Promise
   return [...lines.slice(0, shownFiles), ...(left > 0 ? [more(left)] : [])].map((line) => `  ${line}`).join('\n');
 };
 
-/** Everything that is shown of a step before its observations: lesson, command, files. */
+/** Returns what is shown of a step before its observations: lesson, command, files. */
 export const stepPage = async (
   step: LabStep,
   { pki }: Pick<Lab, 'pki'>,

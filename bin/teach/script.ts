@@ -14,7 +14,7 @@ import { stepsWith } from '../../steps/index.ts';
 import { readLesson } from './lesson.ts';
 import { noteOn } from './notes.ts';
 
-/** Shell commands in the place of writing a file: for what holds a key, which a transcript must not show. */
+/** Returns shell commands instead of the content of a file, for a file with a key, which a transcript must not show. */
 type FileByHand = (path: string) => Promise<readonly string[] | undefined>;
 
 const modeOf = (mode: number): string => (mode & 0o777).toString(8);
@@ -34,8 +34,8 @@ const commandOf = async ({ do: deed }: LedgerEntry, byHand: FileByHand): Promise
 };
 
 /**
- * The changes of a step as shell commands, in their order and each once: folders and files as they are now, commands
- * as they were run.
+ * Returns the changes of a step as shell commands, in their order and each once: folders and files as they are now,
+ * commands as they were run.
  */
 export const commandsOf = async (entries: readonly LedgerEntry[], byHand: FileByHand): Promise<readonly string[]> => {
   const seen = new Set<string>();
@@ -49,13 +49,16 @@ export const commandsOf = async (entries: readonly LedgerEntry[], byHand: FileBy
   return commands;
 };
 
-/** A step with the commands that take it by hand. */
+/** A step with the commands that do the same by hand. */
 export interface ManualStep {
   readonly step: LabStep;
   readonly commands: readonly string[];
 }
 
-/** What begins every script: where it may run, and how programs and images come, from a cache or from their makers. */
+/**
+ * Returns the beginning of every script: checks of the machine, and functions that bring programs and images, from a
+ * cache or from their upstream sites.
+ */
 export const preamble = ({ node }: Lab): string => `#!/bin/bash
 # One node of Kubernetes by hand, as hardway made it on ${node.name}: the same commands, files and flags, new keys.
 set -eu
@@ -105,7 +108,7 @@ const objectCommands = async (step: LabStep, context: Context): Promise<readonly
   ];
 };
 
-/** Throws where lines would show a private key: better no transcript than such a one. */
+/** Throws when lines contain a private key: a transcript must never show one. */
 export const assertNoPrivateKey = (lines: readonly string[]): void => {
   if (lines.some((line) => /PRIVATE KEY|client-key-data/.test(line)))
     throw new Bug('the transcript would have shown a private key');
@@ -130,7 +133,7 @@ const commandsFor = async (
   ];
 };
 
-/** The steps that were applied to this machine, with the commands that do the same by hand. */
+/** Returns the steps that were applied to this machine, with the commands that do the same by hand. */
 export const stepsByHand = async ({ lab, steps: applied }: State): Promise<readonly ManualStep[]> => {
   const entries = await readLedger(paths.ledger);
   const steps = stepsWith(lab);

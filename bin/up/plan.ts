@@ -21,7 +21,7 @@ import { paths } from '../../lib/host/paths.ts';
 import { components, everyStep, extras, stepIds } from '../../steps/index.ts';
 import { type Finding, findings } from './fitness.ts';
 
-/** The options of a lab, as they were typed. */
+/** Options of a lab, as typed. */
 export interface RequestedOptions {
   readonly to?: string;
   readonly cni?: string;
@@ -34,10 +34,10 @@ export interface RequestedOptions {
   readonly registryMirror?: string;
 }
 
-/** What is asked for of a lab, each a value that there is. What was not asked for stays as it was, or is as usual. */
+/** Valid options of a lab. An absent one keeps the lab's value, or gets the default. */
 export interface Asked {
   readonly source: Context['source'];
-  /** The last step that is taken. */
+  /** Id of the last step of the run. */
   readonly to: string;
   readonly cni?: Cni;
   readonly pki?: PkiProfile;
@@ -47,7 +47,7 @@ export interface Asked {
   readonly registryMirror?: string;
 }
 
-/** Reads the options. Throws UserError, with the nearest value that there is, for the first that cannot be. */
+/** Parses the options. Throws UserError for the first invalid one, with the nearest valid value. */
 export const parseOptions = (options: RequestedOptions): Asked => {
   const { cni, pki, supervisor, with: extra, from, interface: name, registryMirror: mirror } = options;
   return {
@@ -62,34 +62,40 @@ export const parseOptions = (options: RequestedOptions): Asked => {
   };
 };
 
-/** What an earlier run has left here. */
+/** What an earlier run left on this machine. */
 export interface Old {
   readonly state: State | undefined;
-  /** Under whom components were started; the ledger tells, as the state may be lost. */
+  /** Supervisor that started the components, from the ledger, because the state file may be missing. */
   readonly supervisor: SupervisorName | undefined;
-  /** Whether anything of ours is on this machine. */
+  /** True if anything of ours is on this machine. */
   readonly begun: boolean;
 }
 
-/** What this machine is, and what is within its reach. */
+/** Facts of this machine, and which images and programs it can have. */
 export interface Facts {
   readonly host: HostFacts;
-  /** The network of a lab that is asked for none: Calico as in the guide; where its images cannot be had, the bridge. */
+  /** Network of a lab when none is asked for: Calico as in the guide; where its images cannot be had, the bridge. */
   readonly usualCni: Cni;
   readonly tmux: boolean;
 }
 
-/** The interface of the Node's address: the one asked for, else the file's, else the lab's; undefined for the default route's. */
+/**
+ * Returns the interface of the Node's address: the one asked for, else the file's, else the lab's; undefined for the
+ * default route's.
+ */
 const interfaceFor = (asked: Asked, file: Settings, { state }: Old): string | undefined =>
   asked.interface ?? file.interface ?? state?.lab.node.interface;
 
 const mirrorFor = (asked: Asked, file: Settings, { state }: Old): string | undefined =>
   asked.registryMirror ?? file.registryMirror ?? state?.lab.registryMirror;
 
-/** The steps after which networks, domain, PKI and the Node's name are fixed: they are in every object. */
+/**
+ * Tells whether a step was applied after which networks, domain, PKI and the Node's name are fixed: every object
+ * contains them.
+ */
 const hasObjects = ({ steps }: State): boolean => everyStep.some(({ id, holdsObjects }) => holdsObjects && id in steps);
 
-/** Refuses what cannot be changed under a cluster's feet. */
+/** Throws UserError for a change that a running cluster cannot take. */
 const refuseOtherLab = ({ lab: old }: State, lab: Lab): void => {
   const fixed = ['podCIDR', 'serviceCIDR', 'domain', 'cni', 'pki'] as const;
   const changed = fixed.filter((field) => old[field] !== lab[field]);
@@ -100,7 +106,7 @@ const refuseOtherLab = ({ lab: old }: State, lab: Lab): void => {
         .join('\n'),
       'hardway reset --to certificates, then hardway up with the new settings; or leave them as they are',
     );
-  // A Node is its name: under another one the kubelet would be a stranger to the Pods and volumes that are here.
+  // A Node is identified by its name: under another one the kubelet could not use the Pods and volumes that are here.
   if (old.node.name !== lab.node.name)
     throw new UserError(
       `this machine is now named ${lab.node.name}, but its Node ${old.node.name}`,
@@ -131,8 +137,8 @@ const refuseUnfit = (problems: readonly Finding[]): void => {
 };
 
 /**
- * The lab that this machine is to have: what is asked for now, over the settings file, over what is here already, on
- * this machine. Throws UserError for a machine that is not fit, and for what cannot become of the lab that is here.
+ * Returns the lab for this machine: options over the settings file over the lab that is here. Throws UserError for a
+ * machine that is not fit, and for a change that the lab cannot take.
  */
 export const planOf = (asked: Asked, file: Settings, old: Old, { host, usualCni, tmux }: Facts): Lab => {
   const had = old.state?.lab;
@@ -158,7 +164,9 @@ export const planOf = (asked: Asked, file: Settings, old: Old, { host, usualCni,
   return lab;
 };
 
-/** The network of a lab that is asked for none. Throws UserError where Calico is asked for and cannot be had. */
+/**
+ * Returns the network of a lab when none is asked for. Throws UserError where Calico is asked for and cannot be had.
+ */
 const usualCniFor = async (asked: Asked, old: Old, mirror: string | undefined, host: HostFacts): Promise<Cni> => {
   const had = old.state?.lab.cni;
   const arch = architectures[host.arch];
@@ -178,12 +186,15 @@ export interface UpPlan {
   readonly asked: Asked;
   /** Seconds that the checks of a step may take to pass. */
   readonly deadline: number;
-  /** What is known of a lab that is here already. */
+  /** State of the lab that is here. */
   readonly state: State | undefined;
   readonly ledgerEntries: readonly LedgerEntry[];
 }
 
-/** Reads what `planOf` decides by. Changes nothing. Throws UserError as `planOf` does, and for a file that is not right. */
+/**
+ * Reads the input of `planOf` and calls it. Changes nothing. Throws UserError as `planOf` does, and for an invalid
+ * settings file.
+ */
 export const planUp = async (options: RequestedOptions): Promise<UpPlan> => {
   const asked = parseOptions(options);
   const root = process.getuid?.() === 0;

@@ -34,17 +34,17 @@ import {
   windowStatuses,
 } from './tmux.ts';
 
-/** Programs that can supervise the components. */
+/** Keeps the components running: systemd or tmux. */
 export interface Supervisor {
-  /** Makes a daemon run as described; one that does already is left alone. */
+  /** Makes a daemon run as described; leaves alone one that already does. */
   readonly ensure: (host: Host, daemon: Daemon) => Promise<void>;
   /** Waits until what was asked of it before, by a command that was killed, has been done. */
   readonly settle: (names: readonly string[], signal: AbortSignal) => Promise<void>;
-  /** How the components are, in their order. */
+  /** Returns the statuses of components, in the order of `names`. */
   readonly statuses: (names: readonly string[]) => Promise<readonly UnitStatus[]>;
-  /** The last lines that a component wrote, oldest first. */
+  /** Returns the last log lines of a component, oldest first. */
   readonly lastLog: (name: string, lines: number) => Promise<readonly string[]>;
-  /** What shows them on a terminal. */
+  /** Returns the command that shows the log of a component on a terminal. */
   readonly logCommand: (name: string, lines: string, follow: boolean) => readonly string[];
   /** Throws UserError where this terminal would end with the components. */
   readonly requireOutside: () => void;
@@ -52,13 +52,16 @@ export interface Supervisor {
   readonly stop: (components: readonly Component[], undoer: Undoer) => Promise<void>;
   /** Sees to it that stopped components do not start again at boot; `remaining` names those that stay. */
   readonly disable: (components: readonly Component[], remaining: readonly string[], undoer: Undoer) => Promise<void>;
-  /** Forgets components whose files are gone. */
+  /** Makes systemd forget units whose files were removed. */
   readonly reloadUnits: (components: readonly Component[], undoer: Undoer) => Promise<void>;
   readonly pause: (name: string) => Promise<unknown>;
   readonly resume: (name: string) => Promise<unknown>;
-  /** What a learner types to stop a component and to start it; the last line of the output is active, or it is not. */
+  /**
+   * Returns the commands that a learner types to stop and to start a component. The last line of their output is
+   * `active` or it is not.
+   */
   readonly typed: (name: string) => { readonly stop: string; readonly start: string };
-  /** What a person has to know of it. */
+  /** What a person must know about this supervisor. */
   readonly note?: Text;
 }
 
@@ -97,7 +100,7 @@ const supervisors: Readonly<Record<SupervisorName, Supervisor>> = {
   },
 };
 
-/** The supervisor of a lab. */
+/** Returns the supervisor of a lab. */
 export const supervisorOf = ({ supervisor }: Partial<Pick<Lab, 'supervisor'>>): Supervisor =>
   supervisors[supervisor ?? 'systemd'];
 
@@ -105,6 +108,6 @@ export const supervisorOf = ({ supervisor }: Partial<Pick<Lab, 'supervisor'>>): 
 export const cgroupsOf = (name: string): readonly string[] =>
   [name, tmuxUnit].map((unit) => `system.slice/${unit}.service`);
 
-/** Makes a daemon run as described under the lab's supervisor; what every component's step uses. */
+/** Makes a daemon run as described under the lab's supervisor. Every component's step calls it. */
 export const ensureRunning = ({ lab, host }: Pick<Context, 'lab' | 'host'>, daemon: Daemon): Promise<void> =>
   supervisorOf(lab).ensure(host, daemon);

@@ -8,17 +8,23 @@ import { paths } from '../host/paths.ts';
 import { runsFile } from '../host/proc.ts';
 import { run, tryRun } from '../host/run.ts';
 
-/** A component's unit has its name; a unit of the machine's own, such as network.target, is named in full. */
+/**
+ * Returns the file name of a unit. A component's unit is named after it; a unit of the machine, such as network.target,
+ * is named in full.
+ */
 const unitName = (name: string): string => (name.includes('.') ? name : `${name}.service`);
 const unitPath = (name: string): string => `${paths.units}/${unitName(name)}`;
 
-/** systemd reads % as a specifier, $ as a variable and blanks as separators in ExecStart= (systemd.service(5)). */
+/**
+ * Escapes a word for ExecStart=, where systemd reads % as a specifier, $ as a variable and blanks as separators
+ * (systemd.service(5)).
+ */
 const escaped = (word: string): string => {
   const safe = word.replaceAll('%', '%%').replaceAll('$', '$$$$');
   return /[\s"'\\;]/.test(safe) ? `"${safe.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"` : safe;
 };
 
-/** The unit file of a daemon, as text. One flag a line, as a person would write it. */
+/** Returns the unit file of a daemon, with one flag a line, as a person would write it. */
 export const unitFile = (daemon: Daemon): string => `[Unit]
 Description=${daemon.description}
 Documentation=https://kubernetes.io/docs/home/
@@ -34,19 +40,19 @@ ${(daemon.service ?? []).map((line) => `${line}\n`).join('')}
 WantedBy=multi-user.target
 `;
 
-/** What systemd says of a component's unit. */
+/** Status of a component under its supervisor. */
 export interface UnitStatus {
-  /** Whether it has a unit; in tmux, a window. */
+  /** True if it has a unit; in tmux, a window. */
   readonly exists: boolean;
   readonly active: boolean;
   readonly enabled: boolean;
-  /** For a person: "active (running)", "not installed", "exited with code 1". */
+  /** Its state for a person: "active (running)", "not installed", "ended: exit-code, exit code 1". */
   readonly words: string;
-  /** How often systemd has started it again since it was started by hand or at boot. */
+  /** Number of times that systemd has restarted it since it was started by hand or at boot; 0 in tmux. */
   readonly restarts: number;
-  /** The process itself; 0 when there is none. */
+  /** Pid of the process; 0 when there is none. */
   readonly pid: number;
-  /** Since when it is active, in milliseconds of the Unix epoch; 0 when it is not. */
+  /** Start of its activity in milliseconds of the Unix epoch; 0 when it is not active. */
   readonly since: number;
 }
 
@@ -61,7 +67,7 @@ const properties = [
   'ActiveEnterTimestamp',
 ];
 
-/** Asks systemd for the state of several units in one call, in their order. */
+/** Asks systemd for the statuses of several units in one call; returns them in the order of `names`. */
 export const unitStatuses = async (names: readonly string[]): Promise<readonly UnitStatus[]> => {
   const { stdout } = await run('systemctl', [
     'show',
@@ -81,7 +87,7 @@ export const unitStatuses = async (names: readonly string[]): Promise<readonly U
     return {
       exists,
       active,
-      // systemd's own word for it may be older than an enable or disable that was cut short
+      // systemd's own answer may be older than an enable or disable that was interrupted
       enabled: existsSync(`${paths.units}/multi-user.target.wants/${unitName(names[index] ?? '')}`),
       words: exists ? loaded : 'not installed',
       restarts: Number(value.get('NRestarts') ?? 0),
@@ -97,12 +103,12 @@ export const unitStatus = async (name: string): Promise<UnitStatus> => {
   return status;
 };
 
-/** Milliseconds that systemd gives a unit to stop (DefaultTimeoutStopSec=, systemd-system.conf(5)), and some more. */
+/** Milliseconds in which systemd stops a unit (DefaultTimeoutStopSec=, systemd-system.conf(5)), with a margin. */
 const jobsTimeoutMs = 100_000;
 
 /**
- * Waits until systemd has no job left for these components. A reset that was killed leaves a stop of etcd that waits for
- * the API server: until then etcd looks healthy. Throws an error that names the jobs when they take too long.
+ * Waits until systemd has no job left for these components. A killed reset leaves a stop of etcd that waits for the API
+ * server; until then etcd looks healthy. Throws an error that names the jobs when they take too long.
  */
 export const settleUnits = (names: readonly string[], signal: AbortSignal): Promise<void> =>
   until(
@@ -116,7 +122,7 @@ export const settleUnits = (names: readonly string[], signal: AbortSignal): Prom
     { signal, deadline: jobsTimeoutMs },
   );
 
-/** What a learner types to stop a component, and to start it again; each says at its end how it is now. */
+/** Returns the commands that a learner types to stop and to start a component. Each prints its state at the end. */
 export const typedInSystemd = (name: string) => ({
   stop: `systemctl stop ${name}; systemctl is-active ${name}`,
   start: `systemctl start ${name}; systemctl is-active ${name}`,
@@ -133,15 +139,15 @@ export const logCommand = (name: string, lines: string, follow: boolean): readon
   follow ? '-f' : '--no-pager',
 ];
 
-/** The last `lines` lines that a component wrote in its current or last run, oldest first. */
+/** Returns the last `lines` log lines of a component's current or last run, oldest first. */
 export const lastLog = async (name: string, lines: number): Promise<readonly string[]> => {
   const { stdout } = await tryRun('journalctl', ['-u', unitName(name), '-n', String(lines), '-o', 'cat', '--no-pager']);
   return stdout.split('\n').filter((line) => line !== '');
 };
 
 /**
- * Whether one of these files was written after that moment (milliseconds; systemd's clock shows whole seconds). A moment
- * that is still to come says that the clock went back since: then nobody can tell, and each may have been.
+ * Tells whether one of these files is newer than a moment, in milliseconds; systemd's clock has whole seconds. Returns
+ * true for a moment in the future: the clock was set back, so the files' times prove nothing.
  */
 export const anyNewer = async (files: readonly string[], moment: number): Promise<boolean> => {
   if (moment > Date.now()) return true;
@@ -149,20 +155,22 @@ export const anyNewer = async (files: readonly string[], moment: number): Promis
   return stats.some((found) => found !== undefined && found.mtimeMs > moment + 999);
 };
 
-/** Whether a process runs another program than the one that is there now, or has not read the newest of its files. */
+/**
+ * Tells whether a process runs an older program than its binary is now, or started before one of its files was written.
+ */
 export const isOutdated = async (daemon: Daemon, { pid, since }: Pick<UnitStatus, 'pid' | 'since'>): Promise<boolean> =>
   !runsFile(pid, daemon.binary) || (await anyNewer(filesReadBy(daemon), since));
 
 /**
- * Makes a daemon run as described, now and after every boot. A changed unit, another binary, or a file that it reads and
- * that is newer than the process, restarts it; one that already runs as described is left alone.
+ * Makes a daemon run as described, now and after every boot. Restarts it for a changed unit, or when a file that it
+ * reads is newer than the process; leaves it alone otherwise.
  */
 export const ensureUnit = async (host: Host, daemon: Daemon): Promise<void> => {
   const unit = unitName(daemon.name);
   const before = await unitStatus(daemon.name);
   const rewritten = await host.writeFile(unitPath(daemon.name), unitFile(daemon));
   if (rewritten && before.exists) await host.sh(['systemctl', 'daemon-reload']);
-  // Without a reload, which costs a third of a second: systemd reads the unit when it starts it.
+  // Skips the reload, which takes a third of a second: systemd reads the unit when it starts it.
   const undo = { kind: 'unit', name: daemon.name, supervisor: 'systemd' } as const;
   if (!before.enabled) await host.sh(['systemctl', 'enable', '--no-reload', unit], undo);
   if (!before.active) await host.sh(['systemctl', 'start', unit], undo);
@@ -173,7 +181,7 @@ export const ensureUnit = async (host: Host, daemon: Daemon): Promise<void> => {
 export type Component = Pick<Daemon, 'name' | 'killAtOnce'>;
 const namesOf = (components: readonly Component[]): readonly string[] => components.map(({ name }) => name);
 
-/** Milliseconds that stopping may take: longer than systemd itself waits before it kills (90 s). */
+/** Milliseconds that stopping may take. Longer than the time after which systemd itself kills (90 s). */
 export const stopTimeoutMs = 120_000;
 
 /**
@@ -208,7 +216,7 @@ export const disableUnits = async (components: readonly Component[], undoer: Und
   await undoer.apply(enabled.join(', '), () => run('systemctl', ['disable', '--quiet', ...enabled]));
 };
 
-/** Lets systemd forget units whose files are gone. */
+/** Makes systemd forget units whose files were removed. */
 export const reloadUnits = async (components: readonly Component[], undoer: Undoer): Promise<void> => {
   if (components.length === 0) return;
   const names = namesOf(components);

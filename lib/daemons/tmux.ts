@@ -9,9 +9,11 @@ import { endProcess } from '../host/proc.ts';
 import { CommandFailed, findCommand, quoted, run, tryRun } from '../host/run.ts';
 import { type Component, isOutdated, type UnitStatus } from './systemd.ts';
 
-/** A socket of our own: what runs in other tmux servers on this machine is nobody's business here. */
+/** Socket of our own tmux server; other tmux servers of this machine are never touched. */
 const socket = '/run/hardway-tmux';
-/** The tmux server gets a unit and so a cgroup of its own, or it would end with the session of whoever started it. */
+/**
+ * Unit of the tmux server. Its own unit, and so its own cgroup, keeps it from ending with the session that started it.
+ */
 export const tmuxUnit = 'hardway-tmux';
 
 const folder = `${paths.config}/tmux`;
@@ -22,7 +24,7 @@ const logFile = (name: string): string => `${paths.logs}/${name}.log`;
 export const sessionOf = (name: string): string => name.replaceAll(/^kube-|-manager$/g, '');
 const scriptFile = (name: string): string => `${folder}/${sessionOf(name)}.sh`;
 
-/** A command to our tmux server, as it is typed. */
+/** Returns a command to our tmux server, as typed. */
 const tmux = (...args: readonly string[]): readonly string[] => ['tmux', '-S', socket, ...args];
 const target = (name: string): string => `=${sessionOf(name)}`;
 const newSession = (name: string): readonly string[] =>
@@ -39,8 +41,8 @@ set -g automatic-rename off
 `;
 
 /**
- * The unit of the tmux server: not enabled, as an empty tmux after a reboot would be of no use. It allows what a program
- * in a terminal does not get by itself, and Pods live on when it ends.
+ * Unit file of the tmux server. It is not enabled: an empty tmux after a reboot would be useless. It grants limits that
+ * a terminal does not have, and lets Pods live on when it ends.
  */
 const serverUnit = `[Unit]
 Description=tmux: the windows of hardway's components
@@ -57,7 +59,7 @@ TasksMax=infinity
 const environmentOf = ({ service = [] }: Daemon): readonly string[] =>
   service.flatMap((line) => (line.startsWith('Environment=') ? [line.slice('Environment='.length)] : []));
 
-/** The script that a component's window runs: it shows the command, then becomes it. */
+/** Returns the script of a component's window: it prints the command, then replaces itself by it. */
 export const windowScript = (daemon: Daemon): string => `#!/bin/bash
 # ${daemon.description}
 # What it writes is seen in its window and kept in the log, which only root may read.
@@ -76,7 +78,7 @@ interface Pane {
   readonly pid: number;
   /** Milliseconds of the Unix epoch. */
   readonly since: number;
-  /** How it ended, as tmux knows it. */
+  /** How it ended, for a person: ": exit code 1", or empty where tmux does not know. */
   readonly end: string;
 }
 
@@ -84,11 +86,11 @@ const format = ['session_name', 'window_index', 'pane_index', 'pane_dead', 'pane
   .map((one) => `#{${one}}`)
   .join(':');
 
-/** The first pane of each session of our server: the component's own. Empty where no server runs. */
+/** Lists the first pane of each session of our server, which is the component's. Empty where no server runs. */
 const panes = async (): Promise<ReadonlyMap<string, Pane>> => {
   if (!(await statIfThere(socket))) return new Map();
   const [file = '', ...args] = tmux('list-panes', '-a', '-F', `${format}:#{pane_dead_status}`);
-  const { stdout } = await tryRun(file, args); // fails where the server has ended
+  const { stdout } = await tryRun(file, args); // fails when the server has ended
   return new Map(
     stdout.split('\n').flatMap((line): readonly [string, Pane][] => {
       const [session = '', window, pane, dead, pid, created, status] = line.split(':');
@@ -109,13 +111,13 @@ const statusOf = (pane: Pane | undefined): UnitStatus => ({
   since: pane && !pane.dead ? pane.since : 0,
 });
 
-/** What our tmux server knows of these components, in their order. */
+/** Returns the statuses of components from our tmux server, in the order of `names`. */
 export const windowStatuses = async (names: readonly string[]): Promise<readonly UnitStatus[]> => {
   const found = await panes();
   return names.map((name) => statusOf(found.get(sessionOf(name))));
 };
 
-/** The last lines that a component wrote, oldest first. */
+/** Returns the last log lines of a component, oldest first. */
 export const lastWindowLog = async (name: string, lines: number): Promise<readonly string[]> => {
   const { stdout } = await tryRun('tail', ['-n', String(lines), logFile(name)]);
   return stdout.split('\n').filter((line) => line !== '');
@@ -138,17 +140,17 @@ export const requireOutside = (): void => {
   );
 };
 
-/** Ends the process of a window: the one whose id tmux gave, never one of that name. */
+/** Ends the process of a window, by the pid that tmux has, never by name. */
 const end = async ({ pid, dead }: Pane, { killAtOnce }: Component): Promise<void> => {
   if (!dead) await endProcess(pid, killAtOnce ? 'SIGKILL' : 'SIGTERM');
 };
 
 const perform = ([file = '', ...args]: readonly string[]) => run(file, args);
 
-/** Whether tmux is on this machine. */
+/** Tells whether tmux is installed. */
 export const hasTmux = async (): Promise<boolean> => (await findCommand('tmux')) !== undefined;
 
-/** Installs tmux where it is missing. Throws UserError where that cannot be. */
+/** Installs tmux where it is missing. Throws UserError when that fails. */
 const haveTmux = async (host: Host): Promise<void> => {
   if (await hasTmux()) return;
   try {
@@ -163,8 +165,8 @@ const haveTmux = async (host: Host): Promise<void> => {
 };
 
 /**
- * Makes a daemon run as described in a tmux session of its own, until the machine is rebooted. A changed command, or a
- * file that it reads and that is newer than the process, restarts it; one that already runs as described is left alone.
+ * Makes a daemon run as described in a tmux session of its own, until the machine is rebooted. Restarts it for a
+ * changed command, or when a file that it reads is newer than the process; leaves it alone otherwise.
  */
 export const ensureWindow = async (host: Host, daemon: Daemon): Promise<void> => {
   const { name } = daemon;
@@ -185,7 +187,7 @@ export const ensureWindow = async (host: Host, daemon: Daemon): Promise<void> =>
     await host.sh(['systemctl', 'restart', tmuxUnit], { kind: 'unit', name: tmuxUnit, supervisor: 'tmux' });
   }
   if (pane && !host.dryRun) await end(pane, daemon);
-  // A window that somebody opened beside a component's own keeps the session; a new one could not have its name.
+  // A window that a person opened in the session keeps it alive; a new session could not have its name.
   const [known = '', ...has] = tmux('has-session', '-t', target(name));
   if ((await tryRun(known, has)).code === 0) await host.sh(killSession(name));
   await host.sh(newSession(name), { kind: 'unit', name: sessionOf(name), supervisor: 'tmux' });
@@ -214,13 +216,13 @@ export const endServer = async (remaining: readonly string[], undoer: Undoer): P
   await undoer.apply(tmuxUnit, () => run('systemctl', ['stop', tmuxUnit]));
 };
 
-/** Lets systemd forget the tmux server, whose unit file is gone with the last component. */
+/** Makes systemd forget the tmux server once its unit file was removed with the last component. */
 export const forgetServer = async (undoer: Undoer): Promise<void> => {
   if (await statIfThere(`${paths.units}/${tmuxUnit}.service`)) return;
   await undoer.apply(tmuxUnit, () => run('systemctl', ['daemon-reload']));
 };
 
-/** Ends a component and leaves its window; `resumeWindow` runs it there again. */
+/** Ends a component and keeps its window; `resumeWindow` starts it there again. */
 export const pauseWindow = async (name: string): Promise<void> => {
   const pane = (await panes()).get(sessionOf(name));
   if (pane) await end(pane, { name });
@@ -229,7 +231,7 @@ export const resumeWindow = async (name: string): Promise<void> => {
   await perform(tmux('respawn-pane', '-k', '-t', `${target(name)}:0.0`));
 };
 
-/** What a learner types to stop a component, and to start it again; each says at its end how it is now. */
+/** Returns the commands that a learner types to stop and to start a component. Each prints its state at the end. */
 export const typedInTmux = (name: string) => {
   const has = quoted(tmux('has-session', '-t', target(name)));
   return {
@@ -238,7 +240,10 @@ export const typedInTmux = (name: string) => {
   };
 };
 
-/** What puts a component's window on this terminal; from another window of ours, that terminal switches to it. */
+/**
+ * Returns the command that shows a component's window on this terminal. Inside another window of our server it switches
+ * that terminal.
+ */
 export const attachCommand = (name: string, inside: string | undefined): readonly string[] =>
   inside?.startsWith(`${socket},`)
     ? tmux('switch-client', '-t', target(name))

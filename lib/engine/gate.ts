@@ -3,19 +3,19 @@ import { mountsBelow } from '../host/mounts.ts';
 import { processesUsing } from '../host/proc.ts';
 import { reasonOf } from './errors.ts';
 
-/** What a reset tells while it goes on. */
+/** Events of a reset. */
 export type UndoEvent =
   /** Something is taken back; in a dry run it would be. `group` is the stage that does it. */
   | { readonly event: 'undo'; readonly group: string; readonly what: string }
-  /** Something of somebody else's that stays, and why. */
+  /** Something stays because it belongs to somebody else, with the reason. */
   | { readonly event: 'kept'; readonly what: string }
-  /** Something that could not be taken back; the rest goes on. */
+  /** Something could not be undone; the rest goes on. */
   | { readonly event: 'failed'; readonly what: string; readonly reason: string };
 
 /** How one stage of a reset changes the machine. */
 export interface Undoer {
   readonly dryRun: boolean;
-  /** Tells, and performs unless this is a dry run. A failure is remembered and does not stop the rest. */
+  /** Announces a change, and performs it unless this is a dry run. A failure is recorded and does not stop the rest. */
   apply(what: string, perform: () => Promise<unknown>): Promise<void>;
   reportKept(what: string): void;
 }

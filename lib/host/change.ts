@@ -14,11 +14,13 @@ export type Deed =
 
 /** How one change is taken back. */
 export type Undo =
-  /** A file or link that was not there before. `sha256` is what we wrote: a file that somebody changed since is kept beside. */
+  /**
+   * Removes a file or link that did not exist before. `sha256` is what we wrote; a file changed since is kept beside.
+   */
   | { readonly kind: 'remove'; readonly path: string; readonly sha256?: string }
   /** A folder that was not there before. */
   | { readonly kind: 'remove-tree'; readonly path: string }
-  /** A file that was there before and was kept in `from`. */
+  /** Puts back a file that existed before; `from` is its copy. */
   | { readonly kind: 'restore'; readonly path: string; readonly from: string; readonly sha256?: string }
   | { readonly kind: 'run'; readonly argv: readonly string[] }
   /** A component that was started or made to start at boot, or the server that it runs under: reset stops all of them at once. */

@@ -34,7 +34,7 @@ export interface Owner {
   readonly gid: number;
 }
 
-/** Callbacks that are told of every change. */
+/** Callbacks for every change. */
 export interface ChangeListener {
   /** Called with each change before it happens; the record must be on the disk when it returns. */
   readonly record: (change: Change) => void;

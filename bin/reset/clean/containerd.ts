@@ -9,7 +9,7 @@ const ctr = (...args: readonly string[]) =>
   });
 const words = (text: string): string[] => text.split('\n').filter((line) => line.trim() !== '');
 
-/** Namespaces of containerd with a container or an image in them that are not Kubernetes'. */
+/** Lists the namespaces of containerd, other than Kubernetes', that have a container or an image. */
 export const foreignNamespaces = async (): Promise<readonly string[]> => {
   if (!(await statIfThere(system.containerdSocket))) return [];
   const { stdout, code } = await ctr('namespaces', 'list', '--quiet');
@@ -24,7 +24,7 @@ export const foreignNamespaces = async (): Promise<readonly string[]> => {
   return used.flat();
 };
 
-/** Removes all Pods' containers through the CRI, for a containerd that lives on. */
+/** Removes all Pods through the CRI, for a containerd that keeps running. */
 export const removePods = async ({ undoer }: Reset): Promise<void> => {
   if (!(await statIfThere(system.containerdSocket))) return;
   const crictl = (...args: readonly string[]) =>
@@ -40,7 +40,7 @@ export const removePods = async ({ undoer }: Reset): Promise<void> => {
   });
 };
 
-/** Takes Kubernetes' part out of containerd's data, where the rest is somebody else's. */
+/** Removes Kubernetes' namespace from containerd's data, where the rest belongs to somebody else. */
 export const removeKubernetesNamespace = async ({ undoer }: Reset): Promise<void> =>
   undoer.apply('namespace k8s.io', async () => {
     for (const kind of ['containers', 'images', 'leases']) {

@@ -52,7 +52,7 @@ const removeRulesOf = async (program: IptablesProgram, { undoer, before, plan }:
   const lines = removalOf(await chainsOf(program), isOurs, plan.leaves.rules);
   if (lines.length === 0) return;
   const count = lines.filter((line) => /^-[DX] /.test(line)).length;
-  // One by one, but in one call: with --noflush it does what the lines say and touches no other rule.
+  // Deletes rules one by one in one call: with --noflush it touches no other rule.
   await undoer.apply(`${program}: ${count}`, () =>
     run(`${program}-restore`, ['--noflush'], { input: `${lines.join('\n')}\n` }),
   );
@@ -63,10 +63,10 @@ export const removeRules = async (scope: Reset): Promise<void> => {
   for (const program of iptablesPrograms) await removeRulesOf(program, scope);
 };
 
-/** The tables that iptables makes in nft. */
+/** Tables that iptables makes in nft. */
 const iptablesTable = /^table (ip6?) (raw|mangle|nat|filter|security)$/;
 
-/** Tables and built-in chains that iptables made in nft when it was first asked, once nothing is left in them. */
+/** Removes empty tables and built-in chains that iptables made in nft when it was first used. */
 export const removeEmptyTables = async ({ undoer, before }: Reset): Promise<void> => {
   const all = Object.entries(await nft());
   for (const [table] of all.filter(([name]) => iptablesTable.test(name))) {

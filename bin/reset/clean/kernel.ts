@@ -4,7 +4,7 @@ import { readSysctl, writeSysctl } from '../../../lib/host/sysctl.ts';
 import type { ResetPlan } from '../plan.ts';
 import { matches, type Reset, wasThere } from './scope.ts';
 
-/** Sets kernel parameters back that the daemons changed; forwarding first, as it changes others with it. */
+/** Restores kernel parameters that the daemons changed; forwarding first, because it changes others. */
 export const restoreParameters = async ({ undoer, before }: Reset): Promise<void> => {
   const former = Object.entries(before?.sections['kernel parameter'] ?? {});
   const first = former.filter(([name]) => /ip_forward$|\.forwarding$/.test(name));
@@ -15,7 +15,7 @@ export const restoreParameters = async ({ undoer, before }: Reset): Promise<void
   }
 };
 
-/** Kernel modules that containers, their networks and rules bring; others that came since are somebody else's. */
+/** Kernel modules that containers, their networks and rules load; other modules belong to somebody else. */
 const broughtByUse = [
   /^(overlay|veth|bridge|br_netfilter|stp|llc|vxlan|ip6?_udp_tunnel|udp_tunnel|ipip|tunnel4|ip_tunnel|dummy)/,
   /^(nf_|nft_|nfnetlink|xt_|x_tables|ip6?t_|ip_set|ip6?_tables|ip_vs|nfnetlink_acct)/,

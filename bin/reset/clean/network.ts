@@ -38,7 +38,7 @@ export const removeLinks = async ({ undoer, before, plan }: Reset): Promise<void
   for (const { ifname } of ours.sort((a, b) => isBridge(a) - isBridge(b))) {
     await undoer.apply(ifname, async () => {
       const { code, stderr } = await tryRun('ip', ['link', 'delete', ifname]);
-      // Its other end may just have gone with its namespace, and it with that.
+      // The link may just have ended with its other end's namespace.
       if (code !== 0 && !/Cannot find device/.test(stderr)) throw new Error(stderr.trim());
     });
   }

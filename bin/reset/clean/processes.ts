@@ -14,7 +14,7 @@ const commandLineOf = (pid: number): readonly string[] => {
   }
 };
 
-/** Ends processes, and those that they start meanwhile, with the signal that none can ignore. */
+/** Kills processes, and those that they start meanwhile (SIGKILL). */
 const end = async (find: () => readonly number[]): Promise<void> => {
   const deadline = performance.now() + 10_000;
   for (;;) {
@@ -24,7 +24,7 @@ const end = async (find: () => readonly number[]): Promise<void> => {
     for (const pid of pids) {
       try {
         process.kill(pid, 'SIGKILL');
-      } catch {} // ended by itself
+      } catch {} // it has ended by itself
     }
     await sleep(10);
   }
@@ -60,7 +60,7 @@ export const removeCgroups = async ({ undoer, plan }: Reset): Promise<void> => {
   const all = podCgroups(plan).flatMap(cgroupTree);
   if (all.length === 0) return;
   await undoer.apply(`${all.length} below ${plan.leaves.cgroups.join(' or ')}`, async () => {
-    // systemd knows those that it made by a name; it would make them again.
+    // systemd made these cgroups as slices and would make them again.
     for (const slice of plan.leaves.cgroups.filter((name) => name.endsWith('.slice')))
       await tryRun('systemctl', ['stop', slice]);
     for (const cgroup of podCgroups(plan).flatMap(cgroupTree)) rmdirSync(cgroup);

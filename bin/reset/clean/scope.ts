@@ -8,13 +8,15 @@ export interface Reset {
   /** What could not be taken back so far: with one of these the lab's own files stay, for a second reset. */
   readonly failures: readonly string[];
   readonly plan: ResetPlan;
-  /** The machine before the first change; what is in it is never a leftover. Absent where it was lost. */
+  /**
+   * Snapshot of the machine before the first change. What it contains is never a leftover. Undefined where it was lost.
+   */
   readonly before: HostSnapshot | undefined;
   readonly signal: AbortSignal;
   readonly reportDifference: (difference: Difference) => void;
 }
 
-/** Whether it was on this machine before the first change: then it is nobody's leftover. */
+/** Tells whether a thing was on this machine before the first change: then it is no leftover. */
 export const wasThere = (before: HostSnapshot | undefined, kind: string, name: string): boolean =>
   before?.sections[kind]?.[name] !== undefined;
 
