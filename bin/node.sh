@@ -64,29 +64,46 @@ choose_folder() {
   mkdir -p "$into" || die "Node 22.18 or later is needed, and $into cannot be made to hold it"
 }
 
-# bring_node: installs Node where find_node looks for it; two at once take turns.
+# bring_node: brings Node to where find_node looks for it; two at once take turns.
 bring_node() {
   choose_folder
-  exec 8<"$into"
-  flock 8
-  find_node || {
-    if command -v npm >/dev/null; then
-      say "bringing Node $node_wanted to $into (npm install node@$node_wanted)"
-      # Without one npm would look for a project in the folders above.
-      [ -e "$into/package.json" ] || echo '{ "private": true }' >"$into/package.json"
-      # shellcheck disable=SC2086 # options without spaces
-      (cd "$into" && logged "npm install node@$node_wanted in $into" npm install $npm_quietly "node@$node_wanted") || exit
-    else
-      unpack_node
-    fi
-    find_node || die "Node was brought to $into but does not run there" "Install Node 22.18 or later and type the same command again."
-  }
+  take_turn "$into"
+  find_node || install_node
+  find_node || die "Node was brought to $into but does not run there" "Install Node 22.18 or later and type the same command again."
   exec 8<&-
+}
+
+# bring_shared_node: brings Node to where VMs see it, whatever this machine has itself.
+bring_shared_node() {
+  into=$shared_node
+  mkdir -p "$into" || die "$into cannot be made to hold Node"
+  take_turn "$into"
+  [ -x "$into/$node_path" ] || install_node
+  exec 8<&-
+}
+
+# take_turn PATH: waits until no other run works there, ten minutes at most. Whoever closes descriptor 8 gives it back.
+take_turn() {
+  exec 8<"$1"
+  flock -w 600 8 || die "another hardway has been at work in $1 for ten minutes" "See what it does (ps -ef), then type the same command again."
+}
+
+# install_node: brings Node into $into, with npm or else as its release file.
+install_node() {
+  command -v npm >/dev/null || {
+    unpack_node
+    return
+  }
+  say "bringing Node $node_wanted to $into (npm install node@$node_wanted)"
+  # Without one npm would look for a project in the folders above.
+  [ -e "$into/package.json" ] || echo '{ "private": true }' >"$into/package.json"
+  # shellcheck disable=SC2086 # options without spaces
+  (cd "$into" && logged "npm install node@$node_wanted in $into" npm install $npm_quietly "node@$node_wanted") || exit
 }
 
 # unpack_node: the official release file, checked, then put in its place in one move.
 unpack_node() {
-  choose_folder
+  [ -n "${into-}" ] || choose_folder
   say "bringing Node $node_release to $into (from nodejs.org)"
   case $(uname -m) in
   x86_64) arch=x64 sha256=$node_sha256_x64 ;;
@@ -139,8 +156,7 @@ bring_packages() {
     [ -d "$project/node_modules" ] && return
     die "the npm packages are missing and $project cannot be written" "As its owner, type: cd $project && npm ci"
   }
-  exec 8<"$project/package-lock.json"
-  flock 8
+  take_turn "$project/package-lock.json"
   packages_ready "$proof" || {
     # What tests need stays where it was brought once.
     [ ! -e "$project/node_modules/.bin/vitest" ] || omit=''

@@ -1,5 +1,5 @@
 import { calicoManifest } from '../lib/binaries/calico.ts';
-import { progressText } from '../lib/binaries/needed.ts';
+import { progressText } from '../lib/binaries/progress.ts';
 import { versions } from '../lib/binaries/versions.ts';
 import { type Api, apiOf, ifThere, type KubeObject } from '../lib/cluster/api.ts';
 import { calicoObjects } from '../lib/cluster/calico.ts';

@@ -1,6 +1,7 @@
 import { architectures } from '../../lib/engine/lab.ts';
 import { overlap, type Settings } from '../../lib/engine/settings.ts';
 import type { Step } from '../../lib/engine/step.ts';
+import { formatBytes } from '../../lib/engine/text.ts';
 import type { HostNetwork } from '../../lib/host/facts/network.ts';
 import { type HostFacts, hostCommands } from '../../lib/host/facts.ts';
 import { paths } from '../../lib/host/paths.ts';
@@ -21,8 +22,6 @@ interface FitnessInput {
   readonly ours: boolean;
 }
 
-/** Formats bytes as GB, rounded down: too little must not look like enough. */
-const gigabytes = (bytes: number): string => `${(Math.floor(bytes / 1e8) / 10).toFixed(1)} GB`;
 const finding = (problem: string, cure: string): readonly Finding[] => [{ problem, hint: cure }];
 const noFindings: readonly Finding[] = [];
 
@@ -63,11 +62,14 @@ const rules: readonly ((subject: FitnessInput) => readonly Finding[])[] = [
   ({ found }) =>
     found.memoryBytes >= 1.7e9
       ? noFindings
-      : finding(`${gigabytes(found.memoryBytes)} of memory; 1.7 GB are needed`, 'give the VM more memory'),
+      : finding(`${formatBytes(found.memoryBytes)} of memory; 1.7 GB are needed`, 'give the VM more memory'),
   ({ found }) =>
     found.diskBytes >= 5e9
       ? noFindings
-      : finding(`${gigabytes(found.diskBytes)} free below /var/lib; 5 GB are needed`, 'free some or enlarge the disk'),
+      : finding(
+          `${formatBytes(found.diskBytes)} free below /var/lib; 5 GB are needed`,
+          'free some or enlarge the disk',
+        ),
   ({ found }) =>
     nodeName.test(found.hostName.toLowerCase()) && found.hostName.length <= 63
       ? noFindings

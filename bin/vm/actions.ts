@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { Listr, type ListrTask, PRESET_TIMER } from 'listr2';
 import { UserError } from '../../lib/engine/errors.ts';
-import { checkName } from '../../lib/vm/name.ts';
 import type { flavours, kinds } from '../../lib/vm/record.ts';
+import { checkName } from '../../lib/vm/record.ts';
 import { attachInVm, createVm, deleteVm, getVm, listVms } from '../../lib/vm/vm.ts';
 
 interface CreateFlags {

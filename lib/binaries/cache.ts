@@ -1,8 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { chmod, mkdir, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { isDiskFull, UserError } from '../engine/errors.ts';
+import type { Arch } from '../engine/lab.ts';
+import { formatBytes } from '../engine/text.ts';
 import { sha256, sha256OfFile, writeAtomically } from '../host/files.ts';
-import type { Arch, Image, Product } from './versions.ts';
+import { type Image, type Product, versions } from './versions.ts';
 
 /** Origin of a file in the cache; `hand` is an image archive that a person put there. */
 export type Origin = 'release' | 'go' | 'hand';
@@ -121,3 +124,34 @@ export const store = async (
   const { size, mtimeMs } = await stat(path);
   await writeRecord(path, { origin: made.origin, recipe: made.recipe, sha256: checksum, size, mtimeMs });
 };
+
+/** Runs `work`, which writes `path`. Throws a UserError that names the disk when it is full; other errors pass. */
+export const withDiskSpace = async <T>(doing: string, path: string, work: () => Promise<T>): Promise<T> => {
+  try {
+    return await work();
+  } catch (thrown) {
+    if (!isDiskFull(thrown)) throw thrown;
+    const folder = dirname(path);
+    const free = await statfs(folder).then(
+      ({ bavail, bsize }) => formatBytes(bavail * bsize),
+      () => 'nothing',
+    );
+    throw new UserError(
+      `no space left on the disk of ${folder} while ${doing} (${free} free, hardway wants 5 GB)`,
+      `make room there, or name a folder on another disk: HARDWAY_CACHE=/other/folder, and run the same command again`,
+    );
+  }
+};
+
+/** Returns what to do about an image that cannot be had, for the end of an error's message. */
+export const imageRemedy = (
+  reference: string,
+  { cache, arch }: { readonly cache: string; readonly arch: Arch },
+): string =>
+  [
+    versions().calico.images.includes(reference)
+      ? 'hardway up --cni bridge needs none of the images of Calico (hardway reset first, where a lab has begun with it)'
+      : 'hardway up --source go builds it where a Go toolchain is',
+    'or name a mirror: --registry-mirror URL',
+    `or put its archive where it is looked for: ${archivePath(cache, arch, reference)}`,
+  ].join('; ');

@@ -1,11 +1,12 @@
 import { mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
+import type { Arch } from '../engine/lab.ts';
 import type { Source } from '../engine/step.ts';
 import { exists, sha256 } from '../host/files.ts';
 import { archiveName, archivePath, binaryPath, cached, recipeOf, temporaryFor } from './cache.ts';
 import type { Report } from './progress.ts';
-import { type Arch, versions } from './versions.ts';
+import { versions } from './versions.ts';
 
 /** Places where a run looks for files: its cache, and the folder of source `dir`. */
 interface Where {

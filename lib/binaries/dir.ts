@@ -1,11 +1,11 @@
 import { open } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { UserError } from '../engine/errors.ts';
+import type { Arch } from '../engine/lab.ts';
 import { exists } from '../host/files.ts';
 import { isProgram } from '../host/run.ts';
 import { archiveName } from './cache.ts';
 import type { Report } from './progress.ts';
-import type { Arch } from './versions.ts';
 
 interface FolderOptions {
   readonly from?: string;

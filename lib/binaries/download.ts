@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { UserError } from '../engine/errors.ts';
 import { isSecureUrl } from '../engine/settings.ts';
 import { sha256OfFile } from '../host/files.ts';
-import { withDiskSpace } from './disk.ts';
+import { withDiskSpace } from './cache.ts';
 import type { Report } from './progress.ts';
 import { type HttpRequest, type RetryPolicy, retryPolicy, sendRequest, withAgent, withRetries } from './web.ts';
 

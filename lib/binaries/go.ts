@@ -1,13 +1,14 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
-import { homedir, arch as machineArch } from 'node:os';
+import { homedir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 import { Bug, reasonOf, UserError } from '../engine/errors.ts';
+import { type Arch, architectures } from '../engine/lab.ts';
 import { hasApt, installPackages, type Perform } from '../host/apt.ts';
 import { sha256 } from '../host/files.ts';
 import { CommandFailed, findCommand, run, runShown, tryRun } from '../host/run.ts';
-import { withDiskSpace } from './disk.ts';
+import { withDiskSpace } from './cache.ts';
 import type { Report } from './progress.ts';
-import { type Arch, expand, type Product } from './versions.ts';
+import { expand, type Product } from './versions.ts';
 
 export interface GoBuild {
   readonly go: string;
@@ -64,7 +65,7 @@ const isInstalled = async (name: string): Promise<boolean> =>
  * reset: something else may use them by then. Throws a UserError when they cannot be installed.
  */
 const needC = async (libraries: readonly string[], { arch, report, signal, perform }: GoBuild): Promise<void> => {
-  if (arch !== (machineArch() === 'x64' ? 'amd64' : machineArch())) {
+  if (arch !== architectures[process.arch]) {
     throw new UserError(
       `runc is partly C and cannot be built for ${arch} on this machine`,
       'use --source release for it, or build on a machine of that kind',

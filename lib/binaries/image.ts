@@ -1,7 +1,8 @@
 import { copyFile, mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import type { Arch } from '../engine/lab.ts';
 import { sha256OfFile } from '../host/files.ts';
-import type { Arch, Image } from './versions.ts';
+import type { Image } from './versions.ts';
 
 /** Writes a tar without owners and times, so that the same binary gives the same archive, byte for byte. */
 const pack = async (cwd: string, file: string, entries: readonly string[]): Promise<void> => {

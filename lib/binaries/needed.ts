@@ -1,18 +1,11 @@
 import type { Context, Needs } from '../engine/step.ts';
 import { paths } from '../host/paths.ts';
-import type { Progress } from './progress.ts';
+import { progressText } from './progress.ts';
 import { type Provided, provide } from './provide.ts';
 import { imageReference } from './versions.ts';
 
 /** The references of images by their names in versions.yaml. */
 export const imageReferences = ({ images }: Pick<Needs, 'images'>): readonly string[] => images.map(imageReference);
-
-const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`;
-
-export const progressText = ({ name, state, bytes, total, bytesPerSecond }: Progress): string => {
-  const size = bytes === undefined ? '' : `: ${megabytes(bytes)}${total ? ` of ${megabytes(total)}` : ''}`;
-  return `${state} ${name}${size}${bytesPerSecond ? `, ${megabytes(bytesPerSecond)}/s` : ''}`;
-};
 
 /**
  * Provides every program and image of a lab, from the cache or the run's source, once a run. Throws UserError as

@@ -1,5 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
+import type { Arch } from '../engine/lab.ts';
+import type { Source } from '../engine/step.ts';
 import type { Perform } from '../host/apt.ts';
 import {
   archivePath,
@@ -10,12 +12,12 @@ import {
   recipeOf,
   store,
   temporaryFor,
+  withDiskSpace,
 } from './cache.ts';
 import type { Progress } from './progress.ts';
-import { type Arch, type Image, type Product, productOf, versions } from './versions.ts';
+import { type Image, type Product, productOf, versions } from './versions.ts';
 
 export type { Progress };
-export type Source = 'auto' | 'release' | 'go' | 'dir';
 
 export interface Provided {
   /** Origin of what was missing; `cache` when nothing was. */
@@ -90,7 +92,6 @@ const lookUp = async (
 
 const build = async (wanted: readonly CacheItem[], options: ProvideOptions, go: string): Promise<void> => {
   const { goBuild } = await import('./go.ts');
-  const { withDiskSpace } = await import('./disk.ts');
   const { arch, cache, report, signal, perform } = options;
   // Builds run one after the other: Go itself uses every core, and linking Kubernetes takes 2 GB.
   for (const one of wanted) {

@@ -2,14 +2,13 @@ import { mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
+import type { Arch } from '../engine/lab.ts';
 import { isSecureUrl } from '../engine/settings.ts';
 import { sha256, sha256OfFile } from '../host/files.ts';
-import { imageRemedy } from './cure.ts';
-import { withDiskSpace } from './disk.ts';
+import { imageRemedy, withDiskSpace } from './cache.ts';
 import { fetchExactly } from './download.ts';
 import { packLayout } from './image.ts';
 import type { Report } from './progress.ts';
-import type { Arch } from './versions.ts';
 import { type RetryPolicy, sendRequest, withAgent, withRetries } from './web.ts';
 
 export interface FetchImage {

@@ -1,9 +1,10 @@
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Bug } from '../engine/errors.ts';
+import type { Arch } from '../engine/lab.ts';
 import { binaryPath, recipeOf, store, temporaryFor } from './cache.ts';
 import type { Report } from './progress.ts';
-import { type Arch, expand, type Product, type PublishedFile, productOf } from './versions.ts';
+import { expand, type Product, type PublishedFile, productOf } from './versions.ts';
 
 interface Options {
   readonly arch: Arch;

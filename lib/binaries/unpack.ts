@@ -1,7 +1,7 @@
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
-import { withDiskSpace } from './disk.ts';
+import { withDiskSpace } from './cache.ts';
 
 const plain = (path: string): string => path.replace(/^\.\//, '');
 

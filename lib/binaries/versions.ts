@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { Bug } from '../engine/errors.ts';
-
-export type Arch = 'amd64' | 'arm64';
+import type { Arch } from '../engine/lab.ts';
+import { fillTemplate } from '../engine/text.ts';
 
 /** A published file of a product: one binary, or a tarball with binaries as members. */
 export interface PublishedFile {
@@ -69,10 +69,11 @@ export const imageReference = (name: string): string => {
 
 /** Fills {{version}}, {{number}} and {{arch}} into a template of versions.yaml. */
 export const expand = (template: string, version: string, arch: Arch): string =>
-  template
-    .replaceAll('{{version}}', version)
-    .replaceAll('{{number}}', version.replace(/^v/, ''))
-    .replaceAll('{{arch}}', arch);
+  fillTemplate(
+    template,
+    { version, number: version.replace(/^v/, ''), arch },
+    (name) => new Bug(`versions.yaml has {{${name}}} in ${template}`),
+  );
 
 /** Finds the product of a binary, and the product's name. Throws on a name that versions.yaml does not have: a bug. */
 export const productOf = (binary: string): { readonly name: string; readonly product: Product } => {

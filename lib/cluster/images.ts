@@ -1,11 +1,12 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { imageRemedy } from '../binaries/cache.ts';
 import { calicoArchives } from '../binaries/calico.ts';
-import { imageRemedy } from '../binaries/cure.ts';
 import { imageReferences, provisions } from '../binaries/needed.ts';
 import { imageReference, versions } from '../binaries/versions.ts';
 import { Unhealthy } from '../engine/errors.ts';
 import type { Context } from '../engine/step.ts';
+import { formatBytes } from '../engine/text.ts';
 import { paths, system } from '../host/paths.ts';
 import { type Ran, tryRun } from '../host/run.ts';
 
@@ -87,8 +88,8 @@ const pull = async (
     if (now.bytes !== last.bytes) {
       last = now;
       const bytes = now.bytes - begin.bytes;
-      const speed = bytes / 1e3 / (now.at - begin.at);
-      progress(`pulling ${reference}: ${(bytes / 1e6).toFixed(0)} MB, ${speed.toFixed(1)} MB/s`);
+      const speed = (bytes / (now.at - begin.at)) * 1000;
+      progress(`pulling ${reference}: ${formatBytes(bytes)}, ${formatBytes(speed)}/s`);
     }
     // When all bytes have come, containerd unpacks: that is no stall.
     const waits = now.coming || last === begin;

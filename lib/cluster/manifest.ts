@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { parseAllDocuments } from 'yaml';
 import { Bug } from '../engine/errors.ts';
+import { fillTemplate } from '../engine/text.ts';
 import type { KubeObject } from './api.ts';
 
 /**
@@ -9,11 +10,11 @@ import type { KubeObject } from './api.ts';
  */
 export const manifestText = async (name: string, variables: Readonly<Record<string, string>>): Promise<string> => {
   const text = await readFile(`${import.meta.dirname}/../../manifests/${name}.yaml`, 'utf8');
-  return text.replaceAll(/^#.*\n?/gm, '').replaceAll(/\{\{(\w+)\}\}/g, (_, variable: string) => {
-    const value = variables[variable];
-    if (value === undefined) throw new Bug(`manifests/${name}.yaml wants {{${variable}}}`);
-    return value;
-  });
+  return fillTemplate(
+    text.replaceAll(/^#.*\n?/gm, ''),
+    variables,
+    (variable) => new Bug(`manifests/${name}.yaml wants {{${variable}}}`),
+  );
 };
 
 /** Reads the objects of one of manifests/. Throws as manifestText does. */

@@ -31,9 +31,12 @@ export interface Lab {
   readonly machine: MachineFacts;
 }
 
+/** Processor architectures that a lab runs on, by their Go names. */
+export type Arch = 'amd64' | 'arm64';
+
 /** Facts of this machine on which flags and settings depend. */
 export interface MachineFacts {
-  readonly arch: 'amd64' | 'arm64';
+  readonly arch: Arch;
   readonly cgroup: 'v1' | 'v2';
   /** True if a process may lower oom_score_adj (CAP_SYS_RESOURCE). If not, containerd must be told, or runc fails. */
   readonly canLowerOomScoreAdj: boolean;
@@ -48,7 +51,7 @@ export interface MachineFacts {
 }
 
 /** Node's names of processor architectures to Kubernetes' names. */
-export const architectures: Readonly<Record<string, MachineFacts['arch']>> = { x64: 'amd64', arm64: 'arm64' };
+export const architectures: Readonly<Record<string, Arch>> = { x64: 'amd64', arm64: 'arm64' };
 
 /** The fields of a lab that are chosen; the others follow from them and from the machine. */
 type Choice = Omit<Lab, 'node' | 'apiServiceAddress' | 'dnsAddress' | 'machine'>;

@@ -18,3 +18,20 @@ export const languageOf = (
   const locale = env['LC_ALL'] || env['LC_MESSAGES'] || env['LANG'] || '';
   return languages.find((language) => locale.startsWith(language)) ?? 'en';
 };
+
+/** Formats a size for a person, rounded down so that too little never looks like enough: 12 MB, 1.6 GB. */
+export const formatBytes = (bytes: number): string =>
+  bytes >= 1e9 ? `${(Math.floor(bytes / 1e8) / 10).toFixed(1)} GB` : `${Math.floor(bytes / 1e6)} MB`;
+
+/** Fills each {{name}} of a template with its value. Throws what `missing` makes for a name that has none. */
+export const fillTemplate = (
+  template: string,
+  values: Readonly<Record<string, string>>,
+  missing: (name: string) => Error,
+): string =>
+  template.replaceAll(/\{\{(.*?)\}\}/g, (_, inner: string) => {
+    const name = inner.trim();
+    const value = Object.hasOwn(values, name) ? values[name] : undefined;
+    if (value === undefined) throw missing(name);
+    return value;
+  });

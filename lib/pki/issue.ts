@@ -2,7 +2,7 @@ import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } fr
 import { isIP } from 'node:net';
 import { Bug } from '../engine/errors.ts';
 import { makeCertificate, makeKeyPair, type Signer } from './make.ts';
-import { type CertificateRequest, isAuthority, subjectOf } from './templates.ts';
+import { type CertificateRequest, extendedUsages, isAuthority, subjectOf } from './templates.ts';
 
 /** The files of one request, as PEM. */
 export interface Pem {
@@ -15,12 +15,6 @@ export interface Pem {
 const day = 24 * 60 * 60 * 1000;
 /** Days before its end from which a certificate is replaced. */
 const margin = 30;
-
-/** Object identifiers of the extended key usages (RFC 5280, 4.2.1.12). */
-const extendedUsages: Readonly<Record<string, string>> = {
-  'server auth': '1.3.6.1.5.5.7.3.1',
-  'client auth': '1.3.6.1.5.5.7.3.2',
-};
 
 const readable = <T>(read: () => T): T | undefined => {
   try {
@@ -52,7 +46,7 @@ const hostProblem = ({ hosts }: CertificateRequest, certificate: X509Certificate
 };
 
 const usageProblem = (request: CertificateRequest, { keyUsage = [], ca }: X509Certificate): string | undefined => {
-  const wanted = request.usages.flatMap((usage) => extendedUsages[usage] ?? []);
+  const wanted = request.usages.flatMap((usage) => extendedUsages[usage]?.oid ?? []);
   const fits = ca === isAuthority(request) && [...keyUsage].sort().join() === wanted.sort().join();
   return fits ? undefined : `it is not made for ${request.usages.join(', ')}`;
 };

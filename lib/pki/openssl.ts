@@ -1,5 +1,5 @@
 import { isIP } from 'node:net';
-import { type CertificateRequest, isAuthority, subjectOf } from './templates.ts';
+import { type CertificateRequest, extendedUsages, isAuthority, subjectOf } from './templates.ts';
 
 const keyUsages: Readonly<Record<string, string>> = {
   'digital signature': 'digitalSignature',
@@ -7,7 +7,6 @@ const keyUsages: Readonly<Record<string, string>> = {
   'cert sign': 'keyCertSign',
   'crl sign': 'cRLSign',
 };
-const extendedUsages: Readonly<Record<string, string>> = { 'server auth': 'serverAuth', 'client auth': 'clientAuth' };
 
 const lineOf = (name: string, values: readonly string[]): readonly string[] =>
   values.length > 0 ? [`${name} = ${values.join(', ')}`] : [];
@@ -30,7 +29,7 @@ const requestFile = (request: CertificateRequest): string => {
     `keyUsage = critical, ${usages.flatMap((usage) => keyUsages[usage] ?? []).join(', ')}`,
     ...lineOf(
       'extendedKeyUsage',
-      usages.flatMap((usage) => extendedUsages[usage] ?? []),
+      usages.flatMap((usage) => extendedUsages[usage]?.openssl ?? []),
     ),
     'subjectKeyIdentifier = hash',
     'authorityKeyIdentifier = keyid',

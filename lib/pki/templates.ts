@@ -2,6 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { reasonOf, UserError } from '../engine/errors.ts';
 import type { PkiProfile } from '../engine/lab.ts';
+import { fillTemplate } from '../engine/text.ts';
 import type { Template } from './schema.ts';
 
 /** A certificate as data: a template of certs-templates/ with its variables filled in. */
@@ -12,6 +13,12 @@ export interface CertificateRequest extends Readonly<Template> {
 
 /** Values of the {{variables}} in a template. */
 export type Variables = Readonly<Record<string, string>>;
+
+/** Extended key usages by their names in a template: object identifier (RFC 5280, 4.2.1.12) and openssl's name. */
+export const extendedUsages: Readonly<Record<string, { readonly oid: string; readonly openssl: string }>> = {
+  'server auth': { oid: '1.3.6.1.5.5.7.3.1', openssl: 'serverAuth' },
+  'client auth': { oid: '1.3.6.1.5.5.7.3.2', openssl: 'clientAuth' },
+};
 
 const folder = join(import.meta.dirname, '../../certs-templates');
 
@@ -28,12 +35,10 @@ const fieldAt = (path: readonly PropertyKey[]): string =>
 /** Replaces each {{variable}} in every string of a YAML document by its value. */
 const fill = (node: unknown, variables: Variables, file: string, path: readonly PropertyKey[] = []): unknown => {
   if (typeof node === 'string') {
-    return node.replaceAll(/\{\{(.*?)\}\}/g, (_, inner: string) => {
-      const value = variables[inner.trim()];
-      if (value !== undefined) return value;
-      const known = Object.keys(variables).join(', ');
-      throw wrong(file, `${fieldAt(path)}: no variable is called "${inner.trim()}"; there are ${known}`);
-    });
+    const known = Object.keys(variables).join(', ');
+    return fillTemplate(node, variables, (name) =>
+      wrong(file, `${fieldAt(path)}: no variable is called "${name}"; there are ${known}`),
+    );
   }
   if (Array.isArray(node)) return node.map((item, index) => fill(item, variables, file, [...path, index]));
   if (typeof node !== 'object' || node === null) return node;

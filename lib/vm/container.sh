@@ -7,6 +7,19 @@
 set -eu
 stage=$1
 
+# within_10s COMMAND...: waits until COMMAND succeeds; ends the script with what it waited for when that takes longer.
+within_10s() {
+  tries=0
+  until "$@" >/dev/null 2>&1; do
+    tries=$((tries + 1))
+    [ "$tries" -lt 500 ] || {
+      echo "$*: not so within 10 s" >&2
+      exit 1
+    }
+    sleep 0.02
+  done
+}
+
 run() {
   folder=$2 net=$4
   while read -r cgroup; do
@@ -25,7 +38,9 @@ run() {
     echo "$vm" >"$folder/nspawn.pid"
     wan=
     if [ "$net" = net ]; then
-      while [ "$(readlink "/proc/$vm/ns/net" || echo gone)" = "$(readlink /proc/$$/ns/net)" ]; do sleep 0.02; done
+      # shellcheck disable=SC2317 # within_10s calls it
+      has_own_network() { [ "$(readlink "/proc/$vm/ns/net" || echo gone)" != "$(readlink /proc/$$/ns/net)" ]; }
+      within_10s has_own_network
       setpriv --pdeathsig KILL slirp4netns --cidr=10.240.0.0/24 --disable-host-loopback "$vm" eth0 &
       wan=$!
     fi
@@ -45,7 +60,7 @@ boot() {
   ip link set lo up
   if [ "$net" = net ]; then
     gateway=10.240.0.2
-    until ip link show eth0 >/dev/null 2>&1; do sleep 0.02; done
+    within_10s ip link show eth0
   else
     # The other end leads nowhere: the default route only lets hardway find the node's address.
     gateway=10.240.0.1

@@ -6,11 +6,9 @@ import { paths } from '../host/paths.ts';
 import { childrenOf, identify, isAlive, type ProcessId, signalProcess, waitForEnd } from '../host/proc.ts';
 import { quoted, tryRun } from '../host/run.ts';
 import { makeCgroups, removeCgroups } from './cgroups.ts';
+import type { VmDriver } from './driver.ts';
 import { guestFiles, inside, writableCgroups, writeGuestFiles } from './guest.ts';
-import { needInotify } from './inotify.ts';
-import type { VmDriver } from './machine.ts';
-import { install } from './needs.ts';
-import { ensureNode } from './node.ts';
+import { ensureNode, install, needInotify } from './needs.ts';
 import { folderOf, type VmRecord, writeRecord } from './record.ts';
 import { cachedTree } from './tree.ts';
 

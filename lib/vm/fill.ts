@@ -1,9 +1,9 @@
 import { calicoIsWithinReach, fetchCalico, requireCalico } from '../binaries/calico.ts';
-import { imageReferences, progressText } from '../binaries/needed.ts';
-import type { Progress } from '../binaries/progress.ts';
+import { imageReferences } from '../binaries/needed.ts';
+import { type Progress, progressText } from '../binaries/progress.ts';
 import { provide } from '../binaries/provide.ts';
 import { UserError } from '../engine/errors.ts';
-import type { Cni } from '../engine/lab.ts';
+import { architectures, type Cni } from '../engine/lab.ts';
 import type { Needs, Source } from '../engine/step.ts';
 import { paths } from '../host/paths.ts';
 
@@ -32,7 +32,7 @@ export const fillCache = async (
       'hardway vm up -- --source auto',
     );
   }
-  const arch = process.arch === 'arm64' ? 'arm64' : 'amd64';
+  const arch = architectures[process.arch] ?? 'amd64';
   const options = {
     report: (progress: Progress) => {
       if (progress.state !== 'cached') report(progressText(progress));

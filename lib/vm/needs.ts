@@ -1,7 +1,11 @@
+import { readdir, readlink } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import { hasApt, installPackages } from '../host/apt.ts';
 import { exists } from '../host/files.ts';
-import { CommandFailed, findCommand } from '../host/run.ts';
+import { paths } from '../host/paths.ts';
+import { CommandFailed, findCommand, tryRun } from '../host/run.ts';
+import { readSysctl } from '../host/sysctl.ts';
 
 /** Debian or Ubuntu package that contains each program or file. */
 export const providers = {
@@ -40,4 +44,48 @@ export const install = async (needs: readonly Need[], report: (line: string) => 
       `apt-get update && apt-get install ${names}, then the same command again`,
     );
   }
+};
+
+/**
+ * Brings a Node for the VMs into the cache, if none is there: their distribution's is too old, and they have no network.
+ * It comes as the launcher's own does. Throws a UserError with the words of what failed.
+ */
+export const ensureNode = async (report: (line: string) => void): Promise<void> => {
+  if (await exists(`${paths.cache}/node/node_modules/node/bin/node`)) return;
+  report('Fetching Node 24 for the VMs');
+  const project = resolve(import.meta.dirname, '../..');
+  const script = 'project=$1; . "$project/bin/node.sh"; bring_shared_node';
+  const options = { env: { HARDWAY_CACHE: paths.cache }, timeout: 900_000 };
+  const { code, stderr } = await tryRun('sh', ['-euc', script, 'sh', project], options);
+  if (code === 0) return;
+  const lines = stderr
+    .trim()
+    .split('\n')
+    .map((line) => line.trim());
+  throw new UserError(`The VMs need Node 24 in the cache: ${lines.slice(-8, -1).join('\n')}`, lines.at(-1));
+};
+
+/** inotify instances that systemd, containerd and the components of one lab hold: 33 were counted in a running VM. */
+const perVm = 40;
+
+const held = async (pid: string): Promise<number> => {
+  const folder = `/proc/${pid}/fd`;
+  const files = await readdir(folder).catch(() => []); // the process has ended
+  const targets = await Promise.all(files.map((file) => readlink(`${folder}/${file}`).catch(() => '')));
+  return targets.filter((target) => target === 'anon_inode:inotify').length;
+};
+
+/**
+ * Throws a UserError where one more container VM would run out of inotify instances. Its root is this machine's, so all
+ * VMs share one limit (128 on Debian and Ubuntu), and the kubelet of the fourth says "too many open files".
+ */
+export const needInotify = async (): Promise<void> => {
+  const limit = Number(readSysctl('fs.inotify.max_user_instances') ?? Number.POSITIVE_INFINITY);
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const used = (await Promise.all(pids.map(held))).reduce((sum, number) => sum + number, 0);
+  if (used + perVm <= limit) return;
+  throw new UserError(
+    `fs.inotify.max_user_instances is ${limit}, of which ${used} are in use; another VM needs about ${perVm}`,
+    'sysctl -w fs.inotify.max_user_instances=1024, or hardway vm delete one that you no longer need',
+  );
 };

@@ -5,11 +5,10 @@ import { createServer } from 'node:net';
 import { availableParallelism, totalmem } from 'node:os';
 import { identify, isAlive, signalProcess, waitForEnd } from '../host/proc.ts';
 import { quoted, run, tryRun } from '../host/run.ts';
+import type { VmDriver } from './driver.ts';
 import { type GuestFile, guestFiles, inside } from './guest.ts';
 import { cachedImage, makeDataDisk } from './image.ts';
-import type { VmDriver } from './machine.ts';
-import { install } from './needs.ts';
-import { ensureNode } from './node.ts';
+import { ensureNode, install } from './needs.ts';
 import { type Flavour, folderOf, type VmRecord, writeRecord } from './record.ts';
 import { cachedTree } from './tree.ts';
 

@@ -6,12 +6,21 @@ import { paths } from '../host/paths.ts';
 import { isAlive, waitForEnd } from '../host/proc.ts';
 import { attach, type Ran, tryRun } from '../host/run.ts';
 import { container } from './container.ts';
-import type { VmDriver } from './machine.ts';
-import { checkName, unknownVm } from './name.ts';
+import type { VmDriver } from './driver.ts';
+import { type InsideOptions, insideWords } from './guest.ts';
 import { qemu } from './qemu.ts';
-import { type Flavour, folderOf, type Kind, readRecord, type VmRecord, vmNames, writeRecord } from './record.ts';
+import {
+  checkName,
+  type Flavour,
+  folderOf,
+  type Kind,
+  readRecord,
+  unknownVm,
+  type VmRecord,
+  vmNames,
+  writeRecord,
+} from './record.ts';
 import { chooseSuite } from './suites.ts';
-import { type InsideOptions, insideWords } from './words.ts';
 
 /** A VM on this machine. */
 export interface Vm {

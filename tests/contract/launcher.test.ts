@@ -116,6 +116,19 @@ describe('the launcher', () => {
     expect(`${ran.stdout}\n`).toMatch(version);
   });
 
+  test('brings Node for VMs though this machine has one, once', async () => {
+    const npm = await fakeCommand(
+      'npm',
+      'echo "$PWD $*"; mkdir -p node_modules/node/bin; cp /bin/true node_modules/node/bin/node',
+    );
+    const script = await fakeCommand('vm', `project=${project}; . "$project/bin/node.sh"; bring_shared_node`);
+    const cache = { HARDWAY_CACHE: join(scratch, 'shared'), PATH: `${npm}:${withThisNode}` };
+    const first = await launch(join(script, 'vm'), [], { env: cache });
+    expect(first).toMatchObject({ code: 0, stdout: '' });
+    expect(first.stderr).toContain(`bringing Node 24 to ${join(scratch, 'shared/node')}`);
+    expect(await launch(join(script, 'vm'), [], { env: cache })).toEqual({ stdout: '', stderr: '', code: 0 });
+  });
+
   test('says what it could not bring and where the log is when no Node will do and the registry does not answer', async () => {
     const old = await fakeCommand('node', '[ "$1" = --version ] && echo v18.0.0 || exit 1');
     const npm = await fakeCommand('npm', 'echo "connect ECONNREFUSED 127.0.0.1:9" >&2; exit 1');

@@ -1,6 +1,7 @@
 import { copyFile, mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { imageReferences, progressText } from '../../lib/binaries/needed.ts';
+import { imageReferences } from '../../lib/binaries/needed.ts';
+import { progressText } from '../../lib/binaries/progress.ts';
 import { provide } from '../../lib/binaries/provide.ts';
 import { versions } from '../../lib/binaries/versions.ts';
 import { architectures } from '../../lib/engine/lab.ts';

@@ -107,7 +107,7 @@ test('everything that is wrong is found at once', () => {
   const all = judge({ cpus: 1, diskBytes: 0, listeners: [listener(2379), listener(10259)] });
   expect(all.map(({ problem }) => problem.split(' ').slice(0, 2).join(' '))).toEqual([
     '1 CPU;',
-    '0.0 GB',
+    '0 MB',
     'port 2379,',
     'port 10259,',
   ]);

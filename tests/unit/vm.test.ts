@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { parseUpFlags } from '../../bin/vm/up-flags.ts';
-import { checkName, unknownVm } from '../../lib/vm/name.ts';
+import { insideWords } from '../../lib/vm/guest.ts';
 import { packagesFor } from '../../lib/vm/packages.ts';
+import { checkName, unknownVm } from '../../lib/vm/record.ts';
 import { chooseSuite, mirrorIn } from '../../lib/vm/suites.ts';
-import { insideWords } from '../../lib/vm/words.ts';
 
 describe('the name of a VM', () => {
   test.each(['lab', 'a', 'my-lab-2', 'a'.repeat(30)])('may be %s', (name) => {

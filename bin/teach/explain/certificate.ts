@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { certFile, keyFile } from '../../../lib/host/paths.ts';
-import type { CertificateRequest } from '../../../lib/pki/templates.ts';
+import { type CertificateRequest, extendedUsages } from '../../../lib/pki/templates.ts';
 
 /** Formats a certificate as one line: subject, SANs, CA, and the reason for it. */
 export const certificateLine = ({ name, CN, names, hosts, signer }: CertificateRequest, reason: string): string => {
@@ -12,10 +12,8 @@ export const certificateLine = ({ name, CN, names, hosts, signer }: CertificateR
   return `${name}: ${subject}${sans}; CA ${signer ?? name}; ${reason}`;
 };
 
-const usages: Readonly<Record<string, string>> = {
-  '1.3.6.1.5.5.7.3.1': 'server auth',
-  '1.3.6.1.5.5.7.3.2': 'client auth',
-};
+const usageOf = (oid: string): string =>
+  Object.keys(extendedUsages).find((usage) => extendedUsages[usage]?.oid === oid) ?? oid;
 
 /** Describes a certificate on this machine: its reason and its content. Throws when its file cannot be read. */
 export const explainCertificate = async (request: CertificateRequest, reason: string): Promise<string> => {
@@ -26,10 +24,7 @@ export const explainCertificate = async (request: CertificateRequest, reason: st
     ['subject', certificate.subject.split('\n').join(', ')],
     ['issuer', certificate.issuer.split('\n').join(', ')],
     ['SAN', certificate.subjectAltName],
-    [
-      'usage',
-      certificate.ca ? 'CA: it signs others' : certificate.keyUsage?.map((oid) => usages[oid] ?? oid).join(', '),
-    ],
+    ['usage', certificate.ca ? 'CA: it signs others' : certificate.keyUsage?.map(usageOf).join(', ')],
     ['valid', `${certificate.validFrom} - ${certificate.validTo}`],
     ['SHA-256', certificate.fingerprint256.replaceAll(':', '').toLowerCase().slice(0, 32)],
     ['key', keyFile(name)],
