@@ -15,10 +15,10 @@ import { type LedgerEntry, readLedger, supervisorIn } from '../../lib/engine/led
 import { parseChoice } from '../../lib/engine/nearest.ts';
 import { mirrorOf, readSettings, type Settings } from '../../lib/engine/settings.ts';
 import { readState, type State } from '../../lib/engine/state.ts';
-import { type Context, sources } from '../../lib/engine/step.ts';
+import { type Context, needsOf, sources } from '../../lib/engine/step.ts';
 import { gatherFacts, type HostFacts } from '../../lib/host/facts.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { components, everyStep, extras, stepIds } from '../../steps/index.ts';
+import { components, everyStep, extras, stepIds, stepsWith } from '../../steps/index.ts';
 import { type Finding, findings } from './fitness.ts';
 
 /** Options of a lab, as typed. */
@@ -47,12 +47,23 @@ export interface Asked {
   readonly registryMirror?: string;
 }
 
+/** Parses the two options that say where programs and images come from. */
+const sourceOf = ({ source, from }: RequestedOptions): Asked['source'] => {
+  const kind = parseChoice('source', sources, source);
+  if (kind !== 'dir' && from !== undefined)
+    throw new UserError(
+      `--from names the folder of --source dir, not of --source ${kind}`,
+      `--source dir --from ${from}`,
+    );
+  return { kind, ...(from && { from }) };
+};
+
 /** Parses the options. Throws UserError for the first invalid one, with the nearest valid value. */
 export const parseOptions = (options: RequestedOptions): Asked => {
-  const { cni, pki, supervisor, with: extra, from, interface: name, registryMirror: mirror } = options;
+  const { cni, pki, supervisor, with: extra, interface: name, registryMirror: mirror } = options;
   return {
     to: parseChoice('step', stepIds, options.to ?? stepIds.at(-1) ?? ''),
-    source: { kind: parseChoice('source', sources, options.source), ...(from && { from }) },
+    source: sourceOf(options),
     ...(cni !== undefined && { cni: parseChoice('network', cnis, cni) }),
     ...(pki !== undefined && { pki: parseChoice('PKI', pkiProfiles, pki) }),
     ...(supervisor !== undefined && { supervisor: parseChoice('supervisor', supervisorNames, supervisor) }),
@@ -181,6 +192,20 @@ const usualCniFor = async (asked: Asked, old: Old, mirror: string | undefined, h
   return (await calicoIsWithinReach(where)) ? 'calico' : 'bridge';
 };
 
+/** Looks for the programs in the folder of --from. Throws UserError that names those that are not there or not fit. */
+const requirePrograms = async ({ kind, from }: Asked['source'], lab: Lab): Promise<void> => {
+  if (kind !== 'dir') return;
+  const { fromFolder } = await import('../../lib/binaries/dir.ts');
+  const { programs, plugins } = needsOf(stepsWith(lab));
+  await fromFolder({
+    ...(from && { from }),
+    binaries: [...programs, ...plugins],
+    images: [],
+    arch: lab.machine.arch,
+    report: () => {},
+  });
+};
+
 export interface UpPlan {
   readonly lab: Lab;
   readonly asked: Asked;
@@ -209,5 +234,6 @@ export const planUp = async (options: RequestedOptions): Promise<UpPlan> => {
   const usualCni = await usualCniFor(asked, old, mirrorFor(asked, file, old), host);
   const tmux = host.apt || (await hasTmux());
   const lab = planOf(asked, file, old, { host, usualCni, tmux });
+  await requirePrograms(asked.source, lab);
   return { lab, asked, deadline: file.deadline, state, ledgerEntries };
 };

@@ -51,6 +51,10 @@ const causes: Readonly<Record<string, string>> = {
   EPERM: 'may not be changed, not even by root: lsattr shows whether it is immutable',
   EROFS: 'is on a file system that is mounted read-only',
   ENOSPC: 'is on a disk that is full',
+  ELOOP: 'is a link that leads to itself, or passes through too many links',
+  ENOTDIR: 'lies below something that is no folder',
+  EISDIR: 'is a folder, not a file',
+  EIO: 'cannot be read: its disk reports an error',
   ECONNREFUSED: 'is not listened to by any process',
   ECONNRESET: 'was closed in the middle by the other side',
 };

@@ -1,6 +1,7 @@
 import ipaddr from 'ipaddr.js';
-import { readIfThere } from '../host/files.ts';
-import { UserError } from './errors.ts';
+import { readSmallIfThere } from '../host/files.ts';
+import { changeableByOthers } from '../host/trust.ts';
+import { sentenceOf, UserError } from './errors.ts';
 
 /** Tells whether nobody can read or change what comes from an address: https, or plain http on this machine. */
 export const isSecureUrl = (address: string): boolean => {
@@ -35,31 +36,56 @@ const isNetwork = (text: string, longest: number): boolean => {
   const [, prefix] = ipaddr.IPv4.parseCIDR(text);
   const exact = `${ipaddr.IPv4.networkAddressFromCIDR(text).toString()}/${prefix}` === text;
   const use = ipaddr.IPv4.networkAddressFromCIDR(text).range();
-  const forHosts = !['loopback', 'linkLocal', 'multicast', 'reserved'].includes(use);
+  const forHosts = !['unspecified', 'loopback', 'linkLocal', 'multicast', 'reserved'].includes(use);
   return exact && forHosts && prefix >= 8 && prefix <= longest;
 };
 
-const mirrorRule = 'an https address such as https://mirror.example';
+/**
+ * A DNS domain whose names fit where they are used: a label has at most 63 characters and a name 253 (RFC 1035), and the
+ * names of Services stand before it.
+ */
+const isDomain = (text: string): boolean =>
+  text.length <= 200 &&
+  text.split('.').every((label) => label.length <= 63 && /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(label));
+
+/** Shows a value in a message: no longer than a line, and without the password of an address. */
+const shown = (value: unknown): string => {
+  const text = (JSON.stringify(value) ?? 'nothing').replaceAll(/\/\/[^/@\s]*@/g, '//***@');
+  return text.length > 80 ? `${text.slice(0, 80)}...` : text;
+};
+
+const mirrorRule = 'an https address such as https://mirror.example, without blanks, a password, a query or a fragment';
+
+/** Tells whether an address is that of a mirror. Everyone may read containerd's file of mirrors, so it has no password. */
+const isMirror = (address: string): boolean => isSecureUrl(address) && /^[\w.:/%~[\]-]+$/.test(address);
 
 /** Parses the address of a mirror. Throws UserError unless it is https, or http on this machine. */
 export const mirrorOf = (text: string): string => {
-  if (isSecureUrl(text)) return text;
-  throw new UserError(
-    `the mirror ${JSON.stringify(text)} is not ${mirrorRule}`,
-    '--registry-mirror https://mirror.example',
-  );
+  if (isMirror(text)) return text;
+  throw new UserError(`the mirror ${shown(text)} is not ${mirrorRule}`, '--registry-mirror https://mirror.example');
 };
 
-/**
- * Reads the settings file; without one returns the defaults. Throws UserError that names the file, the field, its value
- * and what would be right.
- */
-export const readSettings = async (path: string): Promise<Settings> => {
-  const text = await readIfThere(path);
-  if (text === undefined) return defaults;
-  const [{ z }, { parse, YAMLParseError }] = await Promise.all([import('zod'), import('yaml')]);
+/** Reads the text of the settings file. Throws UserError for one that cannot be read, and for one that others may change. */
+const textOf = async (path: string): Promise<string | undefined> => {
+  try {
+    const text = await readSmallIfThere(path);
+    const foreign = text === undefined ? undefined : await changeableByOthers(path);
+    if (foreign === undefined) return text;
+    throw new UserError(
+      `${path} is not used: others than root may change ${foreign}`,
+      `chown root ${foreign} && chmod go-w ${foreign}, when you have read ${path}`,
+    );
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new UserError(sentenceOf(error), `correct ${path} or remove it, then run hardway again`);
+  }
+};
+
+/** The schema of the fields; a refused value is said with what would be right. */
+const settingsSchema = async () => {
+  const { z } = await import('zod');
   const refused = (rule: string) => ({
-    error: ({ input }: { readonly input?: unknown }) => `${JSON.stringify(input)} is not ${rule}`,
+    error: ({ input }: { readonly input?: unknown }) => `${shown(input)} is not ${rule}`,
   });
   const network = (longest: number, example: string) => {
     const no = refused(`an IPv4 network of /8 to /${longest} without host bits and for hosts, such as ${example}`);
@@ -69,23 +95,36 @@ export const readSettings = async (path: string): Promise<Settings> => {
   const noInterface = refused('the name of an interface such as eth0');
   const noMirror = refused(mirrorRule);
   const noDeadline = refused('a whole number of seconds from 1 to 3600');
-  const schema = z
-    .strictObject({
-      podCIDR: network(24, defaults.podCIDR),
-      serviceCIDR: network(28, defaults.serviceCIDR),
-      domain: z.string(noDomain).regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/, noDomain),
-      interface: z.string(noInterface).min(1, noInterface),
-      registryMirror: z.string(noMirror).refine(isSecureUrl, noMirror),
-      deadline: z.int(noDeadline).min(1, noDeadline).max(3600, noDeadline),
-    })
-    .partial();
+  const fields = {
+    podCIDR: network(24, defaults.podCIDR),
+    serviceCIDR: network(28, defaults.serviceCIDR),
+    domain: z.string(noDomain).refine(isDomain, noDomain),
+    interface: z.string(noInterface).regex(/^[^\s/]{1,15}$/, noInterface),
+    registryMirror: z.string(noMirror).refine(isMirror, noMirror),
+    deadline: z.int(noDeadline).min(1, noDeadline).max(3600, noDeadline),
+  };
+  const error = ({ code, keys = [], input }: { code?: string; keys?: readonly string[]; input?: unknown }): string =>
+    code === 'unrecognized_keys'
+      ? `there is no field ${keys.slice(0, 5).map(shown).join(', ')}`
+      : `${shown(input)} is not a list of fields, such as podCIDR: ${defaults.podCIDR}`;
+  return z.strictObject(fields, { error }).partial();
+};
+
+/**
+ * Reads the settings file; without one returns the defaults. Throws UserError that names the file, the field, its value
+ * and what would be right.
+ */
+export const readSettings = async (path: string): Promise<Settings> => {
+  const text = await textOf(path);
+  if (text === undefined) return defaults;
+  const [schema, { parse }] = await Promise.all([settingsSchema(), import('yaml')]);
   let document: unknown;
   try {
-    document = parse(text) ?? {};
+    document = parse(text, { logLevel: 'error' }) ?? {};
   } catch (error) {
-    if (!(error instanceof YAMLParseError)) throw error;
+    // Not only a YAMLParseError: an alias that leads nowhere, or to too much, is a ReferenceError.
     throw new UserError(
-      `${path} is not YAML: ${error.message.split('\n')[0]}`,
+      `${path} is not YAML: ${sentenceOf(error).split('\n')[0]}`,
       `correct ${path}, then run hardway again`,
     );
   }

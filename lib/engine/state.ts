@@ -1,15 +1,16 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { readIfThere, writeAtomically } from '../host/files.ts';
+import { readSmallIfThere, writeAtomically } from '../host/files.ts';
 import { UserError } from './errors.ts';
 import type { Lab } from './lab.ts';
 
 /**
  * Reads a JSON file of ours, of version 1; undefined where there is none. Throws UserError where it is torn, naming
- * `anew` as the command to write it again, and where another hardway wrote it.
+ * `anew` as the command to write it again, and where another hardway wrote it. Throws an error that says what is there
+ * where it is no file.
  */
 export const readJsonV1 = async (path: string, anew: string): Promise<object | undefined> => {
-  const text = await readIfThere(path);
+  const text = await readSmallIfThere(path);
   if (text === undefined) return undefined;
   let parsed: unknown;
   try {

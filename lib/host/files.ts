@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { constants, createReadStream, type Stats } from 'node:fs';
 import { access, lstat, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
@@ -38,6 +38,41 @@ export const readIfThere = async (path: string): Promise<string | undefined> => 
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;
+  }
+};
+
+/** Most bytes of a settings or state file: one of ours has some thousands. */
+const mostBytes = 1 << 20;
+
+/** Names what is at a path in the place of a regular file. */
+const kindOf = (stat: Stats): string => {
+  if (stat.isDirectory()) return 'a folder';
+  if (stat.isFIFO()) return 'a FIFO';
+  return 'a device or a socket';
+};
+
+/**
+ * Reads a settings or state file as text; undefined where nothing is at that path. Never waits for a writer, and reads
+ * at most 1 MB. Throws an error that says what is there instead of a regular file of that size: a folder, a FIFO, a link
+ * that leads nowhere.
+ */
+export const readSmallIfThere = async (path: string): Promise<string | undefined> => {
+  if (!(await statIfThere(path))) return undefined;
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: unknown) => {
+    throw isMissing(error) ? new Error(`${path} is a link that leads to nothing`) : error;
+  });
+  try {
+    const stat = await file.stat();
+    if (!stat.isFile()) throw new Error(`${path} is ${kindOf(stat)}, not a file`);
+    const buffer = Buffer.alloc(mostBytes + 1);
+    let length = 0;
+    for (let read = -1; read !== 0; length += read) {
+      ({ bytesRead: read } = await file.read(buffer, length, buffer.length - length));
+    }
+    if (length > mostBytes) throw new Error(`${path} has more than 1 MB`);
+    return buffer.toString('utf8', 0, length);
+  } finally {
+    await file.close();
   }
 };
 

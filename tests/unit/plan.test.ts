@@ -135,6 +135,11 @@ test('what the machine needs to be adapted to is in its lab', () => {
 });
 
 describe('the options', () => {
+  test('of a folder of files go together', () => {
+    expect(parseOptions({ source: 'dir', from: '/srv' }).source).toEqual({ kind: 'dir', from: '/srv' });
+    expect(() => parseOptions({ source: 'auto', from: '/srv' })).toThrow('not of --source auto');
+  });
+
   test('that are not given ask for nothing', () => {
     expect(parseOptions({ source: 'auto' })).toEqual({ source: { kind: 'auto' }, to: stepIds.at(-1) });
   });

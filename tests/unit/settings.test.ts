@@ -1,6 +1,7 @@
-import { writeFile } from 'node:fs/promises';
+import { chmod, mkdir, symlink, truncate, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { addressIn, mirrorOf, overlap, readSettings } from '../../lib/engine/settings.ts';
+import { run } from '../../lib/host/run.ts';
 import { defaultSettings, scratchFolder } from '../fixtures.ts';
 
 let scratch: Awaited<ReturnType<typeof scratchFolder>>;
@@ -44,6 +45,7 @@ describe('a malformed field is refused with the file, the field and its value', 
     ['podCIDR', 'fd00::/64', '"fd00::/64"'],
     ['podCIDR', '16', '16'],
     ['podCIDR', '169.254.0.0/16', '"169.254.0.0/16"'],
+    ['podCIDR', '0.0.0.0/8', '"0.0.0.0/8"'],
     ['podCIDR', '224.0.0.0/8', '"224.0.0.0/8"'],
     ['serviceCIDR', '127.0.0.0/24', '"127.0.0.0/24"'],
     ['serviceCIDR', '10.32.0.0/29', '"10.32.0.0/29"'],
@@ -52,9 +54,15 @@ describe('a malformed field is refused with the file, the field and its value', 
     ['domain', '-x.local', '"-x.local"'],
     ['domain', '"a b"', '"a b"'],
     ['interface', '7', '7'],
+    ['interface', '"a b"', '"a b"'],
     ['interface', '""', '""'],
     ['registryMirror', 'http://mirror.example', '"http://mirror.example"'],
     ['registryMirror', 'mirror.example', '"mirror.example"'],
+    ['registryMirror', 'https://mirror.example?a=b', '"https://mirror.example?a=b"'],
+    ['registryMirror', 'https://mirror.example#a', '"https://mirror.example#a"'],
+    ['registryMirror', '"https://mirror.example/a\\nb"', '"https://mirror.example/a\\nb"'],
+    ['registryMirror', '"https://mirror .example"', '"https://mirror .example"'],
+    ['registryMirror', 'https://me:secret@mirror.example', '"https://***@mirror.example"'],
     ['deadline', 'soon', '"soon"'],
     ['deadline', '0', '0'],
     ['deadline', '3601', '3601'],
@@ -72,7 +80,11 @@ describe('a malformed field is refused with the file, the field and its value', 
 });
 
 test('a mirror is an https address, or any on this machine', async () => {
-  for (const registryMirror of ['https://mirror.example/path', 'http://127.0.0.1:5000']) {
+  for (const registryMirror of [
+    'https://mirror.example/path',
+    'https://mirror.example:8443/a-b_c.d~e',
+    'http://127.0.0.1:5000',
+  ]) {
     expect(await reading(`registryMirror: ${registryMirror}\n`)).toEqual({ ...defaultSettings, registryMirror });
     expect(mirrorOf(registryMirror)).toBe(registryMirror);
   }
@@ -95,7 +107,64 @@ test.each(['- podCIDR', 'words', '7'])('a file that holds no fields is refused: 
   await expect(reading(text)).rejects.toMatchObject({ name: 'UserError', message: expect.stringContaining(path) });
 });
 
-test.each(['podCIDR: [', 'a: 1\na: 2', 'a: 1\n---\nb: 2', '\tx: 1'])(
+test('a domain whose names DNS cannot have is refused', async () => {
+  for (const domain of [`${'a'.repeat(64)}.local`, `a${'.a'.repeat(126)}`])
+    await expect(reading(`domain: ${domain}\n`)).rejects.toThrow(/domain: "a\S+ is not a DNS domain such as/);
+  expect(await reading(`domain: ${'a'.repeat(63)}.local\n`)).toMatchObject({ domain: `${'a'.repeat(63)}.local` });
+});
+
+test('a value of any length, and any number of fields, are said in a few lines', async () => {
+  const long = `domain: "${'a'.repeat(3e5)}"\n${Array.from({ length: 9000 }, (_, index) => `field${index}: 1\n`).join('')}`;
+  const message = await reading(long).catch((error: Error) => error.message);
+  expect(message).toMatch(/there is no field "field0"/);
+  expect(String(message).length).toBeLessThan(1000);
+});
+
+describe('a settings file that root must not follow is refused', () => {
+  const refused = expect.objectContaining({ name: 'UserError', next: expect.any(String) });
+  const place = (name: string) => `${scratch.path}/${name}`;
+
+  test('a folder, a FIFO, a device', async () => {
+    await mkdir(place('folder'));
+    await run('mkfifo', [place('fifo')]);
+    await symlink('/dev/zero', place('device'));
+    for (const [name, word] of Object.entries({ folder: 'a folder', fifo: 'a FIFO', device: 'a device' })) {
+      await expect(readSettings(place(name))).rejects.toThrow(`${place(name)} is ${word}`);
+      await expect(readSettings(place(name))).rejects.toEqual(refused);
+    }
+  });
+
+  test('a link that leads to nothing or to itself', async () => {
+    await symlink('/nowhere/at-all', place('dangling'));
+    await symlink(place('loop'), place('loop'));
+    await expect(readSettings(place('dangling'))).rejects.toThrow('a link that leads to nothing');
+    await expect(readSettings(place('loop'))).rejects.toThrow('a link that leads to itself');
+  });
+
+  test('a file of gigabytes', async () => {
+    await writeFile(place('huge'), '');
+    await truncate(place('huge'), 3e9);
+    await expect(readSettings(place('huge'))).rejects.toThrow('more than 1 MB');
+  });
+
+  test('a file that others may write', async () => {
+    await writeFile(place('open'), 'deadline: 60\n');
+    await chmod(place('open'), 0o666);
+    await expect(readSettings(place('open'))).rejects.toThrow(`others than root may change ${place('open')}`);
+  });
+
+  test('a file in a folder that others may write, reached through a link', async () => {
+    await mkdir(place('shared'));
+    await writeFile(place('shared/settings'), 'deadline: 60\n');
+    await chmod(place('shared'), 0o777);
+    await symlink(place('shared/settings'), place('link'));
+    await expect(readSettings(place('link'))).rejects.toThrow(`others than root may change ${place('shared')}`);
+    await chmod(place('shared'), 0o755);
+    expect(await readSettings(place('link'))).toMatchObject({ deadline: 60 });
+  });
+});
+
+test.each(['podCIDR: *x', 'podCIDR: [', 'a: 1\na: 2', 'a: 1\n---\nb: 2', '\tx: 1'])(
   'what is not YAML is refused: %j',
   async (text) => {
     await expect(reading(text)).rejects.toMatchObject({
