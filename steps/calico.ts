@@ -92,7 +92,7 @@ const workloads = [
   `/apis/apps/v1${namespace}/daemonsets/calico-node`,
   `/apis/apps/v1${namespace}/deployments/calico-kube-controllers`,
 ];
-/** What controllers made of the workloads; all of it bears the label k8s-app. */
+/** API collections of what controllers make of the workloads; all of these objects have the label k8s-app. */
 const madeOfWorkloads = [`/apis/apps/v1${namespace}/replicasets`, `/api/v1${namespace}/pods`];
 const labels = `labelSelector=${encodeURIComponent('k8s-app in (calico-node,calico-kube-controllers)')}`;
 

@@ -26,7 +26,7 @@ const daemon = (lab: Lab) => ({
   config: configuration(lab),
   service: [
     `Environment=PATH=${paths.bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`,
-    // Its containers live on when it restarts, and it may make cgroups below its own.
+    // Lets containers live on when it restarts, and lets it make cgroups below its own.
     'KillMode=process',
     'Delegate=yes',
     'LimitNOFILE=1048576',

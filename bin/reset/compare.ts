@@ -9,7 +9,10 @@ const settlingKinds: readonly string[] = [
   ...['kernel module', 'kernel parameter', 'nft'],
 ];
 
-/** Returns what is not as it was; what may still pass is given ten seconds. */
+/**
+ * Compares the machine with its snapshot and returns the differences; waits up to ten seconds for those that may still
+ * vanish.
+ */
 const differences = async (before: HostSnapshot, { plan }: Reset): Promise<readonly Difference[]> => {
   const end = performance.now() + 10_000;
   for (;;) {

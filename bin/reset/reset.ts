@@ -16,7 +16,7 @@ import { openShow } from './show.ts';
 import { stages } from './stages.ts';
 
 export interface ResetOptions {
-  /** Names the last step that stays; undefined when everything goes. Asked again under the lock. */
+  /** Returns the id of the last step that stays; undefined when everything is undone. Called again under the lock. */
   readonly to: (found: LabOnDisk) => string | undefined;
   readonly purge?: boolean | undefined;
   readonly dryRun?: boolean | undefined;
@@ -24,7 +24,7 @@ export interface ResetOptions {
   readonly json?: boolean | undefined;
 }
 
-/** The lab as it is on the disk, and what a reset of it would do. */
+/** The lab on the disk, and the plan of its reset. */
 interface Prepared {
   readonly found: LabOnDisk;
   readonly plan: ResetPlan;
@@ -41,7 +41,7 @@ const countIn = async (folder: string): Promise<number> => (await readdir(folder
 
 const cacheLost = `the downloads and builds in ${paths.cache}`;
 
-/** What is lost for good with a reset, a line each. */
+/** Lists the data that a reset destroys for good, one line each. */
 const lostWith = async ({ to, undone, installed, loses, purges }: ResetPlan): Promise<readonly string[]> => {
   const steps = installed.length > 0 ? installed : undone;
   return [
@@ -69,9 +69,9 @@ const mustAgree = async (lost: readonly string[], again: string): Promise<void> 
 };
 
 /**
- * Takes back what came after a step, or everything; then compares the machine with what it was.
- * Throws Unhealthy when something could not be taken back or is not as it was, UserError when nobody agreed or the lab
- * has become another one while the question stood.
+ * Undoes the steps after one, or everything, then compares the machine with its snapshot. Throws Unhealthy when
+ * something could not be undone or differs; UserError when the person did not agree, or the lab has changed while the
+ * question stood.
  */
 export const reset = (options: ResetOptions): Promise<void> =>
   interruptible('hardway reset goes on from here', (signal) => resetUntil(signal, options));
@@ -93,7 +93,7 @@ const resetUntil = async (signal: AbortSignal, options: ResetOptions): Promise<v
 
   const release = takeLock(paths.lock);
   try {
-    const now = await prepare(options); // another hardway may have changed it while the question stood
+    const now = await prepare(options); // another hardway may have changed it meanwhile
     if (now?.plan.installed.join() !== asked.plan.installed.join() && !yes)
       throw new UserError('the lab has changed since you were asked; nothing was changed by this reset', resetTo(to));
     if (!now) return withoutLab(options);
@@ -103,7 +103,7 @@ const resetUntil = async (signal: AbortSignal, options: ResetOptions): Promise<v
   }
 };
 
-/** What is left to do on a machine without a lab. */
+/** Resets a machine without a lab: deletes the cache if that was asked for. */
 const withoutLab = async (options: ResetOptions): Promise<void> => {
   const show = openShow(options);
   show.line('there is no lab on this machine: nothing to take back');
@@ -116,7 +116,7 @@ const withoutLab = async (options: ResetOptions): Promise<void> => {
   show.done(0);
 };
 
-/** Runs the stages, then says how it ended. */
+/** Runs the stages and prints the result. */
 const perform = async (
   { found: { before }, plan }: Prepared,
   options: ResetOptions,

@@ -3,7 +3,10 @@ import { type Difference, formatDifference } from '../../lib/host/snapshot.ts';
 
 type Told = UndoEvent | ({ readonly event: 'difference' } & Difference);
 
-/** Shows a reset: in a dry run every stage with all that it would do, else what each did, or how much where it was several. */
+/**
+ * Shows a reset: in a dry run every stage with each change, else one line a stage, with the change or the number of
+ * changes.
+ */
 export const openShow = ({
   json,
   dryRun,
@@ -32,7 +35,7 @@ export const openShow = ({
     const text = json ? JSON.stringify(event) : inLine(event);
     if (text !== undefined) line(text);
   };
-  /** Ends a stage: one that has nothing to do on this machine is named in a dry run all the same. */
+  /** Ends a stage. A dry run also names a stage that has nothing to do. */
   const endStage = (name: string): void => {
     if (dryRun && !json && !undone.has(name)) line(`  ${name}: nothing to take back here`);
   };
@@ -45,7 +48,7 @@ export const openShow = ({
   const say = (text: string): void => {
     if (!json) line(text);
   };
-  /** Ends what went well; bin/cli.ts ends what did not. */
+  /** Prints the end of a reset that succeeded; bin/cli.ts prints that of one that failed. */
   const done = (seconds: number): void => {
     if (json) line(JSON.stringify({ event: 'done', ok: true, seconds }));
   };

@@ -20,10 +20,10 @@ import { compare } from './compare.ts';
 import type { ResetPlan } from './plan.ts';
 import { undoChanges } from './undo.ts';
 
-/** One stage of a reset. An error in it is named, and the next stage goes on. */
+/** One stage of a reset. An error in it is reported, and the next stage runs. */
 export interface Stage {
   readonly name: string;
-  /** Why it stands at this place. */
+  /** Reason for its place in the order. */
   readonly why: string;
   /** Absent for a stage of every reset. */
   readonly when?: (plan: ResetPlan) => boolean;
@@ -33,7 +33,7 @@ export interface Stage {
 const isWhole = ({ to }: ResetPlan): boolean => to === undefined;
 const isPartial = ({ to }: ResetPlan): boolean => to !== undefined;
 
-/** THE order of a reset: read from top to bottom it is what a reset does. --dry-run and docs/reset.md show it. */
+/** THE order of a reset: a reset does this, from top to bottom. --dry-run and docs/reset.md show it. */
 export const stages: readonly Stage[] = [
   {
     name: 'records of observations removed',

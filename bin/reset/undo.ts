@@ -28,7 +28,7 @@ const sameFile = async (one: string, other: string): Promise<boolean> => {
   return a !== undefined && a === b;
 };
 
-/** Keeps the first entry of each path or command: only that one knows the state before hardway. */
+/** Keeps the first entry per path or command: only it knows the state before hardway. */
 const firstOfEach = (entries: readonly LedgerEntry[]): readonly LedgerEntry[] => {
   const seen = new Set<string>();
   return entries.filter(({ undo }) => {
@@ -39,7 +39,7 @@ const firstOfEach = (entries: readonly LedgerEntry[]): readonly LedgerEntry[] =>
   });
 };
 
-/** A name beside `path` that nobody has, for a file that is kept. */
+/** Returns a free name beside `path`, for a file that is kept. */
 const freeName = async (path: string): Promise<string> => {
   for (let count = 1; ; count += 1) {
     const name = `${path}.hardway-kept${count === 1 ? '' : `-${count}`}`;
@@ -47,7 +47,10 @@ const freeName = async (path: string): Promise<string> => {
   }
 };
 
-/** Whether something that is there still has to be undone; with nothing at its path an undo was done already. */
+/**
+ * Tells whether an undo was done already: nothing is at its path, or the kept copy is back. Removes what killed writes
+ * left there.
+ */
 const isDone = async (undo: Undo): Promise<boolean> => {
   if (undo.kind === 'restore') return sameFile(undo.from, undo.path);
   const target = 'path' in undo ? undo.path : undo.kind === 'run' ? undo.argv.at(-1) : undefined;
@@ -56,18 +59,21 @@ const isDone = async (undo: Undo): Promise<boolean> => {
   return !isThere;
 };
 
-/** Whether the entry is undone one by one. Units and modules are not: a reset stops and unloads all of them at once. */
+/**
+ * Tells whether an undo is performed by itself. Units and modules are not: a reset stops and unloads all of them at
+ * once.
+ */
 const isSingle = ({ kind }: Undo): boolean => kind !== 'unit' && kind !== 'module';
 
 const isBelow = (path: string, folder: string): boolean => path === folder || path.startsWith(`${folder}/`);
 
-/** Whether the lab's own folder holds it: in a whole reset that goes at once, and last. */
+/** Tells whether a path is in the lab's own folder, which a whole reset removes at once, and last. */
 const isInRoot = (undo: Undo): boolean => 'path' in undo && isBelow(undo.path, paths.root);
 
 /**
- * Takes the ledger's changes back, the last one first. Each undo does nothing where it was done already, so that an
- * interrupted reset is run again without harm. A file that somebody changed since we wrote it is kept beside, and named;
- * so is a folder in which something is that neither we nor our daemons put there.
+ * Undoes the ledger's changes, the last one first. An undo that was done already does nothing, so that an interrupted
+ * reset can run again. Keeps a file beside its path, and names it, if somebody changed it since we wrote it; keeps a
+ * folder that contains something neither we nor our daemons put there.
  */
 export const undoChanges = async ({ undoer, plan, signal }: Reset): Promise<void> => {
   const { entries, leaves } = plan;
@@ -87,7 +93,7 @@ export const undoChanges = async ({ undoer, plan, signal }: Reset): Promise<void
   };
 
   const removeFolder = async (path: string): Promise<void> => {
-    if (plan.sharesContainers && leaves.shared.includes(path)) return; // said already
+    if (plan.sharesContainers && leaves.shared.includes(path)) return; // reported already
     if ([paths.root, ...leaves.paths].some((own) => isBelow(path, own))) return removeTree(path);
     const inside = await readdir(path);
     if (inside.length === 0) return rmdir(path);

@@ -73,7 +73,7 @@ export const parseOptions = (options: RequestedOptions): Asked => {
   };
 };
 
-/** What an earlier run left on this machine. */
+/** State and supervisor of the lab that an earlier run left on this machine. */
 export interface Old {
   readonly state: State | undefined;
   /** Supervisor that started the components, from the ledger, because the state file may be missing. */

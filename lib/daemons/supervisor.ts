@@ -38,7 +38,7 @@ import {
 export interface Supervisor {
   /** Makes a daemon run as described; leaves alone one that already does. */
   readonly ensure: (host: Host, daemon: Daemon) => Promise<void>;
-  /** Waits until what was asked of it before, by a command that was killed, has been done. */
+  /** Waits until the supervisor has finished what a killed command asked of it. */
   readonly settle: (names: readonly string[], signal: AbortSignal) => Promise<void>;
   /** Returns the statuses of components, in the order of `names`. */
   readonly statuses: (names: readonly string[]) => Promise<readonly UnitStatus[]>;
@@ -46,11 +46,11 @@ export interface Supervisor {
   readonly lastLog: (name: string, lines: number) => Promise<readonly string[]>;
   /** Returns the command that shows the log of a component on a terminal. */
   readonly logCommand: (name: string, lines: string, follow: boolean) => readonly string[];
-  /** Throws UserError where this terminal would end with the components. */
+  /** Throws UserError when this terminal would end with the components. */
   readonly requireOutside: () => void;
   /** Stops components for good, in this order. */
   readonly stop: (components: readonly Component[], undoer: Undoer) => Promise<void>;
-  /** Sees to it that stopped components do not start again at boot; `remaining` names those that stay. */
+  /** Keeps stopped components from starting at boot; `remaining` are the names of those that stay. */
   readonly disable: (components: readonly Component[], remaining: readonly string[], undoer: Undoer) => Promise<void>;
   /** Makes systemd forget units whose files were removed. */
   readonly reloadUnits: (components: readonly Component[], undoer: Undoer) => Promise<void>;
@@ -61,7 +61,7 @@ export interface Supervisor {
    * `active` or it is not.
    */
   readonly typed: (name: string) => { readonly stop: string; readonly start: string };
-  /** What a person must know about this supervisor. */
+  /** Note about this supervisor for a person. */
   readonly note?: Text;
 }
 
@@ -82,7 +82,7 @@ const supervisors: Readonly<Record<SupervisorName, Supervisor>> = {
   },
   tmux: {
     ensure: ensureWindow,
-    settle: async () => {}, // tmux does at once what it is asked to
+    settle: async () => {}, // tmux has no jobs: it acts at once
     statuses: windowStatuses,
     lastLog: lastWindowLog,
     logCommand: windowLogCommand,
@@ -104,7 +104,9 @@ const supervisors: Readonly<Record<SupervisorName, Supervisor>> = {
 export const supervisorOf = ({ supervisor }: Partial<Pick<Lab, 'supervisor'>>): Supervisor =>
   supervisors[supervisor ?? 'systemd'];
 
-/** The cgroups in which a component and what it started may run: that of its own unit, and that of the tmux server. */
+/**
+ * Returns the cgroups in which a component and its children may run: that of its own unit, and that of the tmux server.
+ */
 export const cgroupsOf = (name: string): readonly string[] =>
   [name, tmuxUnit].map((unit) => `system.slice/${unit}.service`);
 

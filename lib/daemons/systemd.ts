@@ -46,7 +46,7 @@ export interface UnitStatus {
   readonly exists: boolean;
   readonly active: boolean;
   readonly enabled: boolean;
-  /** Its state for a person: "active (running)", "not installed", "ended: exit-code, exit code 1". */
+  /** State for a person: "active (running)", "not installed", "ended: exit-code, exit code 1". */
   readonly words: string;
   /** Number of times that systemd has restarted it since it was started by hand or at boot; 0 in tmux. */
   readonly restarts: number;
@@ -162,8 +162,8 @@ export const isOutdated = async (daemon: Daemon, { pid, since }: Pick<UnitStatus
   !runsFile(pid, daemon.binary) || (await anyNewer(filesReadBy(daemon), since));
 
 /**
- * Makes a daemon run as described, now and after every boot. Restarts it for a changed unit, or when a file that it
- * reads is newer than the process; leaves it alone otherwise.
+ * Makes a daemon run as described, now and after every boot. Restarts it for a changed unit, another binary, or when a
+ * file that it reads is newer than the process; leaves it alone otherwise.
  */
 export const ensureUnit = async (host: Host, daemon: Daemon): Promise<void> => {
   const unit = unitName(daemon.name);
@@ -177,7 +177,7 @@ export const ensureUnit = async (host: Host, daemon: Daemon): Promise<void> => {
   else if (rewritten || (await isOutdated(daemon, before))) await host.sh(['systemctl', 'restart', unit]);
 };
 
-/** What has to be known of a component to stop it. */
+/** The fields of a daemon that are needed to stop it. */
 export type Component = Pick<Daemon, 'name' | 'killAtOnce'>;
 const namesOf = (components: readonly Component[]): readonly string[] => components.map(({ name }) => name);
 
@@ -185,9 +185,9 @@ const namesOf = (components: readonly Component[]): readonly string[] => compone
 export const stopTimeoutMs = 120_000;
 
 /**
- * Stops units. systemd takes them in the reverse of the order in which they start, so etcd would wait for the second that
- * kube-apiserver needs: if hardway were killed in that second, the next run would meet an etcd that is healthy and about
- * to stop.
+ * Stops units. systemd stops etcd only after kube-apiserver, which takes about 1 s. If hardway is killed in between,
+ * the next run sees an etcd that still looks healthy but will be stopped. So a component with `killAtOnce` gets
+ * SIGKILL.
  */
 const stop = async (components: readonly Component[]): Promise<void> => {
   const names = namesOf(components);
@@ -199,7 +199,7 @@ const stop = async (components: readonly Component[]): Promise<void> => {
   await run('systemctl', ['stop', ...names], { timeout: stopTimeoutMs });
 };
 
-/** Stops those of the components that are installed. */
+/** Stops the components that are installed. */
 export const stopUnits = async (components: readonly Component[], undoer: Undoer): Promise<void> => {
   if (components.length === 0) return;
   const statuses = await unitStatuses(namesOf(components));
@@ -207,7 +207,7 @@ export const stopUnits = async (components: readonly Component[], undoer: Undoer
   if (known.length > 0) await undoer.apply(namesOf(known).join(', '), () => stop(known));
 };
 
-/** Takes components out of the boot. */
+/** Disables the units of components, so that they do not start at boot. */
 export const disableUnits = async (components: readonly Component[], undoer: Undoer): Promise<void> => {
   if (components.length === 0) return;
   const statuses = await unitStatuses(namesOf(components));

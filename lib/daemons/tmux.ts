@@ -20,7 +20,9 @@ const folder = `${paths.config}/tmux`;
 const settingsFile = `${folder}/tmux.conf`;
 const logFile = (name: string): string => `${paths.logs}/${name}.log`;
 
-/** The tmux session of a component: its name as the guide shortens it, `controller` for kube-controller-manager. */
+/**
+ * Returns the tmux session of a component: its name as the guide shortens it, `controller` for kube-controller-manager.
+ */
 export const sessionOf = (name: string): string => name.replaceAll(/^kube-|-manager$/g, '');
 const scriptFile = (name: string): string => `${folder}/${sessionOf(name)}.sh`;
 
@@ -78,7 +80,7 @@ interface Pane {
   readonly pid: number;
   /** Milliseconds of the Unix epoch. */
   readonly since: number;
-  /** How it ended, for a person: ": exit code 1", or empty where tmux does not know. */
+  /** End of the process for a person: ": exit code 1", or empty where tmux does not know. */
   readonly end: string;
 }
 
@@ -131,7 +133,7 @@ export const windowLogCommand = (name: string, lines: string, follow: boolean): 
   logFile(name),
 ];
 
-/** Throws UserError inside a window of the lab: whoever stops the components there would end with it. */
+/** Throws UserError inside a window of the lab: stopping the components would end this process too. */
 export const requireOutside = (): void => {
   if (!process.env['TMUX']?.startsWith(`${socket},`)) return;
   throw new UserError(
@@ -166,7 +168,7 @@ const haveTmux = async (host: Host): Promise<void> => {
 
 /**
  * Makes a daemon run as described in a tmux session of its own, until the machine is rebooted. Restarts it for a
- * changed command, or when a file that it reads is newer than the process; leaves it alone otherwise.
+ * changed command, another binary, or when a file that it reads is newer than the process; leaves it alone otherwise.
  */
 export const ensureWindow = async (host: Host, daemon: Daemon): Promise<void> => {
   const { name } = daemon;

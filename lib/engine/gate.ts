@@ -5,14 +5,14 @@ import { reasonOf } from './errors.ts';
 
 /** Events of a reset. */
 export type UndoEvent =
-  /** Something is taken back; in a dry run it would be. `group` is the stage that does it. */
+  /** Something is undone; in a dry run it would be. `group` is the name of the stage. */
   | { readonly event: 'undo'; readonly group: string; readonly what: string }
   /** Something stays because it belongs to somebody else, with the reason. */
   | { readonly event: 'kept'; readonly what: string }
   /** Something could not be undone; the rest goes on. */
   | { readonly event: 'failed'; readonly what: string; readonly reason: string };
 
-/** How one stage of a reset changes the machine. */
+/** Changes the machine for one stage of a reset. */
 export interface Undoer {
   readonly dryRun: boolean;
   /** Announces a change, and performs it unless this is a dry run. A failure is recorded and does not stop the rest. */
@@ -20,17 +20,17 @@ export interface Undoer {
   reportKept(what: string): void;
 }
 
-/** The one gate of a reset: every stage and every change passes it. */
+/** Runs the stages of a reset; every change passes it. */
 export interface Gate {
-  /** What could not be taken back so far. */
+  /** Changes that could not be undone so far. */
   readonly failures: readonly string[];
   /** Runs a stage. An error that leaves it is a failure of that stage; the next one can run all the same. */
   runStage(name: string, run: (undoer: Undoer) => Promise<void>): Promise<void>;
 }
 
 /**
- * Opens the gate of one reset. Once `signal` is aborted the next change throws its reason: what is taken back by then stays
- * so, and reset can be run again.
+ * Opens the gate of one reset. Once `signal` is aborted the next change throws its reason; what was undone by then
+ * stays so, and reset can be run again.
  */
 export const openGate = (dryRun: boolean, tell: (event: UndoEvent) => void, signal?: AbortSignal): Gate => {
   const failures: string[] = [];

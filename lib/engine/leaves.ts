@@ -28,13 +28,13 @@ export interface Leaves {
   readonly ipsets: readonly RegExp[];
   /** Files and folders that the daemon makes or fills; they are removed with everything in them. */
   readonly paths: readonly string[];
-  /** Those of the paths that hold what others keep as well, where the daemon works for others too. */
+  /** Paths among `paths` that also contain data of others, where the daemon works for others too. */
   readonly shared: readonly string[];
   /** Folders that it fills in the home of a person, relative to that home. */
   readonly homes: readonly string[];
 }
 
-/** Every kind, empty. */
+/** Leaves without anything. */
 const noLeaves: Leaves = {
   processes: [],
   cgroups: [],
@@ -52,7 +52,7 @@ const noLeaves: Leaves = {
   homes: [],
 };
 
-/** Joins what several steps leave. */
+/** Joins the leaves of several steps. */
 export const allLeaves = (parts: readonly (Partial<Leaves> | undefined)[]): Leaves => {
   const listOf = (kind: keyof Leaves): readonly unknown[] => [
     ...new Set(parts.flatMap((part) => [...((part?.[kind] ?? []) as readonly unknown[])])),

@@ -1,12 +1,12 @@
 import type { Change, Deed, Undo } from '../host/change.ts';
 
-/** A change as hardway 0.1 wrote it down: what was done is a sentence, every command's undo is a command. */
+/** A change as hardway 0.1 recorded it: a sentence says what was done, and the undo of a command is a command. */
 export interface ChangeV1 {
   readonly what: string;
   readonly undo: Extract<Undo, { kind: 'remove' | 'remove-tree' | 'restore' | 'run' }>;
 }
 
-/** The words of a command that `quoted` wrote. */
+/** Parses the words of a command that `quoted` wrote. */
 const wordsOf = (line: string): readonly string[] =>
   [...line.matchAll(/(?:'[^']*'|\\'|[^\s'\\])+/g)].map(([word]) =>
     word.replaceAll(/'([^']*)'|\\'/g, (found, inner?: string) => inner ?? (found === "\\'" ? "'" : '')),
@@ -23,7 +23,7 @@ const deedOf = ({ what, undo }: ChangeV1): Deed => {
   return { kind: 'expect', path, why: what.replace(` ${path}`, '') };
 };
 
-/** The tmux server of hardway 0.1: its unit and its socket. */
+/** Unit and socket of the tmux server of hardway 0.1. */
 const tmux = { unit: 'hardway-tmux', socket: '/run/hardway-tmux' };
 
 const undoOf = ({ undo }: ChangeV1): Undo => {
@@ -40,5 +40,5 @@ const undoOf = ({ undo }: ChangeV1): Undo => {
   return undo;
 };
 
-/** Reads a change of hardway 0.1 as one of today. */
+/** Converts a change of hardway 0.1 to a Change. */
 export const fromV1 = (change: ChangeV1): Change => ({ do: deedOf(change), undo: undoOf(change) });

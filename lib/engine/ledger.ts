@@ -11,7 +11,7 @@ export interface LedgerEntry extends Change {
   readonly step: string;
 }
 
-/** Reads one line of the ledger, of today or of hardway 0.1: the one place that knows both. */
+/** Parses one line of the ledger, of this version or of hardway 0.1; nothing else knows both. */
 const parseEntry = (line: string): LedgerEntry => {
   const entry = JSON.parse(line) as LedgerEntry | (Pick<LedgerEntry, 'at' | 'step'> & ChangeV1);
   return 'do' in entry ? entry : { at: entry.at, step: entry.step, ...fromV1(entry) };
@@ -32,7 +32,7 @@ export const readLedger = async (path: string): Promise<readonly LedgerEntry[]> 
   });
 };
 
-/** Names the supervisor under which these changes started components; undefined where none was started. */
+/** Returns the supervisor that started components in these changes; undefined where none was started. */
 export const supervisorIn = (entries: readonly LedgerEntry[]): SupervisorName | undefined =>
   entries.flatMap(({ undo }) => (undo.kind === 'unit' ? [undo.supervisor] : []))[0];
 

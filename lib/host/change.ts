@@ -1,40 +1,42 @@
 import { quoted } from './run.ts';
 
-/** What one change does to the machine. */
+/** One change to the machine, as data. */
 export type Deed =
   | { readonly kind: 'write'; readonly path: string }
   | { readonly kind: 'make-dir'; readonly path: string }
   /** A symbolic link. */
   | { readonly kind: 'link'; readonly path: string; readonly target: string }
-  /** A file of the cache, put in its place as a link of either kind. */
+  /** A hard or symbolic link to a file of the cache. */
   | { readonly kind: 'place'; readonly path: string }
-  /** Nothing yet: a daemon will make this file when it runs. */
+  /** Announces a file that a daemon makes when it runs. */
   | { readonly kind: 'expect'; readonly path: string; readonly why: string }
   | { readonly kind: 'run'; readonly argv: readonly string[] };
 
-/** How one change is taken back. */
+/** Undo of one change, as data. */
 export type Undo =
   /**
    * Removes a file or link that did not exist before. `sha256` is what we wrote; a file changed since is kept beside.
    */
   | { readonly kind: 'remove'; readonly path: string; readonly sha256?: string }
-  /** A folder that was not there before. */
+  /** Removes a folder that did not exist before. */
   | { readonly kind: 'remove-tree'; readonly path: string }
   /** Puts back a file that existed before; `from` is its copy. */
   | { readonly kind: 'restore'; readonly path: string; readonly from: string; readonly sha256?: string }
   | { readonly kind: 'run'; readonly argv: readonly string[] }
-  /** A component that was started or made to start at boot, or the server that it runs under: reset stops all of them at once. */
+  /** Stops and disables a component, or the server that it runs under: reset stops all of them at once. */
   | { readonly kind: 'unit'; readonly name: string; readonly supervisor: 'systemd' | 'tmux' }
-  /** A kernel module that was not loaded before: reset unloads all of them at the end, when nothing uses them. */
+  /**
+   * Unloads a kernel module that was not loaded before: reset unloads all of them at the end, when nothing uses them.
+   */
   | { readonly kind: 'module'; readonly name: string };
 
-/** One change to the machine and the way back. Data, so that both can be written down before the change happens. */
+/** One change to the machine and its undo. Both are data, so that they can be recorded before the change happens. */
 export interface Change {
   readonly do: Deed;
   readonly undo: Undo;
 }
 
-/** A change as a person is told of it. */
+/** Formats a change for a person. */
 export const formatDeed = (deed: Deed): string => {
   switch (deed.kind) {
     case 'write':
@@ -52,7 +54,7 @@ export const formatDeed = (deed: Deed): string => {
   }
 };
 
-/** An undo as a person is told of it. */
+/** Formats an undo for a person. */
 export const formatUndo = (undo: Undo): string => {
   switch (undo.kind) {
     case 'remove':

@@ -85,7 +85,7 @@ const hostOf = ({ dryRun, ours, planned }: HostState, { record, tell }: ChangeLi
     if (!dryRun) {
       await mkdir(paths.before, { recursive: true, mode: 0o700 });
       await cp(path, from, { verbatimSymlinks: true }); // keeps a link as a link
-      await lchown(from, there.uid, there.gid); // the copy would belong to root, and so would what is put back
+      await lchown(from, there.uid, there.gid); // the copy would belong to root, and so would the restored file
       if (!there.isSymbolicLink()) await chmod(from, there.mode & 0o7777); // chown removes the setuid bit
     }
     return { kind: 'restore', path, from, ...mark };

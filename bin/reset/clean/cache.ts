@@ -4,10 +4,13 @@ import { isMountPoint } from '../../../lib/host/mounts.ts';
 import { paths } from '../../../lib/host/paths.ts';
 import type { Reset } from './scope.ts';
 
-/** The folders of the cache that can be brought again. Beside them it has the launcher's own Node, which runs this very program. */
+/**
+ * Folders of the cache whose content can be brought again. The cache also has the launcher's own Node, which runs this
+ * very program.
+ */
 const folders = ['bin', 'build', 'downloads', 'images', 'manifests', 'vm'];
 
-/** Drops downloads and builds, by name, unless another machine lives on them: a VM uses those of its host. */
+/** Deletes downloads and builds, folder by folder, unless another machine uses them: a VM uses those of its host. */
 export const purgeCache = async ({ undoer, failures }: Pick<Reset, 'undoer' | 'failures'>): Promise<void> => {
   if (failures.length > 0) return;
   if (isMountPoint(paths.cache))

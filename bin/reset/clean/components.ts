@@ -10,7 +10,7 @@ const supervisorIn = ({ supervisor }: ResetPlan): Supervisor => supervisorOf({ s
 /** Stops the components of undone steps. */
 export const stopComponents = ({ plan, undoer }: Reset): Promise<void> => supervisorIn(plan).stop(plan.stopped, undoer);
 
-/** Sees to it that they do not start again at boot. */
+/** Keeps the components of undone steps from starting at boot. */
 export const disableComponents = ({ plan, undoer }: Reset): Promise<void> =>
   supervisorIn(plan).disable(
     plan.stopped,
@@ -18,18 +18,18 @@ export const disableComponents = ({ plan, undoer }: Reset): Promise<void> =>
     undoer,
   );
 
-/** Lets the supervisor forget them. */
+/** Makes the supervisor forget the components of undone steps. */
 export const forgetComponents = ({ plan, undoer }: Reset): Promise<void> =>
   supervisorIn(plan).reloadUnits(plan.stopped, undoer);
 
-/** Stops the component that runs Pods, where it runs. */
+/** Stops the component that runs Pods, if it is active. */
 export const pauseComponent = async ({ plan, undoer }: Reset): Promise<void> => {
   const { name = '' } = plan.paused ?? {};
   const [status] = await supervisorIn(plan).statuses([name]);
   if (status?.active) await undoer.apply(name, () => supervisorIn(plan).pause(name));
 };
 
-/** Starts it again and waits until it answers: it belongs to what stays, and that is healthy afterwards. */
+/** Starts the component that runs Pods again and waits until it answers, because it belongs to the steps that stay. */
 export const resumeComponent = async ({ plan, undoer, signal }: Reset): Promise<void> => {
   const { name = '' } = plan.paused ?? {};
   const supervisor = supervisorIn(plan);

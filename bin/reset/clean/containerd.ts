@@ -54,6 +54,6 @@ export const removeKubernetesNamespace = async ({ undoer }: Reset): Promise<void
     if (code !== 0) throw new Error(stderr.trim());
   });
 
-/** Whether containerd mounted it for a container that is not Kubernetes'. */
+/** Tells whether containerd made a mount for a container that is not Kubernetes'. */
 export const isOfOtherContainers = (point: string): boolean =>
   point.startsWith('/run/containerd/') && !/\/k8s\.io\/|\.grpc\.v1\.cri\//.test(point);

@@ -8,7 +8,10 @@ import { folderMode } from '../../../lib/host/snapshot/files.ts';
 import type { HostSnapshot } from '../../../lib/host/snapshot.ts';
 import { type Reset, wasThere } from './scope.ts';
 
-/** Removes what daemons made; of a mount point, or a folder that was there before, only what is in it. */
+/**
+ * Removes the files and folders that daemons made; of a mount point, or of a folder that the snapshot has, only the
+ * content that is new.
+ */
 export const removeMade = async (scope: Reset): Promise<void> => {
   for (const path of scope.plan.leaves.paths) await removePath(path, scope);
 };
@@ -29,30 +32,30 @@ const removePath = async (path: string, { undoer, before, plan }: Reset): Promis
   });
 };
 
-/** Gives a folder that was there before its mode back: containerd takes rights off the one that it is given. */
+/** Restores the mode of a folder that the snapshot has: containerd removes rights from the folder that it is given. */
 const restoreMode = async (path: string, before: HostSnapshot | undefined): Promise<void> => {
   const mode = folderMode(before?.sections['file']?.[path]);
   if (mode !== undefined) await chmod(path, mode);
 };
 
-/** Removes what programs keep in the homes of people, and the folder around it once nothing else is in that. */
+/** Removes the folders of daemons in the homes of people, and the folder around them if nothing else is in it. */
 export const removeHomeFolders = async ({ undoer, before, plan }: Reset): Promise<void> => {
   const places = (before?.homes ?? ['/root']).flatMap((home) => plan.leaves.homes.map((name) => `${home}/${name}`));
   for (const path of places) {
     if (!wasThere(before, 'file', path) && (await statIfThere(path))) await undoer.apply(path, () => removeTree(path));
     const around = dirname(path);
-    // One that holds a file of ours is in the ledger.
+    // A folder with a file of ours is undone from the ledger.
     if (!wasThere(before, 'file', around) && (await readdir(around).catch(() => ['none'])).length === 0)
       await undoer.apply(around, () => rmdir(around));
   }
 };
 
-/** Removes what runs left that were killed just while they took the lock. */
+/** Removes the files of runs that were killed while they took the lock. */
 export const removeStaleLocks = async ({ undoer }: Reset): Promise<void> => {
   if (!undoer.dryRun) await removeAbandoned(`${paths.lock}.`);
 };
 
-/** Removes the lab's own folder; what a second reset would need goes last. */
+/** Removes the lab's own folder; last the files that a second reset would need. */
 export const removeRoot = async ({ undoer, failures }: Reset): Promise<void> => {
   if (failures.length > 0) return undoer.reportKept(`${paths.root}: a second reset needs it`);
   await undoer.apply(paths.root, async () => {

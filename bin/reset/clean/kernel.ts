@@ -21,7 +21,10 @@ const broughtByUse = [
   /^(nf_|nft_|nfnetlink|xt_|x_tables|ip6?t_|ip_set|ip6?_tables|ip_vs|nfnetlink_acct)/,
 ];
 
-/** Whether a module came with the lab: we loaded it, or it was not there before and is of a kind that containers bring. */
+/**
+ * Tells whether a module came with the lab: we loaded it, or it was not loaded before and is of a kind that containers
+ * load.
+ */
 export const isOurModule =
   ({ entries }: Pick<ResetPlan, 'entries'>, before: Reset['before']) =>
   (name: string): boolean => {
@@ -30,7 +33,7 @@ export const isOurModule =
     return known && matches(broughtByUse, name) && !wasThere(before, 'kernel module', name);
   };
 
-/** The modules that are loaded, with the number of their users (/proc/modules, third field). */
+/** Lists the loaded modules with the number of their users (/proc/modules, third field). */
 const loadedModules = async (): Promise<readonly { readonly name: string; readonly users: number }[]> =>
   ((await readIfThere('/proc/modules')) ?? '')
     .split('\n')
@@ -40,7 +43,7 @@ const loadedModules = async (): Promise<readonly { readonly name: string; readon
       return { name, users: Number(users) };
     });
 
-/** Unloads the modules that came with the lab, as long as one of them is unused: each may set others free. */
+/** Unloads the modules that came with the lab, until none of them is unused: each may free others. */
 export const unloadUnused = async ({ plan, before }: Pick<Reset, 'plan' | 'before'>): Promise<void> => {
   const isOurs = isOurModule(plan, before);
   const tried = new Set<string>();

@@ -4,7 +4,7 @@ import { removeDemo } from '../../../steps/demo.ts';
 import { stepsWith } from '../../../steps/index.ts';
 import type { Reset } from './scope.ts';
 
-/** Deletes the API objects of undone steps and those of the observations, which tell of a cluster with all its steps. */
+/** Deletes the API objects of undone steps and the demo, whose observations are of a cluster with all its steps. */
 export const deleteApiObjects = async ({ plan, undoer, signal }: Reset): Promise<void> => {
   if (!plan.lab) return;
   const steps = stepsWith(plan.lab);
@@ -16,5 +16,5 @@ export const deleteApiObjects = async ({ plan, undoer, signal }: Reset): Promise
   await undoer.apply('those of the observations', () => removeDemo(context));
 };
 
-/** Empties an etcd whose API server goes. */
+/** Deletes the API server's objects from an etcd that stays when its API server goes. */
 export const emptyStore = ({ undoer }: Reset): Promise<void> => removeObjects(undoer);

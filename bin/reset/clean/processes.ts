@@ -32,7 +32,7 @@ const end = async (find: () => readonly number[]): Promise<void> => {
 
 const podCgroups = ({ leaves }: ResetPlan): string[] => leaves.cgroups.flatMap(cgroupsNamed);
 
-/** Ends the processes of Pods, known by the cgroups that were made for them. */
+/** Kills the processes of Pods, found by the cgroups that were made for them. */
 export const endPods = async ({ undoer, plan }: Reset): Promise<void> => {
   const find = () => processesIn(podCgroups(plan));
   const count = find().length;
@@ -42,7 +42,7 @@ export const endPods = async ({ undoer, plan }: Reset): Promise<void> => {
 const has = (words: readonly string[], wanted: readonly string[]): boolean =>
   words.some((_, at) => wanted.every((word, index) => words[at + index] === word));
 
-/** Ends what outlived its daemon in the cgroup of its unit. What others started there stays. */
+/** Kills processes that outlive their daemon in the cgroup of its unit. Those that others started there stay. */
 export const endOrphans = async ({ undoer, plan }: Reset): Promise<void> => {
   const { processes } = plan.leaves;
   const cgroups = plan.stopped.flatMap(({ name }) => cgroupsOf(name));

@@ -4,12 +4,12 @@ import { readState, writeState } from '../../../lib/engine/state.ts';
 import { paths } from '../../../lib/host/paths.ts';
 import type { Reset } from './scope.ts';
 
-/** Forgets what observations of undone steps printed. */
+/** Deletes the records of observations of undone steps. */
 export const dropObservations = async ({ plan, undoer }: Reset): Promise<void> => {
   if (!undoer.dryRun) await deleteObservations(paths.seen, plan.stays);
 };
 
-/** Removes undone steps from the state file. */
+/** Removes undone steps from the state file, so that a crash while undoing does not leave them recorded as applied. */
 export const dropStepRecords = async ({ plan, undoer }: Reset): Promise<void> => {
   const state = undoer.dryRun ? undefined : await readState(paths.state).catch(() => undefined);
   if (!state) return;
@@ -17,7 +17,7 @@ export const dropStepRecords = async ({ plan, undoer }: Reset): Promise<void> =>
   await writeState(paths.state, { ...state, steps: Object.fromEntries(kept) });
 };
 
-/** Removes the changes of undone steps from the ledger, if all of them were taken back. */
+/** Removes the changes of undone steps from the ledger, if all of them were undone. */
 export const shortenLedger = async ({ plan, undoer, failures }: Reset): Promise<void> => {
   if (!undoer.dryRun && failures.length === 0) await keepEntries(paths.ledger, [...plan.stays]);
 };

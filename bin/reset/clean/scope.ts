@@ -2,10 +2,10 @@ import type { Undoer } from '../../../lib/engine/gate.ts';
 import type { Difference, HostSnapshot } from '../../../lib/host/snapshot.ts';
 import type { ResetPlan } from '../plan.ts';
 
-/** What every stage of a reset works with. */
+/** Input of every stage of a reset. */
 export interface Reset {
   readonly undoer: Undoer;
-  /** What could not be taken back so far: with one of these the lab's own files stay, for a second reset. */
+  /** Changes that could not be undone so far. If there is one, the lab's own files stay for a second reset. */
   readonly failures: readonly string[];
   readonly plan: ResetPlan;
   /**
@@ -20,6 +20,6 @@ export interface Reset {
 export const wasThere = (before: HostSnapshot | undefined, kind: string, name: string): boolean =>
   before?.sections[kind]?.[name] !== undefined;
 
-/** Whether a name is one of these. */
+/** Tells whether a name matches one of these patterns. */
 export const matches = (patterns: readonly RegExp[], name: string): boolean =>
   patterns.some((pattern) => pattern.test(name));
