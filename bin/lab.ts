@@ -1,6 +1,11 @@
 import { UserError } from '../lib/engine/errors.ts';
 import { readState, type State } from '../lib/engine/state.ts';
+import type { LabStep } from '../lib/engine/step.ts';
 import { paths } from '../lib/host/paths.ts';
+
+/** Says that a lab was not asked for this extra. */
+export const noSuchStep = (id: string): UserError =>
+  new UserError(`this lab has no step ${id}`, `hardway up --with ${id}`);
 
 /** Returns the state of this machine's lab. Throws UserError where there is none, or the user is not root. */
 export const requireLab = async (): Promise<State> => {
@@ -13,3 +18,16 @@ export const requireLab = async (): Promise<State> => {
 /** Returns the command that undoes the steps after one, or everything. */
 export const resetTo = (step: string | undefined): string =>
   `hardway reset${step === undefined ? '' : ` --to ${step}`}`;
+/**
+ * The steps of a lab that a person means: the one of that name, else all that were applied.
+ * Throws UserError where that is none, as a command that looks at nothing would always succeed.
+ */
+export const chosenSteps = (
+  steps: readonly LabStep[],
+  applied: State['steps'],
+  id: string | undefined,
+): readonly LabStep[] => {
+  const chosen = steps.filter((step) => (id === undefined ? step.id in applied : step.id === id));
+  if (chosen.length > 0) return chosen;
+  throw id === undefined ? new UserError('no step of this lab was applied yet', 'hardway up') : noSuchStep(id);
+};

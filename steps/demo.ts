@@ -4,13 +4,13 @@ import { manifestText, readManifest } from '../lib/cluster/manifest.ts';
 import { applyObjects } from '../lib/cluster/objects.ts';
 import { until } from '../lib/engine/check.ts';
 import { UserError } from '../lib/engine/errors.ts';
-import type { Context } from '../lib/engine/step.ts';
+import type { Context, DemoPart, Step } from '../lib/engine/step.ts';
 import { paths } from '../lib/host/paths.ts';
 
 const label = 'hardway/demo';
 const deployments = '/apis/apps/v1/namespaces/default/deployments';
-const services = '/api/v1/namespaces/default/services';
-const ingresses = '/apis/networking.k8s.io/v1/namespaces/default/ingresses';
+export const services = '/api/v1/namespaces/default/services';
+export const ingresses = '/apis/networking.k8s.io/v1/namespaces/default/ingresses';
 const events = '/api/v1/namespaces/default/events';
 /**
  * API collections of the demo objects and of what controllers make of them. Owners before the objects that they own.
@@ -23,17 +23,8 @@ const collections = [
   '/api/v1/namespaces/default/pods',
 ];
 
-/**
- * The demo objects, all named web, in the order of the observations: the step that brings each, and its API collection.
- * Each is a file that a learner can apply too.
- */
-const parts = {
-  web: { step: 'kube-apiserver', collection: deployments },
-  'web-service': { step: 'kube-proxy', collection: services },
-  'web-ingress': { step: 'ingress', collection: ingresses },
-} as const;
-type Part = keyof typeof parts;
-const partNames = Object.keys(parts) as readonly Part[];
+/** The Deployment web, with which the demo begins. */
+export const web: DemoPart = { manifest: 'web', collection: deployments };
 
 /** Lists the Pods of the Deployment web. */
 export const webPods = 'kubectl get pods -l app=web';
@@ -44,29 +35,31 @@ export const fromPod = (target: string): string =>
 export const chainOfWeb = "iptables-save -t nat | grep -- '-A KUBE-SVC-.*default/web '";
 
 /** Returns the path of a demo object's manifest, for the learner. */
-export const demoFile = (part: Part): string => `${paths.demo}/${part}.yaml`;
+export const demoFile = ({ manifest }: DemoPart): string => `${paths.demo}/${manifest}.yaml`;
 
 const variables = () => ({ image: imageReference('agnhost') });
 
 type Labelled = KubeObject & { readonly metadata: { readonly labels?: Readonly<Record<string, string>> } };
 
 /** Returns the object called web, whether or not it carries our label; undefined where there is none. */
-const objectOf = async (context: Context, part: Part): Promise<Labelled | undefined> => {
+const objectOf = async (context: Context, { collection }: DemoPart): Promise<Labelled | undefined> => {
   const api = await apiOf(context);
-  return ifThere(api.get<Labelled>(`${parts[part].collection}/web`));
+  return ifThere(api.get<Labelled>(`${collection}/web`));
 };
 
 /** Returns a message, with the command that helps, when the Deployment web is missing; else undefined. */
 export const demoIsThere = async (context: Context): Promise<string | undefined> =>
-  (await objectOf(context, 'web'))
+  (await objectOf(context, web))
     ? undefined
-    : `the Deployment web is not there: somebody deleted it. The way back: kubectl apply -f ${demoFile('web')}`;
+    : `the Deployment web is not there: somebody deleted it. The way back: kubectl apply -f ${demoFile(web)}`;
 
-/** Writes the manifests of the demo objects for the learner. */
-export const writeDemo = async (context: Context): Promise<void> => {
-  await context.host.makeDir(paths.demo);
-  for (const part of partNames) await context.host.writeFile(demoFile(part), await manifestText(part, variables()));
-};
+/** Writes the manifest of a demo object for the learner. */
+export const writeDemo =
+  (part: DemoPart) =>
+  async ({ host }: Context): Promise<void> => {
+    await host.makeDir(paths.demo);
+    await host.writeFile(demoFile(part), await manifestText(part.manifest, variables()));
+  };
 
 /**
  * Deletes the demo objects: everything with their label. Pods go without a grace period, because perhaps no kubelet is
@@ -104,7 +97,7 @@ const deleteEvents = async (context: Context): Promise<void> => {
 
 /** Prepares the demo: writes its manifests and deletes the objects and Events of an earlier one. */
 export const beginDemo = async (context: Context): Promise<void> => {
-  const there = await objectOf(context, 'web');
+  const there = await objectOf(context, web);
   if (there && !(label in (there.metadata.labels ?? {})))
     throw new UserError(
       'the story needs a Deployment web in the namespace default, and there is one that is not its own',
@@ -112,18 +105,20 @@ export const beginDemo = async (context: Context): Promise<void> => {
     );
   await removeDemo(context);
   await deleteEvents(context);
-  await writeDemo(context);
+  await writeDemo(web)(context);
 };
 
 /** Re-creates the demo objects of these steps that are missing; returns the files of those. */
-export const ensureDemo = async (context: Context, steps: readonly string[]): Promise<readonly string[]> => {
-  const wanted = partNames.filter((part) => steps.includes(parts[part].step));
-  if (wanted.length > 0) await writeDemo(context);
+export const ensureDemo = async (
+  context: Context,
+  steps: readonly Pick<Step, 'demo'>[],
+): Promise<readonly string[]> => {
   const missing: string[] = [];
-  for (const part of wanted) {
+  for (const part of steps.flatMap(({ demo }) => demo ?? [])) {
+    await writeDemo(part)(context);
     if (await objectOf(context, part)) continue;
-    if (part === 'web') await deleteEvents(context);
-    await applyObjects(context, await readManifest(part, variables()));
+    if (part === web) await deleteEvents(context);
+    await applyObjects(context, await readManifest(part.manifest, variables()));
     missing.push(demoFile(part));
   }
   return missing;

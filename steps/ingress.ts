@@ -8,7 +8,7 @@ import { check } from '../lib/engine/check.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { kubectl } from './by-hand.ts';
-import { demoFile, writeDemo } from './demo.ts';
+import { demoFile, ingresses, writeDemo } from './demo.ts';
 import { act, all, lines, observe, says } from './observe.ts';
 
 /** The node's port that leads to Traefik's HTTP; manifests/traefik.yaml fixes it. */
@@ -31,6 +31,8 @@ const throughTraefik = (name: string): string =>
   `curl -s -m 3 -H 'Host: ${name}' "http://$(kubectl get nodes -o jsonpath='{.items[0].status.addresses[0].address}'):${ingressPort}/hostname"`;
 
 const objects = () => readManifest('traefik', { image: imageReference('traefik') });
+
+const route = { manifest: 'web-ingress', collection: ingresses };
 
 export const ingress: Step = {
   id: 'ingress',
@@ -60,6 +62,7 @@ export const ingress: Step = {
     }),
   ],
 
+  demo: route,
   observations: () => [
     observe(
       {
@@ -71,9 +74,9 @@ export const ingress: Step = {
     ),
     act(
       { en: 'an Ingress gives the Service web a host name', fr: 'un Ingress donne un nom d’hôte au Service web' },
-      `kubectl apply -f ${demoFile('web-ingress')} && kubectl get ingress web`,
+      `kubectl apply -f ${demoFile(route)} && kubectl get ingress web`,
       says('web.test'),
-      writeDemo,
+      writeDemo(route),
     ),
     observe(
       {

@@ -9,7 +9,7 @@ import type { Step } from '../lib/engine/step.ts';
 import { readIfThere } from '../lib/host/files.ts';
 import { certFile, keyFile, paths } from '../lib/host/paths.ts';
 import { heredoc, kubectl } from './by-hand.ts';
-import { beginDemo, demoFile } from './demo.ts';
+import { beginDemo, demoFile, web } from './demo.ts';
 import { act, all, observe, says, saysNot } from './observe.ts';
 
 const auditPolicy = `${paths.config}/audit-policy.yaml`;
@@ -142,6 +142,7 @@ export const kubeApiserver: Step = {
     }),
   ],
 
+  demo: web,
   observations: () => [
     observe(
       { en: 'the API server answers kubectl', fr: 'le serveur d’API répond à kubectl' },
@@ -163,7 +164,7 @@ export const kubeApiserver: Step = {
     ),
     act(
       { en: 'it accepts a Deployment of two Pods', fr: 'il accepte un Deployment de deux Pods' },
-      `kubectl apply -f ${demoFile('web')}`,
+      `kubectl apply -f ${demoFile(web)}`,
       says('deployment.apps/web created'),
       beginDemo,
     ),

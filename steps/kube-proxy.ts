@@ -7,7 +7,7 @@ import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { kubeconfigFile, paths } from '../lib/host/paths.ts';
 import { run } from '../lib/host/run.ts';
-import { demoFile, writeDemo } from './demo.ts';
+import { demoFile, services, writeDemo } from './demo.ts';
 import { act, all, lines, observe, says, saysNot } from './observe.ts';
 
 const configFile = `${paths.config}/kube-proxy.yaml`;
@@ -35,6 +35,8 @@ export const configuration = ({ node, podCIDR, machine }: Lab) => ({
   iptables: { minSyncPeriod: '100ms', syncPeriod: '30s' },
 });
 
+const service = { manifest: 'web-service', collection: services };
+
 export const kubeProxy: Step = {
   id: 'kube-proxy',
   leaves: { links: [/^kube-ipvs0$/], chains: [/^KUBE-/], ipsets: [/^KUBE-/] },
@@ -61,12 +63,13 @@ export const kubeProxy: Step = {
     }),
   ],
 
+  demo: service,
   observations: () => [
     act(
       { en: 'a Service gets an address at once', fr: 'un Service reçoit aussitôt une adresse' },
-      `kubectl apply -f ${demoFile('web-service')} && kubectl get service web`,
+      `kubectl apply -f ${demoFile(service)} && kubectl get service web`,
       says('ClusterIP'),
-      writeDemo,
+      writeDemo(service),
     ),
     observe(
       {

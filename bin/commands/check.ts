@@ -4,7 +4,7 @@ import { Unhealthy } from '../../lib/engine/errors.ts';
 import { parseChoice } from '../../lib/engine/nearest.ts';
 import { readOnlyContext } from '../../lib/engine/runner.ts';
 import { stepIds, stepsWith } from '../../steps/index.ts';
-import { requireLab } from '../lab.ts';
+import { chosenSteps, requireLab } from '../lab.ts';
 
 const look = async (wanted: string | undefined, { json }: { json?: boolean }): Promise<void> => {
   const id = wanted === undefined ? undefined : parseChoice('step', stepIds, wanted);
@@ -12,7 +12,7 @@ const look = async (wanted: string | undefined, { json }: { json?: boolean }): P
   const steps = stepsWith(state.lab);
   const context = readOnlyContext(state.lab, steps);
   let failed = 0;
-  const chosen = steps.filter((step) => (id === undefined ? step.id in state.steps : step.id === id));
+  const chosen = chosenSteps(steps, state.steps, id);
   // Runs all checks at once: with a dead etcd each one would wait for its time-out in turn.
   const looks = chosen.map((step) => ({ step, looking: runChecks(step.checks, context) }));
   for (const { step, looking } of looks) {

@@ -1,85 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
-import { supervisorOf } from '../../lib/daemons/supervisor.ts';
-import { runChecks } from '../../lib/engine/check.ts';
-import { Unhealthy } from '../../lib/engine/errors.ts';
-import { guideWarning } from '../../lib/engine/lab.ts';
-import { readOnlyContext } from '../../lib/engine/runner.ts';
-import type { State } from '../../lib/engine/state.ts';
-import { languageOf } from '../../lib/engine/text.ts';
-import { stepsWith } from '../../steps/index.ts';
-import { requireLab } from '../lab.ts';
-
-interface Row {
-  readonly step: string;
-  readonly state: 'healthy' | 'unhealthy' | 'not applied';
-  /** Reason why it is unhealthy. */
-  readonly reason?: string;
-  readonly process?: string;
-  readonly since?: string;
-}
-
-const rows = async ({ lab, steps: records }: State): Promise<readonly Row[]> => {
-  const steps = stepsWith(lab);
-  const context = readOnlyContext(lab, steps);
-  const daemons = steps.filter(({ daemon }) => daemon);
-  const units = await supervisorOf(lab).statuses(daemons.map(({ id }) => id));
-  return Promise.all(
-    steps.map(async (step): Promise<Row> => {
-      if (!(step.id in records)) return { step: step.id, state: 'not applied' };
-      const [failure] = await runChecks(step.checks, context);
-      const unit = units[daemons.indexOf(step)];
-      return {
-        step: step.id,
-        state: failure ? 'unhealthy' : 'healthy',
-        ...(failure && { reason: `${failure.phrase}: ${failure.reason}` }),
-        ...(unit && { process: unit.words }),
-        ...(unit?.since && { since: new Date(unit.since).toISOString() }),
-      };
-    }),
-  );
-};
-
-const notAppliedYet = 'not applied yet';
-
-const jsonLine = ({ step, state, reason, ...process }: Row): string =>
-  JSON.stringify({
-    step,
-    healthy: state === 'healthy',
-    reason: state === 'not applied' ? notAppliedYet : reason, // absent where it is undefined
-    ...process,
-  });
-
-const line = ({ step, state, reason, process, since }: Row): string => {
-  const health = { healthy: 'healthy', unhealthy: 'NOT HEALTHY', 'not applied': notAppliedYet }[state];
-  const start = since ? ` since ${since.replace('T', ' ').slice(0, 19)} UTC` : '';
-  const first = `${step.padEnd(25)} ${health.padEnd(16)} ${process ?? ''}${start}`.trimEnd();
-  return reason === undefined ? first : `${first}\n  ${reason}`;
-};
-
-/** Returns the notes about a lab's supervisor and PKI. */
-const notes = ({ lab }: State): string => {
-  const language = languageOf(undefined);
-  const known = [supervisorOf(lab).note?.[language], guideWarning(lab, language)];
-  return known.flatMap((note) => (note ? [`note: ${note}\n`] : [])).join('');
-};
-
-const show = async ({ json, watch }: { json?: boolean; watch?: boolean }): Promise<void> => {
-  for (;;) {
-    const state = await requireLab();
-    const now = await rows(state);
-    if (watch && process.stdout.isTTY && !json) process.stdout.write('\x1b[H\x1b[2J');
-    process.stdout.write(now.map((row) => `${json ? jsonLine(row) : line(row)}\n`).join(''));
-    if (!json) process.stdout.write(notes(state));
-    const bad = now.filter(({ state: health }) => health !== 'healthy');
-    if (!watch) {
-      if (bad.length > 0)
-        throw new Unhealthy(`${bad.length} of ${now.length} steps are not healthy`, { next: 'hardway up' });
-      return;
-    }
-    await sleep(2000);
-  }
-};
+import { showStatus } from '../up/status.ts';
 
 export const command = (): Command =>
   new Command('status')
@@ -87,4 +7,4 @@ export const command = (): Command =>
     .option('--json', 'one JSON object a line')
     .option('--watch', 'look again every two seconds until Ctrl-C')
     .addHelpText('after', '\nExample:\n  sudo hardway status --watch')
-    .action(show);
+    .action(showStatus);

@@ -98,12 +98,14 @@ export const afterStep = (
 ) => {
   const indexOf = (id: string): number => steps.findIndex((step) => step.id === id);
   const from = lastBefore(steps, state);
+  /** Whether the demo has begun once this step is observed. */
+  const demoHasBegun = (index: number): boolean => steps.slice(0, index + 1).some(({ demo }) => demo);
   let demoIsKnown = false;
 
   /** Re-creates demo objects that are missing. */
-  const demo = async (step: LabStep, context: Context, { language }: LessonOptions): Promise<void> => {
+  const restoreDemo = async (step: LabStep, context: Context, { language }: LessonOptions): Promise<void> => {
     if (demoIsKnown) return;
-    const before = steps.slice(0, indexOf(step.id)).map(({ id }) => id);
+    const before = steps.slice(0, indexOf(step.id));
     const back = await ensureDemo(context, before);
     if (back.length > 0) tell({ event: 'progress', step: step.id, text: words[language].putBack(back) });
   };
@@ -116,8 +118,8 @@ export const afterStep = (
     const inFull = paused || (only === step.id && !bare);
     if (inFull)
       await pager.write(await stepPage(step, context.lab, language, { number: index + 1, total: steps.length }));
-    await demo(step, context, now);
-    demoIsKnown ||= index >= indexOf('kube-apiserver');
+    await restoreDemo(step, context, now);
+    demoIsKnown ||= demoHasBegun(index);
     const look = ({ write }: Pager) =>
       observeStep(step, context, {
         language,
@@ -137,7 +139,7 @@ export const afterStep = (
       done: steps.slice(0, index + 1),
       context,
       language,
-      demo: index >= indexOf('kube-apiserver'),
+      demo: demoHasBegun(index),
       lookAgain: async () => {
         const again = openPager(words[language].page, context.signal);
         await look(again);

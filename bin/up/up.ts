@@ -1,5 +1,5 @@
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
-import { Bug, UserError } from '../../lib/engine/errors.ts';
+import { Bug } from '../../lib/engine/errors.ts';
 import { guideWarning, type Lab } from '../../lib/engine/lab.ts';
 import { openLedger, ownedPaths } from '../../lib/engine/ledger.ts';
 import { takeLock } from '../../lib/engine/lock.ts';
@@ -10,8 +10,9 @@ import { languageOf } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { components, stepsWith } from '../../steps/index.ts';
 import { interruptible } from '../interrupt.ts';
+import { noSuchStep } from '../lab.ts';
 import { Stopped } from '../teach/pause.ts';
-import { afterStep, type LessonOptions, parseLessonOptions, skippedPauses } from '../teach/session.ts';
+import { afterStep, type LessonOptions, parseLessonOptions, parsePauses, skippedPauses } from '../teach/session.ts';
 import { words } from '../teach/words.ts';
 import { planUp, type RequestedOptions, type UpPlan } from '../up/plan.ts';
 import { asJson, asLines, asList, printJson } from '../up/show.ts';
@@ -49,10 +50,17 @@ Try:
   kubectl create deployment hello --image=zwindler/vhelloworld --replicas=2
   hardway status`;
 
+/** Throws UserError where a pause was asked for after a step that the lab has not. */
+const refuseUnknownPause = (pause: Options['pause'], steps: readonly LabStep[]): void => {
+  if (typeof pause !== 'string') return;
+  const unknown = [...parsePauses(pause)].find((id) => !steps.some((step) => step.id === id));
+  if (unknown !== undefined) throw noSuchStep(unknown);
+};
+
 /** Which steps this run takes: all of the lab's, up to the one asked for. Throws UserError where the lab has no such step. */
 const stepsUntil = (last: string, steps: readonly LabStep[]): readonly LabStep[] => {
   const at = steps.findIndex(({ id }) => id === last);
-  if (at < 0) throw new UserError(`this lab has no step ${last}`, `hardway up --with ${last}`);
+  if (at < 0) throw noSuchStep(last);
   return steps.slice(0, at + 1);
 };
 
@@ -111,6 +119,7 @@ const upLocked = async (options: Options, telling: LessonOptions | undefined): P
   if (warning) process.stderr.write(`${warning}\n`);
   const steps = stepsWith(lab);
   const todo = stepsUntil(last, steps);
+  refuseUnknownPause(options.pause, steps);
   if (telling) process.stderr.write(skippedPauses(telling, steps, state));
 
   const stopped = await takeSteps(plan, { options, telling, steps, todo }).then(

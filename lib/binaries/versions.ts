@@ -63,7 +63,7 @@ export const versions = (): Versions => {
  */
 export const imageReference = (name: string): string => {
   const image = versions().images[name];
-  if (!image) throw new Error(`no image in versions.yaml is called ${name}`);
+  if (!image) throw new Bug(`no image in versions.yaml is called ${name}`);
   return image.reference;
 };
 

@@ -59,6 +59,14 @@ export interface ByHand {
   readonly proofs?: (lab: Lab) => readonly string[];
 }
 
+/** An object named web that is part of the demo, on which observations look. */
+export interface DemoPart {
+  /** Its file in manifests/, without `.yaml`; a learner can apply it too. */
+  readonly manifest: string;
+  /** Path of its kind in the API. */
+  readonly collection: string;
+}
+
 /** One step of the guide, as a value: everything particular to its component. */
 export interface Step {
   readonly id: string;
@@ -107,6 +115,8 @@ export interface Step {
   readonly carriesPods?: true;
   /** Checks that prove that it works. Never empty. */
   readonly checks: readonly Check<Context>[];
+  /** What its observations bring into the demo. */
+  readonly demo?: DemoPart;
   /** Facts that hold after this step, also that something does not work yet. */
   readonly observations?: (lab: Lab) => readonly Observation[];
 }

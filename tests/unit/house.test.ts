@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { expect, test } from 'vitest';
 import { run } from '../../lib/host/run.ts';
+import { stepIds } from '../../steps/index.ts';
 
 const project = join(import.meta.dirname, '../..');
 const tracked = (await run('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: project })).stdout
@@ -105,6 +106,73 @@ test('only the host, the VM and the sources of binaries start processes', () => 
     .filter(([file]) => floorOf(file) >= 0 && !/^lib\/(host|vm)\//.test(file))
     .flatMap(([file, names]) => names.filter((name) => starters.test(name)).map((name) => `${file} -> ${name}`));
   expect(wrong).toEqual([]);
+});
+
+/** A comment, a string, a regular expression (only where no value can stand before it), or one character. */
+const token =
+  /\/\/[^\n]*|\/\*[\s\S]*?\*\/|'((?:\\.|[^'\\\n])*)'|"((?:\\.|[^"\\\n])*)"|(?<=[(,=:[!&|?{};>]\s*)\/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n])+\/\w*|[\s\S]/y;
+/** The text of a template up to its end or to what is put into it. */
+const templateText = /(?:\\.|\$(?!\{)|[^`\\$])*/y;
+
+/** The string literals of a file, comments left out; a template counts where nothing is put into it. */
+const literalsIn = (file: string): readonly string[] => {
+  const text = read(file);
+  const found: string[] = [];
+  let at = 0;
+  const next = (pattern: RegExp): RegExpExecArray => {
+    pattern.lastIndex = at;
+    const match = pattern.exec(text);
+    if (!match) throw new Error(`${file}: ${pattern} does not match at ${at}`);
+    at += match[0].length;
+    return match;
+  };
+  const template = (): void => {
+    const [whole] = next(templateText);
+    if (text[at] === '`') found.push(whole);
+    while (text[at] === '$') {
+      at += 2;
+      code('}');
+      next(templateText);
+    }
+    at += 1;
+  };
+  const code = (end?: string): void => {
+    while (at < text.length) {
+      const [one, single, double] = next(token);
+      const literal = single ?? double;
+      if (literal !== undefined) found.push(literal);
+      else if (one === '`') template();
+      else if (one === '{') code('}');
+      else if (one === end) return;
+    }
+  };
+  code();
+  return found;
+};
+
+/** Literals that are a step's id and are meant as another word, each with its reason. */
+const otherWords: Readonly<Record<string, string>> = {
+  'bin/up/plan.ts network': 'what --cni chooses, in the message of a wrong value',
+  'lib/vm/container.ts containerd': 'a folder of a VM, which those that are there already have',
+};
+
+test('only a step names a step: no string literal in bin or lib is the id of one', () => {
+  expect(literalsIn('steps/kubelet.ts')).toEqual(expect.arrayContaining(['kubelet', 'cgroupfs']));
+  const named = sources
+    .filter((file) => /^(bin|lib)\//.test(file))
+    .flatMap((file) =>
+      literalsIn(file)
+        .filter((text) => stepIds.includes(text))
+        .map((text) => `${file} ${text}`),
+    );
+  expect(Object.keys(otherWords).length).toBeLessThanOrEqual(5);
+  expect([...new Set(named)].toSorted()).toEqual(Object.keys(otherWords).toSorted());
+});
+
+test('a command parses its options and calls one use: it has at most sixty lines', () => {
+  const commands = tracked.filter((file) => file.startsWith('bin/commands/'));
+  expect(commands.length).toBeGreaterThan(10);
+  expect(commands.filter((file) => read(file).trimEnd().split('\n').length > 60)).toEqual([]);
 });
 
 test('there is no default export and no barrel file', () => {

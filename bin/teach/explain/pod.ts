@@ -1,6 +1,8 @@
 import { apiOf, ifThere } from '../../../lib/cluster/api.ts';
 import type { Context } from '../../../lib/engine/step.ts';
 import type { Language, Text } from '../../../lib/engine/text.ts';
+import { kubeApiserver } from '../../../steps/kube-apiserver.ts';
+import { kubelet } from '../../../steps/kubelet.ts';
 import { named } from './named.ts';
 
 interface Meta {
@@ -48,7 +50,7 @@ const conditions: Readonly<Record<string, { who: string; text: Text }>> = {
     text: { en: 'sandbox and network are there; address', fr: 'bac à sable et réseau sont là ; adresse' },
   },
   Ready: {
-    who: 'kubelet',
+    who: kubelet.id,
     text: {
       en: 'the readiness probe passed: Services may lead here',
       fr: 'la sonde readiness passe : les Services peuvent mener ici',
@@ -106,7 +108,7 @@ export const explainPod = async (
   };
   const stored = (kind: string, { name: of, creationTimestamp }: Meta): TimelineEvent => ({
     at: creationTimestamp,
-    who: 'kube-apiserver',
+    who: kubeApiserver.id,
     what: `${created[language]} ${kind} ${of}`,
   });
 

@@ -1,5 +1,7 @@
 import type { Language, Text } from '../../../lib/engine/text.ts';
 import { kubeconfigFile } from '../../../lib/host/paths.ts';
+import { etcd } from '../../../steps/etcd.ts';
+import { kubelet } from '../../../steps/kubelet.ts';
 import { runInLabShell } from '../../../steps/observe.ts';
 
 interface Stage {
@@ -9,7 +11,7 @@ interface Stage {
   readonly commands: readonly string[];
 }
 
-const asKubelet = `kubectl --kubeconfig ${kubeconfigFile('kubelet')}`;
+const asKubelet = `kubectl --kubeconfig ${kubeconfigFile(kubelet.id)}`;
 
 /** Stages of the request `kubectl get configmaps`. */
 const stages: readonly Stage[] = [
@@ -48,7 +50,7 @@ const stages: readonly Stage[] = [
     ],
   },
   {
-    title: 'etcd',
+    title: etcd.id,
     text: {
       en: 'Only now is the store asked, by the API server alone, with a certificate of another CA. The\nanswer goes back as JSON; kubectl makes a table of it.',
       fr: 'Alors seulement le magasin est interrogé, par le serveur d’API seul, avec un certificat d’une\nautre CA. La réponse revient en JSON ; kubectl en fait un tableau.',
