@@ -1,5 +1,18 @@
 import { existsSync } from 'node:fs';
-import { chmod, link, lstat, mkdir, readdir, readFile, readlink, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  lchown,
+  link,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Change } from '../../lib/host/change.ts';
@@ -106,6 +119,21 @@ describe('a file', () => {
     expect(await readFile(from, 'utf8')).toBe('theirs');
     expect(await mode(paths.before)).toBe('700');
   });
+
+  test.skipIf(process.getuid?.() !== 0)(
+    'of somebody else is kept with its owner and its mode, a link too',
+    async () => {
+      await writeFile(at('tool'), 'theirs');
+      await symlink('/nowhere', at('link'));
+      for (const name of ['tool', 'link']) await lchown(at(name), 4321, 8765);
+      await chmod(at('tool'), 0o4755);
+      await open().writeFile(at('tool'), 'ours');
+      await open().symlink(at('link'), '/ours');
+      const kept = undos().map((undo) => (undo.kind === 'restore' ? undo.from : ''));
+      for (const from of kept) expect(await lstat(from)).toMatchObject({ uid: 4321, gid: 8765 });
+      expect((await lstat(kept[0] ?? '')).mode & 0o7777).toBe(0o4755);
+    },
+  );
 
   test('of ours is overwritten without being kept, in this run and in a later one', async () => {
     const host = open();
