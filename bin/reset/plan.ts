@@ -56,7 +56,8 @@ export const planReset = ({ found, to, sharesContainers, purges }: ResetFacts): 
   const lab = state?.lab;
   const stays = new Set(to === undefined ? [] : stepIds.slice(0, stepIds.indexOf(to) + 1));
   const undone = stepIds.filter((id) => !stays.has(id)).reverse();
-  const here = installedSteps(found);
+  const known = installedSteps(found);
+  const here = known.length > 0 ? known : stepIds; // of a lab whose files are lost everything may run
   const installed = undone.filter((id) => here.includes(id));
 
   const nameOf = (step: Step): Component => step.daemon?.(lab ?? exampleLab) ?? { name: step.id };

@@ -13,8 +13,6 @@ import { readSysctl, writeSysctl } from './sysctl.ts';
  */
 export interface Host {
   readonly dryRun: boolean;
-  /** Makes any other change: runs `perform` after the undo was recorded. */
-  change(change: Change, perform: () => Promise<void>): Promise<void>;
   /** Records a file that a daemon will make at `path` when it runs; `why` completes a sentence with it, as "log to". */
   expect(path: string, why: string): Promise<void>;
   makeDir(path: string, mode?: number, owner?: Owner): Promise<boolean>;
@@ -68,7 +66,8 @@ interface HostState {
   readonly planned: Set<string>;
 }
 
-const hostOf = ({ dryRun, ours, planned }: HostState, { record, tell }: ChangeListener, signal?: AbortSignal): Host => {
+/** How the changes of one step are made: each is announced and recorded before it is performed. */
+const changesOf = ({ dryRun, ours, planned }: HostState, { record, tell }: ChangeListener) => {
   const change = async (made: Change, perform: () => Promise<void>): Promise<void> => {
     tell(formatDeed(made.do));
     if (dryRun) return;
@@ -114,49 +113,58 @@ const hostOf = ({ dryRun, ours, planned }: HostState, { record, tell }: ChangeLi
     return true;
   };
 
+  return { change, makeDir, put };
+};
+
+/** The methods that put a file or a link in its place. */
+const filesOf = ({ change, put }: ReturnType<typeof changesOf>): Pick<Host, 'writeFile' | 'symlink' | 'linkFile'> => ({
+  async writeFile(path, content, mode = 0o644, owner = undefined) {
+    const stat = await statIfThere(path);
+    if (stat?.isFile() && (await readIfThere(path)) === content) {
+      if ((stat.mode & 0o777) === mode) return false;
+      const chmodTo = (wanted: number) =>
+        ({ kind: 'run', argv: ['chmod', (wanted & 0o777).toString(8), path] }) as const;
+      await change({ do: chmodTo(mode), undo: chmodTo(stat.mode) }, () => chmod(path, mode));
+      return true;
+    }
+    return put(
+      { kind: 'write', path },
+      () => writeAtomically(path, content, { mode, ...(owner && { owner }) }),
+      sha256(content),
+    );
+  },
+
+  async symlink(path, target) {
+    const stat = await statIfThere(path);
+    if (stat?.isSymbolicLink() && (await readlink(path)) === target) return false;
+    return put({ kind: 'link', path, target }, () => swapIn(path, (temporary) => symlink(target, temporary)));
+  },
+
+  async linkFile(path, from) {
+    const [there, source] = await Promise.all([statIfThere(path), statIfThere(from)]);
+    if (there && source && there.ino === source.ino && there.dev === source.dev) return false;
+    if (there?.isSymbolicLink() && (await readlink(path)) === from) return false;
+    return put({ kind: 'place', path }, () =>
+      swapIn(path, (temporary) => link(from, temporary).catch(() => symlink(from, temporary))),
+    );
+  },
+});
+
+const hostOf = (state: HostState, listener: ChangeListener, signal?: AbortSignal): Host => {
+  const changes = changesOf(state, listener);
+  const { change, makeDir } = changes;
   return {
-    dryRun,
-    change,
+    dryRun: state.dryRun,
+    makeDir,
     expect: (path, why) =>
       change({ do: { kind: 'expect', path, why }, undo: { kind: 'remove', path } }, async () => {}),
-    makeDir,
-
-    async writeFile(path, content, mode = 0o644, owner = undefined) {
-      const stat = await statIfThere(path);
-      if (stat?.isFile() && (await readIfThere(path)) === content) {
-        if ((stat.mode & 0o777) === mode) return false;
-        const chmodTo = (wanted: number) =>
-          ({ kind: 'run', argv: ['chmod', (wanted & 0o777).toString(8), path] }) as const;
-        await change({ do: chmodTo(mode), undo: chmodTo(stat.mode) }, () => chmod(path, mode));
-        return true;
-      }
-      return put(
-        { kind: 'write', path },
-        () => writeAtomically(path, content, { mode, ...(owner && { owner }) }),
-        sha256(content),
-      );
-    },
-
-    async symlink(path, target) {
-      const stat = await statIfThere(path);
-      if (stat?.isSymbolicLink() && (await readlink(path)) === target) return false;
-      return put({ kind: 'link', path, target }, () => swapIn(path, (temporary) => symlink(target, temporary)));
-    },
-
-    async linkFile(path, from) {
-      const [there, source] = await Promise.all([statIfThere(path), statIfThere(from)]);
-      if (there && source && there.ino === source.ino && there.dev === source.dev) return false;
-      if (there?.isSymbolicLink() && (await readlink(path)) === from) return false;
-      return put({ kind: 'place', path }, () =>
-        swapIn(path, (temporary) => link(from, temporary).catch(() => symlink(from, temporary))),
-      );
-    },
+    ...filesOf(changes),
 
     async sh(argv, undo) {
       const perform = () => runShown(argv, { signal });
       if (undo) return change({ do: { kind: 'run', argv }, undo }, perform);
-      tell(quoted(argv));
-      if (!dryRun) await perform();
+      listener.tell(quoted(argv));
+      if (!state.dryRun) await perform();
     },
 
     async sysctl(key, value) {

@@ -191,6 +191,27 @@ describe('Calico, whole', () => {
   });
 });
 
+describe('Calico, taken back', () => {
+  const left = `kubectl get daemonsets,customresourcedefinitions -A -o name | grep -c calico || :
+    kubectl get pods -A -o name | grep -c calico || :
+    ls /etc/cni/net.d /opt/cni/bin | grep -c calico || :
+    ip -o link | grep -c cali || :
+    for save in iptables-save ip6tables-save; do $save; done | grep -c cali || :
+    kubectl get nodes -o yaml | grep -ciE 'projectcalico|NetworkUnavailable' || :`;
+
+  test.for(['kube-proxy', 'kubelet', 'containerd'])(
+    'with --to %s does not come back by itself, and up brings it again without a failed sandbox',
+    async (step, context) => {
+      needsImages(context);
+      succeeded(await hardway(vm, ['reset', '--to', step, '--yes']));
+      await sh(vm, 'sleep 15'); // the time in which a kubelet would have run calico-node again
+      expect(await sh(vm, left)).toBe('0\n0\n0\n0\n0\n0');
+      succeeded(await up());
+      expect(await kubectl('get events -A --field-selector reason=FailedCreatePodSandBox -o name')).toBe('');
+    },
+  );
+});
+
 test('a reset leaves nothing of Calico', async () => {
   const { code, stderr, stdout } = await hardway(vm, ['reset', '--yes']);
   expect(code, stdout + stderr).toBe(0);

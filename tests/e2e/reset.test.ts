@@ -150,6 +150,21 @@ describe('on a running lab', () => {
     succeeded(await up(vm));
   });
 
+  test('what another terminal adds while the question stands is not lost: the reset is refused', async () => {
+    succeeded(await reset('--to', 'kube-scheduler', '--yes'));
+    const answer = `(sleep 2; hardway next >/dev/null 2>&1; printf 'y\\n'; sleep 4) | script -qefc 'hardway back' /dev/null`;
+    const asked = await execInVm(vm, ['sh', '-c', answer]);
+    expect(asked.stdout).toMatch(/the steps kube-scheduler[\s\S]*the lab has changed since you were asked/);
+    expect(asked.code).toBe(2);
+    succeeded(await hardway(vm, ['check', 'containerd']));
+    expect(await hardway(vm, ['back', '--yes'])).toMatchObject({ code: 0, stdout: /back at kube-scheduler/ });
+    succeeded(await up(vm));
+  });
+
+  test('reset --to the last step has nothing to take back and asks nothing', async () => {
+    expect(await reset('--to', 'smoke')).toMatchObject({ code: 0, stdout: /no step after smoke/ });
+  });
+
   test('reset --to etcd empties it: the next API server has another key for Secrets', async () => {
     const kubectl = (args: string) => sh(vm, `kubectl --kubeconfig ${paths.kubeconfigs}/admin.conf ${args}`);
     await kubectl('create secret generic mine --from-literal=word=x');

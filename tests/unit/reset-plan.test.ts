@@ -114,6 +114,10 @@ test('a step that was recorded nowhere but in the ledger is taken back: a crash 
   expect(plan.lab).toBeUndefined();
 });
 
+test('of a lab whose ledger and state are lost every component is stopped: any may run', () => {
+  expect(names(planOf({ entries: [], state: undefined, before: undefined }))).toEqual([...components].reverse());
+});
+
 test('with containers of others containerd is emptied of Pods first, and the kubelet stands still meanwhile', () => {
   const plan = planOf(whole, undefined, { sharesContainers: true });
   expect(plan).toMatchObject({

@@ -67,7 +67,8 @@ export const removeRules = async (scope: Reset): Promise<void> => {
 const iptablesTable = /^table (ip6?) (raw|mangle|nat|filter|security)$/;
 
 /** Removes empty tables and built-in chains that iptables made in nft when it was first used. */
-export const removeEmptyTables = async ({ undoer, before }: Reset): Promise<void> => {
+export const removeEmptyTables = async ({ undoer, before, plan }: Reset): Promise<void> => {
+  if (plan.leaves.chains.length === 0) return;
   const all = Object.entries(await nft());
   for (const [table] of all.filter(([name]) => iptablesTable.test(name))) {
     const inside = all.filter(([name]) => name.startsWith(`${table} `));

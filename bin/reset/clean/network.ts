@@ -9,6 +9,7 @@ const folder = '/run/netns';
 
 /** Removes the network namespaces of Pods, then the folder that they were in: it is a mount of itself once one was made. */
 export const removeNamespaces = async ({ undoer, before, plan }: Reset): Promise<void> => {
+  if (plan.leaves.netns.length === 0) return;
   const names = await readdir(folder).catch(() => undefined);
   const ours = (names ?? []).filter(
     (name) => matches(plan.leaves.netns, name) && !wasThere(before, 'network namespace', name),
