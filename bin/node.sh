@@ -1,11 +1,11 @@
 # shellcheck shell=sh
-# Brings what the program runs on: Node and the npm packages. Read by bin/hardway and bin/test with `.`; POSIX sh.
+# Brings Node and the npm packages, which the program needs. Read by bin/hardway and bin/test with `.`; POSIX sh.
 # Needs $project (the checkout's folder); gives $node. Says nothing when nothing is to do; what it says goes to stderr.
 
 : "${project:?is the checkout}"
 
 node_wanted=24
-# Where there is no npm: this very file. Checksums as signed by the Node project in its release post
+# Release of Node for machines without npm. Checksums as signed by the Node project in its release post
 # (nodejs.org/en/blog/release/v24.14.0, section SHASUMS).
 node_release=v24.14.0
 node_sha256_x64=dbf5b8665dec15e59e6359a517fefb47b23fdb9152d8def975b9bca3dfc6d355
@@ -158,7 +158,7 @@ bring_packages() {
   }
   take_turn "$project/package-lock.json"
   packages_ready "$proof" || {
-    # What tests need stays where it was brought once.
+    # Keeps the packages of the tests once they were installed.
     [ ! -e "$project/node_modules/.bin/vitest" ] || omit=''
     say 'bringing the npm packages (npm ci)'
     # The person's own npm, with its own Node and settings; the one in Node's release file where there is none.
@@ -172,7 +172,8 @@ bring_packages() {
   exec 8<&-
 }
 
-# as_owner COMMAND...: as the owner of the checkout when root works in somebody's, so that no root's file is left in it.
+# as_owner COMMAND...: runs it as the owner of the checkout when root works in another user's, so that it leaves no file
+# of root's there.
 as_owner() {
   owner=$(stat -c %u "$project")
   if [ "$(id -u)" -ne 0 ] || [ "$owner" -eq 0 ]; then
