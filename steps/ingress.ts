@@ -11,22 +11,22 @@ import { kubectl } from './by-hand.ts';
 import { demoFile, ingresses, writeDemo } from './demo.ts';
 import { act, all, lines, observe, says } from './observe.ts';
 
-/** The node's port that leads to Traefik's HTTP; manifests/traefik.yaml fixes it. */
+/** Port of the Node that leads to Traefik's HTTP port; manifests/traefik.yaml sets it. */
 export const ingressPort = 30080;
 
-/** Milliseconds after which a router that says nothing is taken as not answering. */
+/** Milliseconds without a byte until the ingress controller counts as not answering. */
 const timeoutMs = 2_000;
 
 /**
- * What the ingress controller answers on the node's port to a GET of / for this host, whatever its status: a 404 from
- * it is an answer too. Throws when nobody answers.
+ * Sends a GET of / for a host to the ingress controller and returns its answer, whatever the status: a 404 is an answer
+ * too. Throws when nobody answers.
  */
 export const throughIngress = ({ node }: Pick<Lab, 'node'>, host: string): Promise<Answer> => {
   const options = { host: node.address, port: ingressPort, headers: { host }, timeout: timeoutMs, agent: false };
   return answerTo(request(options), { whom: `${node.address}:${ingressPort}`, timeoutMs: timeoutMs });
 };
 
-/** A request for /hostname, which a Pod of web answers with its name, at Traefik's port of the Node. */
+/** Returns a curl command for /hostname at Traefik's port of the Node; a Pod of web answers with its name. */
 const throughTraefik = (name: string): string =>
   `curl -s -m 3 -H 'Host: ${name}' "http://$(kubectl get nodes -o jsonpath='{.items[0].status.addresses[0].address}'):${ingressPort}/hostname"`;
 

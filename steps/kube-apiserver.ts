@@ -15,14 +15,14 @@ import { act, all, observe, says, saysNot } from './observe.ts';
 const auditPolicy = `${paths.config}/audit-policy.yaml`;
 const encryption = `${paths.config}/encryption.yaml`;
 
-/** The CN of the proxy that may speak for users. */
+/** Common name of the proxy that may act for users. */
 const proxies: Readonly<Record<PkiProfile, string>> = { components: 'front-proxy-client', guide: 'admin' };
 
 const daemon = (lab: Lab) => ({
   name: 'kube-apiserver',
   description: 'kube-apiserver: the one door to the cluster',
   binary: `${paths.bin}/kube-apiserver`,
-  // Without etcd it never ends by itself; it has no state of its own to lose.
+  // Without etcd it does not stop by itself; it has no state to lose.
   service: ['TimeoutStopSec=5'],
   killAtOnce: true as const,
   after: ['network.target', 'etcd'],
@@ -69,7 +69,10 @@ const daemon = (lab: Lab) => ({
   ],
 });
 
-/** Who did what and when, without bodies: a Secret must not end up in a log. Reads and leases are left out: they are most of the noise. */
+/**
+ * Audit policy: user, request and time, without bodies, so that no Secret is written to a log. Reads and leases, most
+ * of the requests, are left out.
+ */
 const policy = {
   apiVersion: 'audit.k8s.io/v1',
   kind: 'Policy',
@@ -81,7 +84,10 @@ const policy = {
   ],
 };
 
-/** The key that Secrets are encrypted with. Made once: another key could not read what is in etcd. */
+/**
+ * Returns the encryption configuration of Secrets; keeps an existing one, because another key could not read what is in
+ * etcd.
+ */
 const encryptionConfig = async (): Promise<string> =>
   (await readIfThere(encryption)) ??
   stringify({

@@ -30,7 +30,7 @@ export const configuration = ({ node, podCIDR, machine }: Lab) => ({
   clusterCIDR: podCIDR,
   healthzBindAddress: '127.0.0.1:10256',
   metricsBindAddress: '127.0.0.1:10249',
-  // A network namespace may not set the kernel's conntrack limits.
+  // Inside a network namespace the kernel's conntrack limits are not writable.
   ...(!machine.canSetConntrackLimits && { conntrack: { maxPerCore: 0, min: 0 } }),
   iptables: { minSyncPeriod: '100ms', syncPeriod: '30s' },
 });

@@ -18,7 +18,7 @@ const host = 'dk.domain.tld';
 /** Milliseconds that each wait may take. */
 const deadline = 120_000;
 
-/** The image of the guide listens on 8081; agnhost does so too when it is told. */
+/** The image of the guide. It listens on 8081; agnhost is told to. */
 const guideImage = { image: 'docker.io/zwindler/vhelloworld:latest', args: '[]' };
 const standIn = { image: imageReference('agnhost'), args: '[netexec, --http-port=8081]' };
 
@@ -26,7 +26,7 @@ const say = (text: string): void => {
   process.stdout.write(`${text}\n`);
 };
 
-/** The guide's image where its registry gives it; else the one that this lab has anyway. */
+/** Returns the guide's image if its registry provides it, else agnhost, which every lab has. */
 const chooseImage = async (signal: AbortSignal): Promise<typeof guideImage> => {
   const { image } = guideImage;
   const isThere = () =>
@@ -43,7 +43,7 @@ const chooseImage = async (signal: AbortSignal): Promise<typeof guideImage> => {
   return standIn;
 };
 
-/** Its objects are of the namespace: they go with it. */
+/** Deletes the namespace of the demo, and with it all its objects. */
 const remove = async (context: Context): Promise<void> => {
   const api = await apiOf(context);
   await api.remove({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
@@ -54,7 +54,7 @@ const remove = async (context: Context): Promise<void> => {
   await until(`the namespace ${namespace} is gone`, isGone, { signal: context.signal, deadline });
 };
 
-/** Brings the demo up and waits until it answers; returns the address of its Service. */
+/** Creates the demo, waits until it answers, and returns the address of its Service. */
 const create = async (context: Context): Promise<string> => {
   const { lab, signal } = context;
   const api = await apiOf(context);

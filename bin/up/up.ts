@@ -26,13 +26,13 @@ export interface Options extends RequestedOptions {
   readonly json?: boolean;
 }
 
-/** An address may change: everything that names it is made anew, and a person is told why. */
+/** Returns a line about the Node's new address, if it has changed; everything that contains it is made anew. */
 const changedAddress = ({ lab: old }: State, lab: Lab): string =>
   old.node.address === lab.node.address
     ? ''
     : `this machine's address was ${old.node.address}, is now ${lab.node.address}: certificates and flags follow\n`;
 
-/** How one component is, for the runner. */
+/** Returns the status of one component, for the runner. */
 const statusOf = (lab: Lab) => async (name: string) => {
   const [status] = await supervisorOf(lab).statuses([name]);
   if (!status) throw new Bug(`the supervisor said nothing of ${name}`);
@@ -57,23 +57,26 @@ const refuseUnknownPause = (pause: Options['pause'], steps: readonly LabStep[]):
   if (unknown !== undefined) throw noSuchStep(unknown);
 };
 
-/** Which steps this run takes: all of the lab's, up to the one asked for. Throws UserError where the lab has no such step. */
+/**
+ * Returns the steps of this run: all of the lab's, up to the last one asked for. Throws UserError where the lab has no
+ * such step.
+ */
 const stepsUntil = (last: string, steps: readonly LabStep[]): readonly LabStep[] => {
   const at = steps.findIndex(({ id }) => id === last);
   if (at < 0) throw noSuchStep(last);
   return steps.slice(0, at + 1);
 };
 
-/** What a run goes by besides its plan. */
+/** Input of a run besides its plan. */
 interface Way {
   readonly options: Options;
   readonly telling: LessonOptions | undefined;
-  /** All steps of the lab, and those that this run takes. */
+  /** Steps of the lab; `todo` are those of this run. */
   readonly steps: readonly LabStep[];
   readonly todo: readonly LabStep[];
 }
 
-/** Takes one step after the other, and shows it. */
+/** Brings up one step after the other and shows it. */
 const takeSteps = async (plan: UpPlan, { options, telling, steps, todo }: Way): Promise<void> => {
   const { lab, asked, deadline, state, ledgerEntries } = plan;
   const dryRun = options.dryRun ?? false;
@@ -108,9 +111,9 @@ const takeSteps = async (plan: UpPlan, { options, telling, steps, todo }: Way): 
   }
 };
 
-/** Plans the run, says what a person has to know before, takes the steps, and says how it ended. */
+/** Plans the run, prints warnings, brings up the steps, and prints the result. */
 const upLocked = async (options: Options, telling: LessonOptions | undefined): Promise<void> => {
-  const seconds = (): number => Math.round(performance.now()) / 1000; // since the program has started
+  const seconds = (): number => Math.round(performance.now()) / 1000; // since the start of the program
   const plan = await planUp(options);
   const { lab, state } = plan;
   const last = plan.asked.to;
@@ -135,9 +138,10 @@ const upLocked = async (options: Options, telling: LessonOptions | undefined): P
   if (!options.dryRun) process.stdout.write(`${closingWords(todo.length, steps.length, seconds(), last)}\n`);
 };
 
-/** Brings up what was asked for; `telling` says how the steps are told meanwhile. */
+/** Brings up the lab; `telling` are the options of the lessons meanwhile. */
 export const up = async (options: Options, telling = parseLessonOptions(options)): Promise<void> => {
-  // Before anything is read of the lab, or another command could change it meanwhile. Without root nothing is changed.
+  // Takes the lock before the lab is read, or another command could change it meanwhile. Without root nothing is
+  // changed.
   const release = options.dryRun || process.getuid?.() !== 0 ? () => {} : takeLock(paths.lock);
   try {
     await upLocked(options, telling);

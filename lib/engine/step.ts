@@ -13,7 +13,7 @@ export type Source = (typeof sources)[number];
 export interface Context {
   readonly lab: Lab;
   readonly host: Host;
-  /** What all steps of the lab need together. */
+  /** Needs of all steps of the lab together. */
   readonly needs: Needs;
   readonly source: { readonly kind: Source; readonly from?: string };
   readonly signal: AbortSignal;
@@ -26,14 +26,16 @@ export interface Context {
   readonly memo: <T>(key: string, make: () => Promise<T>) => Promise<T>;
 }
 
-/** What the steps of a lab are made of, by name, in the order in which they need it. */
+/**
+ * Programs, CNI plugins, images and identities of the steps of a lab, by name, in the order in which they need them.
+ */
 export interface Needs {
   readonly programs: readonly string[];
   /** Programs that a container runtime calls to give a Pod its network. */
   readonly plugins: readonly string[];
   /** Images that a registry has, or that are built here; Calico's own are not among them. */
   readonly images: readonly string[];
-  /** Who gets a kubeconfig; each is also the name of a certificate, whose subject is who they are to the API server. */
+  /** Names of the kubeconfigs; each is also the name of a certificate, whose subject is the user for the API server. */
   readonly identities: readonly string[];
 }
 
@@ -46,11 +48,11 @@ export interface Observation {
   readonly look: (context: Context) => Promise<string>;
 }
 
-/** What a person types to take a step by hand, where its changes are not simply repeated. */
+/** Commands that a person types to take a step by hand, where its changes are not simply repeated. */
 export interface ByHand {
   /**
-   * Commands in the place of writing this file: what holds a key is made anew, a program comes from where it is.
-   * Undefined for a file that is written as it is here.
+   * Returns the commands that make a file: a file with a key is made anew, a program is taken from the cache or its
+   * upstream site. Undefined for a file that is written as it is here.
    */
   readonly file?: (path: string, context: Context) => Promise<readonly string[] | undefined>;
   /** Commands between its changes and its objects; `note` is what its lesson says of one of its files or certificates. */
@@ -78,7 +80,7 @@ export interface Step {
   readonly startAfter?: string;
   /** A lab has it only where it was asked for with --with. */
   readonly extra?: true;
-  /** What it is made of, by name: programs and CNI plugins, images (both as versions.yaml calls them). */
+  /** Programs, CNI plugins and images that it needs, by their names in versions.yaml, and its kubeconfigs. */
   readonly needs?: Partial<Needs>;
   /** TCP ports that it listens on, on this machine. */
   readonly ports?: readonly number[];
@@ -92,14 +94,14 @@ export interface Step {
   readonly apply: (context: Context) => Promise<void>;
   /** API objects that `apply` creates, for a person to create by hand; absent for a step with none. */
   readonly objects?: (context: Context) => Promise<readonly object[]>;
-  /** What of it a person types in another way, or besides; a script of the lab has it. */
+  /** Commands that a person types instead of its changes, or besides; a script of the lab contains them. */
   readonly byHand?: ByHand;
   /**
    * Deletes the API objects that `apply` created, when this step is undone and the cluster stays. Files and units are
    * undone from the ledger.
    */
   readonly deleteObjects?: (context: Context) => Promise<void>;
-  /** What its daemon makes while it runs; a reset removes it. */
+  /** Names of what its daemon makes while it runs; a reset removes it. */
   readonly leaves?: Partial<Leaves>;
   /** Data that a reset of this step destroys for good; with `countedIn`, the entries of that folder are counted. */
   readonly loses?: { readonly what: string; readonly countedIn?: string };
@@ -137,7 +139,7 @@ export interface LabStep extends Omit<Step, 'daemon' | 'inputs' | 'observations'
   readonly observations: readonly LabObservation[];
 }
 
-/** What these steps need together, each once. */
+/** Returns the needs of these steps together, each name once. */
 export const needsOf = (steps: readonly Pick<Step, 'needs'>[]): Needs => {
   const all = (kind: keyof Needs): readonly string[] => [...new Set(steps.flatMap(({ needs }) => needs?.[kind] ?? []))];
   return { programs: all('programs'), plugins: all('plugins'), images: all('images'), identities: all('identities') };
