@@ -6,6 +6,15 @@ import { readOnlyContext } from '../../lib/engine/runner.ts';
 import { stepIds, stepsWith } from '../../steps/index.ts';
 import { chosenSteps, requireLab } from '../lab.ts';
 
+/** What one check found; `reason` is why not, undefined where it passed. */
+type Format = (step: string, phrase: string, reason: string | undefined) => string;
+
+const line: Format = (step, phrase, reason) =>
+  reason === undefined ? `ok    ${step.padEnd(24)} ${phrase}` : `FAIL  ${step.padEnd(24)} ${phrase}\n      ${reason}`;
+
+const jsonLine: Format = (step, phrase, reason) =>
+  JSON.stringify({ step, check: phrase, ok: reason === undefined, reason });
+
 const look = async (wanted: string | undefined, { json }: { json?: boolean }): Promise<void> => {
   const id = wanted === undefined ? undefined : parseChoice('step', stepIds, wanted);
   const state = await requireLab();
@@ -20,13 +29,7 @@ const look = async (wanted: string | undefined, { json }: { json?: boolean }): P
     failed += failures.length;
     for (const { phrase } of step.checks) {
       const reason = failures.find((failure) => failure.phrase === phrase)?.reason;
-      const ok = reason === undefined;
-      if (json)
-        process.stdout.write(`${JSON.stringify({ step: step.id, check: phrase, ok, ...(!ok && { reason }) })}\n`);
-      else
-        process.stdout.write(
-          `${ok ? 'ok  ' : 'FAIL'}  ${step.id.padEnd(24)} ${phrase}${ok ? '' : `\n      ${reason}`}\n`,
-        );
+      process.stdout.write(`${json ? jsonLine(step.id, phrase, reason) : line(step.id, phrase, reason)}\n`);
     }
   }
   if (failed > 0)

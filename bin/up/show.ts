@@ -63,27 +63,33 @@ export const asLines =
     return oneAfterTheOther(steps, run);
   };
 
+type Task = ListrTaskWrapper<unknown, never, never>;
+
+/** Shows an event at the line of its step. */
+const showAt = (task: Task, event: RunEvent): void => {
+  if (event.event === 'waiting') task.output = `${event.check}: ${event.reason.split('\n')[0]}`;
+  if (event.event === 'progress') task.output = event.text;
+  if (event.event === 'observation') task.output = event.phrase;
+  if (event.event !== 'step') return;
+  if (event.state === 'skipped') task.title = `${task.title}  unchanged`;
+  if (event.state === 'healthy') task.title = `${task.title}  ${seconds(event.seconds)}`;
+};
+
 /** Shows a run as a list that is redrawn: one line a step, below the current one what it waits for. */
 export const asList: Show = async (steps, start) => {
   const { Listr } = await import('listr2');
-  let current: ListrTaskWrapper<unknown, never, never> | undefined;
-  const shown = new Map<string, ListrTaskWrapper<unknown, never, never>>();
+  let current: Task | undefined;
+  const shown = new Map<string, Task>();
   let failed: string | undefined;
   let failure: unknown;
   const run = start((event) => {
-    if (!current) return;
     if (event.event === 'step' && event.state === 'failed') failed = event.step;
-    if (event.event === 'waiting') current.output = `${event.check}: ${event.reason.split('\n')[0]}`;
-    if (event.event === 'progress') current.output = event.text;
-    if (event.event === 'observation') current.output = event.phrase;
-    if (event.event === 'step' && event.state === 'skipped') current.title = `${current.title}  unchanged`;
-    if (event.event === 'step' && event.state === 'healthy')
-      current.title = `${current.title}  ${seconds(event.seconds)}`;
+    if (current) showAt(current, event);
   });
   const tasks = steps.map((step) => ({
     title: step.title,
     task: async (_: unknown, task: unknown) => {
-      current = task as ListrTaskWrapper<unknown, never, never>;
+      current = task as Task;
       shown.set(step.id, current);
       await run(step).catch((error: unknown) => {
         // A check that was put off to the end fails in the name of an earlier step, not of this one.
