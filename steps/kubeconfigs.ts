@@ -1,10 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { check } from '../lib/engine/check.ts';
+import { isBug, sentenceOf } from '../lib/engine/errors.ts';
+import { isWrittenBy, type LedgerEntry, readLedger } from '../lib/engine/ledger.ts';
 import type { Step } from '../lib/engine/step.ts';
-import { readIfThere } from '../lib/host/files.ts';
+import { readIfThere, statIfThere } from '../lib/host/files.ts';
 import type { Host } from '../lib/host/host.ts';
 import { certFile, keyFile, kubeconfigFile, paths } from '../lib/host/paths.ts';
-import { person } from '../lib/host/person.ts';
+import { type Person, person } from '../lib/host/person.ts';
 import { kubeconfig } from '../lib/pki/kubeconfig.ts';
 
 const contentFor = async (identity: string): Promise<string> => {
@@ -33,13 +35,23 @@ const commandsFor = (identity: string): readonly string[] => {
   ];
 };
 
-/** Copies the admin kubeconfig to the person's ~/.kube/config, unless there is one of theirs. */
-const givePerson = async (host: Host, content: string): Promise<void> => {
-  const { home, owner } = await person();
-  const file = `${home}/.kube/config`;
+/**
+ * Copies the admin kubeconfig to a person's ~/.kube/config. A file there is overwritten only where it is, byte for byte,
+ * one that we wrote: one into which other clusters were merged is the person's, and so is a link, whatever it leads to.
+ */
+export const givePerson = async (
+  host: Pick<Host, 'makeDir' | 'writeFile'>,
+  content: string,
+  { home, owner }: Pick<Person, 'home' | 'owner'>,
+  entries: readonly LedgerEntry[],
+): Promise<void> => {
+  const folder = `${home}/.kube`;
+  const file = `${folder}/config`;
+  const stats = await Promise.all([folder, file].map(statIfThere));
+  if (stats.some((stat) => stat?.isSymbolicLink())) return;
   const there = await readIfThere(file);
-  if (there !== undefined && !there.includes('name: hardway')) return;
-  await host.makeDir(`${home}/.kube`, 0o750, owner);
+  if (there !== undefined && !isWrittenBy(entries, file, there)) return;
+  await host.makeDir(folder, 0o750, owner);
   await host.writeFile(file, content, 0o600, owner);
 };
 
@@ -49,13 +61,20 @@ export const kubeconfigs: Step = {
   title: 'kubeconfigs',
   needs: { identities: ['admin'] },
 
-  async apply({ host, needs }) {
+  async apply({ host, needs, signal, progress }) {
     await host.makeDir(paths.kubeconfigs, 0o700);
     for (const identity of needs.identities) {
       const content = host.dryRun ? '' : await contentFor(identity);
       await host.writeFile(kubeconfigFile(identity), content, 0o600);
     }
-    await givePerson(host, host.dryRun ? '' : await contentFor('admin'));
+    try {
+      const content = host.dryRun ? '' : await contentFor('admin');
+      await givePerson(host, content, await person(), await readLedger(paths.ledger));
+    } catch (error) {
+      // The lab is whole without it: a home may be on a file system that root may not write to.
+      if (signal.aborted || isBug(error)) throw error;
+      progress(`no kubeconfig for the person: ${sentenceOf(error)}`);
+    }
   },
 
   byHand: {

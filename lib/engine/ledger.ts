@@ -1,7 +1,7 @@
 import { closeSync, fdatasyncSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Change } from '../host/change.ts';
-import { readIfThere, writeAtomically } from '../host/files.ts';
+import { readIfThere, sha256, writeAtomically } from '../host/files.ts';
 import type { SupervisorName } from './lab.ts';
 import { type ChangeV1, fromV1 } from './ledger-v1.ts';
 
@@ -46,6 +46,12 @@ export const keepEntries = async (path: string, steps: readonly string[]): Promi
 /** Returns the paths that the ledger's changes made, so that a later run tells its own files from foreign ones. */
 export const ownedPaths = (entries: readonly LedgerEntry[]): ReadonlySet<string> =>
   new Set(entries.flatMap(({ undo }) => ('path' in undo ? [undo.path] : [])));
+
+/** Tells whether one of these changes wrote this content to a path: byte for byte, by its checksum. */
+export const isWrittenBy = (entries: readonly LedgerEntry[], path: string, content: string): boolean => {
+  const checksum = sha256(content);
+  return entries.some(({ undo }) => 'sha256' in undo && undo.path === path && undo.sha256 === checksum);
+};
 
 /**
  * Opens the ledger for writing. Each appended entry is on the disk when `append` returns. The first entry makes the
