@@ -171,14 +171,10 @@ const parsed = <T>(schema: z.ZodType<T>, body: Buffer, what: string): T => {
   throw unfit(`${what} is not a manifest: ${z.prettifyError(result.error).split('\n')[0]}`);
 };
 
-const fetchFrom = async (
-  reference: string,
-  output: string,
-  mirror: string | undefined,
-  { arch, cache, report, signal, limits }: FetchImage,
-): Promise<void> => {
-  const registry = openRegistry(reference, mirror, signal);
-  report({ name: reference, state: 'downloading' });
+type Registry = ReturnType<typeof openRegistry>;
+
+/** The manifest of an image for one architecture: its bytes, as its digest is of these, and what they say. */
+const fetchManifest = async (registry: Registry, reference: string, arch: Arch) => {
   let body = await registry.manifest(registry.tag);
   if (parsed(z.looseObject({}), body, reference)['manifests']) {
     const { manifests } = parsed(indexSchema, body, reference);
@@ -189,33 +185,47 @@ const fetchFrom = async (
     }
     body = await registry.manifest(ours.digest);
   }
-  const manifest = parsed(manifestSchema, body, reference);
-  const blobs = new Map([manifest.config, ...manifest.layers].map((blob) => [blob.digest, blob.size]));
+  return { body, manifest: parsed(manifestSchema, body, reference) };
+};
 
+/** Digest to size. */
+type Blobs = ReadonlyMap<string, number>;
+
+const placeOf = (cache: string, blob: string): string => join(cache, 'downloads', `sha256_${hexOf(blob)}.part`);
+
+/** Adds up what has come of each blob and reports it as the image's progress. */
+const reportSum = (reference: string, blobs: Blobs, report: Report) => {
   const total = [...blobs.values()].reduce((sum, size) => sum + size, 0);
   const got = new Map<string, number>();
   const begun = performance.now();
-  const tell = (blob: string, bytes: number): void => {
+  return (blob: string, bytes: number): void => {
     got.set(blob, bytes);
     const sum = [...got.values()].reduce((one, other) => one + other, 0);
     const bytesPerSecond = Math.round((sum / Math.max(performance.now() - begun, 1)) * 1000);
     report({ name: reference, state: 'downloading', bytes: sum, total, bytesPerSecond });
   };
-  const { default: pMap } = await import('p-map');
-  const placeOf = (blob: string): string => join(cache, 'downloads', `sha256_${hexOf(blob)}.part`);
-  const isWhole = async (blob: string): Promise<boolean> => {
-    const found = await stat(placeOf(blob)).catch(() => undefined);
-    return found?.size === blobs.get(blob) && `sha256:${await sha256OfFile(placeOf(blob))}` === blob;
-  };
+};
+
+/** Fetches blobs into the folder of downloads, three at a time. The first failure ends all. */
+const fetchBlobs = async (
+  registry: Registry,
+  reference: string,
+  blobs: Blobs,
+  { cache, report, signal, limits }: FetchImage,
+): Promise<void> => {
+  const tell = reportSum(reference, blobs, report);
   const fetchBlob = async (blob: string, size: number, ending: AbortSignal): Promise<void> => {
-    if (await isWhole(blob)) return tell(blob, size);
-    await fetchExactly(reference, registry.blobUrl(blob), hexOf(blob), placeOf(blob), {
+    const place = placeOf(cache, blob);
+    const found = await stat(place).catch(() => undefined);
+    if (found?.size === size && `sha256:${await sha256OfFile(place)}` === blob) return tell(blob, size);
+    await fetchExactly(reference, registry.blobUrl(blob), hexOf(blob), place, {
       report: ({ bytes = 0 }) => tell(blob, bytes),
       headers: registry.authorization,
       signal: ending,
       ...(limits && { limits }),
     });
   };
+  const { default: pMap } = await import('p-map');
   const failed = new AbortController();
   const either = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
   try {
@@ -224,13 +234,27 @@ const fetchFrom = async (
     failed.abort();
     throw thrown;
   }
+};
+
+const fetchFrom = async (
+  reference: string,
+  output: string,
+  mirror: string | undefined,
+  options: FetchImage,
+): Promise<void> => {
+  const { arch, cache, report, signal } = options;
+  const registry = openRegistry(reference, mirror, signal);
+  report({ name: reference, state: 'downloading' });
+  const { body, manifest } = await fetchManifest(registry, reference, arch);
+  const blobs = new Map([manifest.config, ...manifest.layers].map((blob) => [blob.digest, blob.size]));
+  await fetchBlobs(registry, reference, blobs, options);
 
   report({ name: reference, state: 'packing' });
   const layout = await mkdtemp(`${output}.`);
   try {
     const folder = join(layout, 'blobs/sha256');
     await mkdir(folder, { recursive: true });
-    for (const blob of blobs.keys()) await rename(placeOf(blob), join(folder, hexOf(blob)));
+    for (const blob of blobs.keys()) await rename(placeOf(cache, blob), join(folder, hexOf(blob)));
     const digestOfManifest = sumOf(body);
     await writeFile(join(folder, hexOf(digestOfManifest)), body);
     const mediaType = manifest.mediaType ?? 'application/vnd.oci.image.manifest.v1+json';

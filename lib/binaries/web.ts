@@ -33,18 +33,14 @@ export const sendRequest = async (
   { url, agent, stall, signal }: HttpRequest,
   options: { method?: 'HEAD'; headers?: Record<string, string> },
 ) => {
-  const late = new AbortController();
-  const timer = setTimeout(() => late.abort(new Error(`no answer within ${stall / 1000} s`)), stall);
-  const either = signal ? AbortSignal.any([signal, late.signal]) : late.signal;
+  signal?.throwIfAborted();
+  const either = AbortSignal.any([AbortSignal.timeout(stall), ...(signal ? [signal] : [])]);
   const ended = new Promise<never>((_, reject) => {
-    either.addEventListener('abort', () => reject(either.reason), { once: true });
+    const end = () => reject(signal?.aborted ? signal.reason : new Error(`no answer within ${stall / 1000} s`));
+    either.addEventListener('abort', end, { once: true });
   });
   const dispatcher = agent.compose(interceptors.redirect({ maxRedirections: 5 }));
-  try {
-    return await Promise.race([request(url, { ...options, dispatcher, ...(signal && { signal }) }), ended]);
-  } finally {
-    clearTimeout(timer);
-  }
+  return Promise.race([request(url, { ...options, dispatcher, ...(signal && { signal }) }), ended]);
 };
 
 /** Runs `work` with an agent whose connections are closed when it ends or fails. */

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { reasonOf, Unhealthy } from '../engine/errors.ts';
+import { reasonOf, Unhealthy, UserError } from '../engine/errors.ts';
 import type { Context } from '../engine/step.ts';
 import { sha256 } from '../host/files.ts';
 import { certFile } from '../host/paths.ts';
@@ -141,4 +141,19 @@ export const nodeCondition = async (context: Context, wanted: string): Promise<C
 export const nodeIsReady = async (context: Context): Promise<void> => {
   const ready = await nodeCondition(context, 'Ready');
   if (ready?.status !== 'True') throw new Error(ready?.message ?? 'the Node has no conditions yet');
+};
+
+/** Finds an object by name among those of its namespace. Throws UserError that lists what there is. */
+export const named = <T extends { readonly metadata: { readonly name: string } }>(
+  kind: string,
+  items: readonly T[],
+  name: string,
+  namespace: string,
+): T => {
+  const found = items.find(({ metadata }) => metadata.name === name);
+  if (found) return found;
+  throw new UserError(
+    `there is no ${kind} ${name} in the namespace ${namespace}`,
+    `one of: ${items.map(({ metadata }) => metadata.name).join(', ') || 'none'}; -n for another namespace`,
+  );
 };

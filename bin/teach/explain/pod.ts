@@ -1,9 +1,9 @@
 import { apiOf, ifThere } from '../../../lib/cluster/api.ts';
+import { named } from '../../../lib/cluster/objects.ts';
 import type { Context } from '../../../lib/engine/step.ts';
 import type { Language, Text } from '../../../lib/engine/text.ts';
 import { kubeApiserver } from '../../../steps/kube-apiserver.ts';
 import { kubelet } from '../../../steps/kubelet.ts';
-import { named } from './named.ts';
 
 interface Meta {
   readonly name: string;

@@ -1,9 +1,9 @@
 import { apiOf } from '../../../lib/cluster/api.ts';
+import { named } from '../../../lib/cluster/objects.ts';
 import { UserError } from '../../../lib/engine/errors.ts';
 import type { Context } from '../../../lib/engine/step.ts';
 import type { Language } from '../../../lib/engine/text.ts';
 import { run } from '../../../lib/host/run.ts';
-import { named } from './named.ts';
 
 /** One rule of the output of iptables-save. */
 interface Rule {
