@@ -1,6 +1,7 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { reasonOf } from '../engine/errors.ts';
+import { cgroupTree, processesIn } from '../host/cgroups.ts';
 
 const top = '/sys/fs/cgroup';
 
@@ -51,23 +52,13 @@ export const makeCgroups = (name: string): string[] =>
     return folder;
   });
 
-/** Lists a cgroup and all below it, the deepest first. */
-const withChildren = (folder: string): string[] => {
-  if (!existsSync(folder)) return [];
-  const below = readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory());
-  return [...below.flatMap((entry) => withChildren(`${folder}/${entry.name}`)), folder];
-};
-
-const pidsIn = (folder: string): number[] =>
-  readFileSync(`${folder}/cgroup.procs`, 'utf8').split('\n').filter(Boolean).map(Number);
-
 /** Kills every process in those cgroups (SIGKILL) and removes them. Throws when one is still busy after 10 seconds. */
 export const removeCgroups = async (folders: readonly string[]): Promise<void> => {
   const deadline = Date.now() + 10_000;
   for (;;) {
     try {
-      for (const folder of folders.flatMap(withChildren)) {
-        for (const pid of pidsIn(folder)) if (pid !== process.pid) process.kill(pid, 'SIGKILL');
+      for (const folder of folders.filter(existsSync).flatMap(cgroupTree)) {
+        for (const pid of processesIn([folder])) if (pid !== process.pid) process.kill(pid, 'SIGKILL');
         rmdirSync(folder);
       }
       return;
