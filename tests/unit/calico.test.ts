@@ -97,14 +97,6 @@ describe("Calico's manifest, changed for a lab", () => {
     const touched = ['ConfigMap calico-config', 'DaemonSet calico-node', 'Deployment calico-kube-controllers'];
     for (const [id, published] of before) if (!touched.includes(id)) expect(after.get(id), id).toEqual(published);
 
-    const without = (id: string, all: ReadonlyMap<string, KubeObject>, fields: readonly string[]): unknown => {
-      const copy = structuredClone(all.get(id)) as Workload;
-      const { data = {}, spec } = copy;
-      for (const part of [data, ...(spec?.template.spec.containers ?? [])])
-        for (const field of fields) Reflect.deleteProperty(part, field);
-      if (copy.kind === 'DaemonSet') delete spec.template.spec.initContainers;
-      return copy;
-    };
     const changed = [
       ['ConfigMap calico-config', ['calico_backend', 'veth_mtu']],
       ['DaemonSet calico-node', ['env', 'livenessProbe', 'readinessProbe', 'startupProbe']],
@@ -128,6 +120,16 @@ describe("Calico's manifest, changed for a lab", () => {
     for (const one of containers[0]?.env ?? []) if (!ours.includes(one.name)) expect(env).toContainEqual(one);
   });
 });
+
+/** A copy of an object without these fields of its data or containers. */
+const without = (id: string, all: ReadonlyMap<string, KubeObject>, fields: readonly string[]): unknown => {
+  const copy = structuredClone(all.get(id)) as Workload;
+  const { data = {}, spec } = copy;
+  for (const part of [data, ...(spec?.template.spec.containers ?? [])])
+    for (const field of fields) Reflect.deleteProperty(part, field);
+  if (copy.kind === 'DaemonSet') delete spec.template.spec.initContainers;
+  return copy;
+};
 
 describe('Calico from a folder', () => {
   let folder: string;
