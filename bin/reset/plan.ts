@@ -6,43 +6,45 @@ import type { Step } from '../../lib/engine/step.ts';
 import { everyStep, stepIds } from '../../steps/index.ts';
 import { installedSteps, type LabOnDisk } from './lab-on-disk.ts';
 
-/** Which steps a reset undoes, and what follows from that; nothing in it was looked up on the machine but the lab's own files. */
+/** The steps that a reset undoes, and what follows from them. It is made from the lab's own files only. */
 export interface ResetPlan {
   /** Id of the last step that stays; absent when everything is undone. */
   readonly to: string | undefined;
-  /** Ids of the steps that go, the last one first. */
+  /** Ids of the steps that are undone, the last one first. */
   readonly undone: readonly string[];
   readonly stays: ReadonlySet<string>;
-  /** Ids of the steps that go and of which something is on this machine. */
+  /** Ids of the undone steps that have changed this machine. */
   readonly installed: readonly string[];
   /** The lab, where its state can be read. */
   readonly lab: Lab | undefined;
   readonly supervisor: SupervisorName;
   /** Components to stop, the last one first. */
   readonly stopped: readonly Component[];
-  /** What the daemons of undone steps leave; of every network, as an earlier lab may have had the other one. */
+  /** Leaves of the undone steps, of every network, because an earlier lab may have had the other one. */
   readonly leaves: Leaves;
-  /** What the daemons of the remaining steps have made: it stays. */
+  /** Leaves of the remaining steps, which stay. */
   readonly spared: Leaves;
-  /** The changes to take back, in the order in which they were made. */
+  /** Changes to undo, in the order in which they were made. */
   readonly entries: readonly LedgerEntry[];
-  /** What a person loses for good. */
+  /** Data that is destroyed for good. */
   readonly loses: readonly NonNullable<Step['loses']>[];
-  /** The component that runs Pods, where it must not while they are removed; `resumed` says whether it runs again after that. */
+  /**
+   * Component that runs Pods, if it must be stopped while they are removed; `resumed` says whether it is started again.
+   */
   readonly paused: { readonly name: string; readonly resumed: boolean } | undefined;
-  /** Whether containers are removed one by one, as containerd or its data stay. */
+  /** True if Pods are removed one by one, because containerd or its data stay. */
   readonly removesPods: boolean;
-  /** Whether containerd has containers or images of somebody else: then its data stay. */
+  /** True if containerd has containers or images of somebody else: then its data stay. */
   readonly sharesContainers: boolean;
-  /** Whether the API server stays, so that objects of undone steps have to be deleted. */
+  /** True if the API server stays: then the objects of undone steps have to be deleted. */
   readonly deletesObjects: boolean;
-  /** Whether etcd stays without its API server: the next one could not read what is in it. */
+  /** True if etcd stays without its API server: the next one could not read its objects. */
   readonly emptiesStore: boolean;
-  /** Whether downloads and builds go too. */
+  /** True if downloads and builds are deleted too. */
   readonly purges: boolean;
 }
 
-/** What is asked of a reset, and what it found. */
+/** Input of planReset: what was asked for, and what is on the disk. */
 export interface ResetFacts {
   readonly found: LabOnDisk;
   readonly to: string | undefined;
@@ -50,7 +52,7 @@ export interface ResetFacts {
   readonly purges: boolean;
 }
 
-/** The plan of a reset. Pure: it looks at nothing. */
+/** Plans a reset. It is pure: it reads nothing from the machine. */
 export const planReset = ({ found, to, sharesContainers, purges }: ResetFacts): ResetPlan => {
   const { entries, state } = found;
   const lab = state?.lab;

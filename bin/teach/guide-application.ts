@@ -26,7 +26,7 @@ const say = (text: string): void => {
   process.stdout.write(`${text}\n`);
 };
 
-/** Returns the guide's image if its registry provides it, else agnhost, which every lab has. */
+/** Returns the guide's image if containerd can pull it, else agnhost, which every lab has. */
 const chooseImage = async (signal: AbortSignal): Promise<typeof guideImage> => {
   const { image } = guideImage;
   const isThere = () =>

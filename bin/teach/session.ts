@@ -98,7 +98,7 @@ export const afterStep = (
 ) => {
   const indexOf = (id: string): number => steps.findIndex((step) => step.id === id);
   const from = lastBefore(steps, state);
-  /** Whether the demo has begun once this step is observed. */
+  /** Tells whether a step or one before it brings a part of the demo. */
   const demoHasBegun = (index: number): boolean => steps.slice(0, index + 1).some(({ demo }) => demo);
   let demoIsKnown = false;
 

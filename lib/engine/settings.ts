@@ -81,7 +81,7 @@ const textOf = async (path: string): Promise<string | undefined> => {
   }
 };
 
-/** The schema of the fields; a refused value is said with what would be right. */
+/** Schema of the fields. The message for a refused value says what would be right. */
 const settingsSchema = async () => {
   const { z } = await import('zod');
   const refused = (rule: string) => ({

@@ -36,7 +36,7 @@ export interface State {
 }
 
 export interface StepRecord {
-  /** Checksum of everything the step was applied from; another one means: apply again. */
+  /** Checksum of the step's inputs when it was applied; if it differs now, the step is applied again. */
   readonly fingerprint: string;
   readonly at: string;
   readonly seconds: number;

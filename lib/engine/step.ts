@@ -55,15 +55,18 @@ export interface ByHand {
    * upstream site. Undefined for a file that is written as it is here.
    */
   readonly file?: (path: string, context: Context) => Promise<readonly string[] | undefined>;
-  /** Commands between its changes and its objects; `note` is what its lesson says of one of its files or certificates. */
+  /**
+   * Returns the commands between its changes and its objects; `note` returns what its lesson says of one of its files
+   * or certificates.
+   */
   readonly before?: (context: Context, note: (name: string) => string) => Promise<readonly string[]>;
-  /** Commands that end well once it has done its work; the script tries each until it does. */
+  /** Commands that succeed once it has done its work; the script repeats each until it does. */
   readonly proofs?: (lab: Lab) => readonly string[];
 }
 
-/** An object named web that is part of the demo, on which observations look. */
+/** An object of the demo, named web, which observations use. */
 export interface DemoPart {
-  /** Its file in manifests/, without `.yaml`; a learner can apply it too. */
+  /** Name of its file in manifests/, without `.yaml`; a learner can apply it too. */
   readonly manifest: string;
   /** Path of its kind in the API. */
   readonly collection: string;
@@ -78,7 +81,7 @@ export interface Step {
    * predecessor.
    */
   readonly startAfter?: string;
-  /** A lab has it only where it was asked for with --with. */
+  /** True for a step that a lab has only with --with. */
   readonly extra?: true;
   /** Programs, CNI plugins and images that it needs, by their names in versions.yaml, and its kubeconfigs. */
   readonly needs?: Partial<Needs>;
@@ -86,9 +89,12 @@ export interface Step {
   readonly ports?: readonly number[];
   /** Daemon that this step starts, as data; absent for a step that starts none. */
   readonly daemon?: (lab: Lab) => Daemon;
-  /** All that `apply` is made from besides the daemon: what stands in its files and objects, the versions of its programs. */
+  /** Inputs of `apply` besides the daemon: content of its files and objects, versions of its programs. */
   readonly inputs?: (lab: Lab) => unknown;
-  /** Seconds that `apply` may go without a word or a change; by default as long as the step may take to get healthy. */
+  /**
+   * Seconds without progress or a change after which `apply` is given up; by default the seconds that its checks may
+   * take.
+   */
   readonly stallLimit?: number;
   /** Changes the machine as this step needs it. It can run again: then it changes only what differs. */
   readonly apply: (context: Context) => Promise<void>;
@@ -117,7 +123,7 @@ export interface Step {
   readonly carriesPods?: true;
   /** Checks that prove that it works. Never empty. */
   readonly checks: readonly Check<Context>[];
-  /** What its observations bring into the demo. */
+  /** Part of the demo that its observations create. */
   readonly demo?: DemoPart;
   /** Facts that hold after this step, also that something does not work yet. */
   readonly observations?: (lab: Lab) => readonly Observation[];

@@ -13,7 +13,10 @@ import { readSysctl, writeSysctl } from './sysctl.ts';
  */
 export interface Host {
   readonly dryRun: boolean;
-  /** Records a file that a daemon will make at `path` when it runs; `why` completes a sentence with it, as "log to". */
+  /**
+   * Records a file that a daemon will make at `path` when it runs; `why` begins the sentence about it, such as "log
+   * to".
+   */
   expect(path: string, why: string): Promise<void>;
   makeDir(path: string, mode?: number, owner?: Owner): Promise<boolean>;
   writeFile(path: string, content: string, mode?: number, owner?: Owner): Promise<boolean>;
@@ -66,7 +69,7 @@ interface HostState {
   readonly planned: Set<string>;
 }
 
-/** How the changes of one step are made: each is announced and recorded before it is performed. */
+/** Makes the changes of one step: each is announced and recorded before it is performed. */
 const changesOf = ({ dryRun, ours, planned }: HostState, { record, tell }: ChangeListener) => {
   const change = async (made: Change, perform: () => Promise<void>): Promise<void> => {
     tell(formatDeed(made.do));
@@ -116,7 +119,7 @@ const changesOf = ({ dryRun, ours, planned }: HostState, { record, tell }: Chang
   return { change, makeDir, put };
 };
 
-/** The methods that put a file or a link in its place. */
+/** Makes the methods of Host that put a file or a link in its place. */
 const filesOf = ({ change, put }: ReturnType<typeof changesOf>): Pick<Host, 'writeFile' | 'symlink' | 'linkFile'> => ({
   async writeFile(path, content, mode = 0o644, owner = undefined) {
     const stat = await statIfThere(path);

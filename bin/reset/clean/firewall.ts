@@ -9,12 +9,12 @@ import {
 } from '../../../lib/host/snapshot/firewall.ts';
 import { matches, type Reset, wasThere } from './scope.ts';
 
-/** The comment of a rule, as iptables-save writes it. */
+/** Returns the comment of a rule, as iptables-save writes it. */
 const commentOf = (rule: string): string => / --comment "?((?:\\.|[^"\\ ])*)/.exec(rule)?.[1] ?? '';
 
 /**
- * What takes chains out of their tables and nothing else, as lines for iptables-restore --noflush: the rules in chains of
- * others that lead to them or bear one of these comments, then the chains.
+ * Returns the lines for iptables-restore --noflush that remove our chains and nothing else: the rules in chains of
+ * others that lead to them or have one of these comments, then the chains.
  */
 export const removalOf = (
   chains: readonly Chain[],
@@ -81,7 +81,7 @@ export const removeEmptyTables = async ({ undoer, before, plan }: Reset): Promis
   }
 };
 
-/** Removes the tables that daemons have in nft beside their chains in those of iptables. */
+/** Removes the nft tables of daemons; their iptables chains are removed elsewhere. */
 export const removeNftTables = async ({ undoer, before, plan }: Reset): Promise<void> => {
   const { stdout } = await tryRun('nft', ['list', 'tables']);
   for (const [name, family = '', table = ''] of stdout.matchAll(/^table (\w+) (\S+)$/gm)) {

@@ -7,7 +7,7 @@ import { matches, type Reset, wasThere } from './scope.ts';
 
 const folder = '/run/netns';
 
-/** Removes the network namespaces of Pods, then the folder that they were in: it is a mount of itself once one was made. */
+/** Removes the network namespaces of Pods, then their folder, which is a mount of itself once one was made. */
 export const removeNamespaces = async ({ undoer, before, plan }: Reset): Promise<void> => {
   if (plan.leaves.netns.length === 0) return;
   const names = await readdir(folder).catch(() => undefined);
@@ -27,7 +27,7 @@ interface Link {
   readonly master?: string;
 }
 
-/** Removes network interfaces, a bridge after the veths that hang on it: it would only let them go. */
+/** Removes network interfaces. A bridge comes after its veths: they would survive it. */
 export const removeLinks = async ({ undoer, before, plan }: Reset): Promise<void> => {
   const { links, bridges } = plan.leaves;
   const isOurs = ({ ifname, master = '' }: Link): boolean =>
@@ -45,7 +45,7 @@ export const removeLinks = async ({ undoer, before, plan }: Reset): Promise<void
   }
 };
 
-/** Removes the routes that bear a daemon's own routing protocol. */
+/** Removes the routes that are marked with a daemon's own routing protocol. */
 export const removeRoutes = async ({ undoer, before, plan }: Reset): Promise<void> => {
   const former = before?.sections['route'] ?? {};
   for (const [family, protocol] of ['-4', '-6'].flatMap((one) =>
