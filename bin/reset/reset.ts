@@ -44,15 +44,11 @@ const cacheLost = `the downloads and builds in ${paths.cache}`;
 /** Lists the data that a reset destroys for good, one line each. */
 const lostWith = async ({ to, undone, installed, loses, purges }: ResetPlan): Promise<readonly string[]> => {
   const steps = installed.length > 0 ? installed : undone;
+  const counted = loses.map(async ({ what, countedIn }) => (countedIn ? `${await countIn(countedIn)} ${what}` : what));
   return [
-    ...(to === undefined
-      ? ['the cluster on this machine']
-      : undone.length > 0
-        ? [`the steps ${steps.join(', ')}`]
-        : []),
-    ...(await Promise.all(
-      loses.map(async ({ what, countedIn }) => (countedIn ? `${await countIn(countedIn)} ${what}` : what)),
-    )),
+    ...(to === undefined ? ['the cluster on this machine'] : []),
+    ...(to !== undefined && steps.length > 0 ? [`the steps ${steps.join(', ')}`] : []),
+    ...(await Promise.all(counted)),
     ...(purges ? [cacheLost] : []),
   ];
 };

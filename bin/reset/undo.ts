@@ -1,23 +1,22 @@
-import { copyFileSync, lstatSync, readlinkSync, symlinkSync } from 'node:fs';
-import { chmod, lchown, readdir, readFile, rename, rm, rmdir } from 'node:fs/promises';
+import { lstatSync, readlinkSync } from 'node:fs';
+import { chmod, copyFile, lchown, readdir, readFile, rename, rm, rmdir, symlink } from 'node:fs/promises';
 import { removeTree } from '../../lib/engine/gate.ts';
 import type { LedgerEntry } from '../../lib/engine/ledger.ts';
 import { formatUndo, type Undo } from '../../lib/host/change.ts';
-import { readIfThere, removeTemporaries, sha256, statIfThere } from '../../lib/host/files.ts';
+import { readIfThere, removeTemporaries, sha256, statIfThere, swapIn } from '../../lib/host/files.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { runShown } from '../../lib/host/run.ts';
 import type { Reset } from './clean/scope.ts';
 
-/** Copies a file or a link with its mode and owner. */
-const restoreFile = async (from: string, to: string): Promise<void> => {
-  const stat = lstatSync(from);
-  await rm(to, { force: true });
-  if (stat.isSymbolicLink()) symlinkSync(readlinkSync(from), to);
-  else copyFileSync(from, to);
-  await lchown(to, stat.uid, stat.gid);
-  if (stat.isSymbolicLink()) return;
-  await chmod(to, stat.mode & 0o7777);
-};
+/** Copies a file or a link with its mode and owner, the whole of it or nothing. */
+const restoreFile = (from: string, to: string): Promise<void> =>
+  swapIn(to, async (temporary) => {
+    const stat = lstatSync(from);
+    if (stat.isSymbolicLink()) await symlink(readlinkSync(from), temporary);
+    else await copyFile(from, temporary);
+    await lchown(temporary, stat.uid, stat.gid);
+    if (!stat.isSymbolicLink()) await chmod(temporary, stat.mode & 0o7777);
+  });
 
 /** Tells whether two files have the same content, or two links the same target. */
 const sameFile = async (one: string, other: string): Promise<boolean> => {
@@ -47,16 +46,11 @@ const freeName = async (path: string): Promise<string> => {
   }
 };
 
-/**
- * Tells whether an undo was done already: nothing is at its path, or the kept copy is back. Removes what killed writes
- * left there.
- */
+/** Tells whether an undo was done already: nothing is at its path, or the kept copy is back. */
 const isDone = async (undo: Undo): Promise<boolean> => {
   if (undo.kind === 'restore') return sameFile(undo.from, undo.path);
   const target = 'path' in undo ? undo.path : undo.kind === 'run' ? undo.argv.at(-1) : undefined;
-  const isThere = !target?.startsWith('/') || (await statIfThere(target)) !== undefined;
-  if (undo.kind === 'remove' && !isThere) await removeTemporaries(undo.path);
-  return !isThere;
+  return target?.startsWith('/') === true && (await statIfThere(target)) === undefined;
 };
 
 /**
@@ -105,12 +99,14 @@ export const undoChanges = async ({ undoer, plan, signal }: Reset): Promise<void
     if (undo.kind === 'run') return runShown(undo.argv, { signal });
     if (!('path' in undo)) return;
     await saveModifiedFile(undo.path);
+    if (undo.kind === 'restore') return restoreFile(undo.from, undo.path);
     await removeTemporaries(undo.path);
-    await (undo.kind === 'restore' ? restoreFile(undo.from, undo.path) : rm(undo.path, { force: true }));
+    await rm(undo.path, { force: true });
   };
 
   for (const { undo } of [...firstOfEach(entries)].reverse()) {
-    if (!isSingle(undo) || (plan.to === undefined && isInRoot(undo)) || (await isDone(undo))) continue;
-    await undoer.apply(formatUndo(undo), () => perform(undo));
+    if (!isSingle(undo) || (plan.to === undefined && isInRoot(undo))) continue;
+    if (!(await isDone(undo).catch(() => false))) await undoer.apply(formatUndo(undo), () => perform(undo));
+    else if (undo.kind === 'remove' && !undoer.dryRun) await removeTemporaries(undo.path); // what a killed write left
   }
 };

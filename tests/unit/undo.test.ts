@@ -164,6 +164,14 @@ test('a command about a file that is gone has nothing to take back', async () =>
   expect(await undo([{ kind: 'run', argv: ['chmod', '600', at('gone')] }])).toEqual([]);
 });
 
+test('a dry run does not even remove what a killed write left', async () => {
+  await writeFile(at('unit.hardway-99999999'), 'ou');
+  await undo([{ kind: 'remove', path: at('unit') }], { dryRun: true });
+  expect(await readdir(folder)).toEqual(['unit.hardway-99999999']);
+  await undo([{ kind: 'remove', path: at('unit') }]);
+  expect(await readdir(folder)).toEqual([]);
+});
+
 test('a dry run says the same and touches nothing', async () => {
   await writeFile(at('unit'), 'ours');
   await undo([{ kind: 'remove', path: at('unit'), sha256: sha256('ours') }], { dryRun: true });
