@@ -42,7 +42,10 @@ export const etcd: Step = {
   holdsObjects: true,
   title: 'etcd',
   needs: { programs: ['etcd', 'etcdctl', 'etcdutl'] },
-  ports: [2379, 2380],
+  ports: [
+    { number: 2379, at: 'loopback' },
+    { number: 2380, at: 'loopback' },
+  ],
   daemon,
 
   async apply({ lab, host }) {

@@ -110,7 +110,7 @@ export const kubeApiserver: Step = {
   loses: { what: "etcd's data: every object of the cluster" },
   title: 'kube-apiserver',
   needs: { programs: ['kube-apiserver'] },
-  ports: [6443],
+  ports: [{ number: 6443, at: 'everywhere' }],
   daemon,
   inputs: () => policy,
 

@@ -43,7 +43,7 @@ export const kubeControllerManager: Step = {
   id: 'kube-controller-manager',
   title: 'kube-controller-manager',
   needs: { programs: ['kube-controller-manager'], identities: ['kube-controller-manager'] },
-  ports: [10257],
+  ports: [{ number: 10257, at: 'loopback' }],
   daemon,
 
   async apply({ lab, host }) {

@@ -42,7 +42,10 @@ export const kubeProxy: Step = {
   leaves: { links: [/^kube-ipvs0$/], chains: [/^KUBE-/], ipsets: [/^KUBE-/] },
   title: 'kube-proxy',
   needs: { programs: ['kube-proxy'], identities: ['kube-proxy'] },
-  ports: [10249, 10256],
+  ports: [
+    { number: 10249, at: 'loopback' },
+    { number: 10256, at: 'loopback' },
+  ],
   daemon,
 
   async apply({ lab, host }) {

@@ -32,7 +32,7 @@ export const kubeScheduler: Step = {
   id: 'kube-scheduler',
   title: 'kube-scheduler',
   needs: { programs: ['kube-scheduler'], identities: ['kube-scheduler'] },
-  ports: [10259],
+  ports: [{ number: 10259, at: 'loopback' }],
   daemon,
 
   async apply({ lab, host }) {

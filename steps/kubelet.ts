@@ -111,7 +111,10 @@ export const kubelet: Step = {
   },
   title: 'kubelet',
   needs: { programs: ['kubelet', 'kubectl'], identities: ['kubelet'] },
-  ports: [10248, 10250],
+  ports: [
+    { number: 10248, at: 'loopback' },
+    { number: 10250, at: 'node' },
+  ],
   daemon,
   inputs: () => kubeletAccess,
 

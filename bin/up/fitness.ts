@@ -1,9 +1,9 @@
 import { architectures } from '../../lib/engine/lab.ts';
 import { overlap, type Settings } from '../../lib/engine/settings.ts';
-import type { Step } from '../../lib/engine/step.ts';
+import type { Port, Step } from '../../lib/engine/step.ts';
 import { formatBytes } from '../../lib/engine/text.ts';
 import type { HostNetwork } from '../../lib/host/facts/network.ts';
-import { type HostFacts, hostCommands } from '../../lib/host/facts.ts';
+import { type HostFacts, hostCommands, type Listener } from '../../lib/host/facts.ts';
 import { paths } from '../../lib/host/paths.ts';
 
 /** A reason why this machine is not fit, with its remedy. */
@@ -27,6 +27,20 @@ const noFindings: readonly Finding[] = [];
 
 /** A valid name of a Node (RFC 1123). */
 const nodeName = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+
+/**
+ * Most characters of a Node's name. A certificate has the kubelet as system:node:NAME, and a common name has at most 64
+ * (ub-common-name of RFC 5280), which openssl insists on.
+ */
+const longestNodeName = 64 - 'system:node:'.length;
+
+/** Tells whether a daemon cannot listen on its port beside this listener: their address is the same, or one of them has all. */
+const isInTheWay = ({ address, port }: Listener, { number, at }: Port, node: HostFacts['node']): boolean => {
+  if (port !== number) return false;
+  const own = at === 'loopback' ? '127.0.0.1' : node?.address;
+  const bound = address.replace(/%.*/, '').replace(/^\[(?:::ffff:)?(.*)\]$/i, '$1');
+  return at === 'everywhere' || ['*', '0.0.0.0', '::', own].includes(bound);
+};
 
 /**
  * Tells whether a network of the machine is one that a daemon of ours makes: by its interface, or by its routing
@@ -70,11 +84,11 @@ const rules: readonly ((subject: FitnessInput) => readonly Finding[])[] = [
           `${formatBytes(found.diskBytes)} free below /var/lib; 5 GB are needed`,
           'free some or enlarge the disk',
         ),
-  ({ found }) =>
-    nodeName.test(found.hostName.toLowerCase()) && found.hostName.length <= 63
+  ({ found, ours }) =>
+    nodeName.test(found.hostName.toLowerCase()) && (found.hostName.length <= longestNodeName || ours)
       ? noFindings
       : finding(
-          `the host name ${JSON.stringify(found.hostName)} cannot name a Node: letters, digits and - only, at most 63`,
+          `the host name ${JSON.stringify(found.hostName)} cannot name a Node: letters, digits and - only, at most ${longestNodeName}`,
           'hostnamectl set-hostname kubernetes',
         ),
   ({ found }) =>
@@ -96,10 +110,12 @@ const rules: readonly ((subject: FitnessInput) => readonly Finding[])[] = [
   ({ found, steps, ours }) =>
     found.listeners
       .filter((listener) => !(ours && listener.ours))
-      .filter(({ port, pid }, index, all) => all.findIndex((one) => one.port === port && one.pid === pid) === index)
       .flatMap((listener) =>
-        steps.filter(({ ports }) => ports?.includes(listener.port)).map((step) => ({ ...listener, step })),
+        steps
+          .filter(({ ports = [] }) => ports.some((port) => isInTheWay(listener, port, found.node)))
+          .map((step) => ({ ...listener, step })),
       )
+      .filter(({ port, pid }, index, all) => all.findIndex((one) => one.port === port && one.pid === pid) === index)
       .flatMap(({ port, process, pid, step }) =>
         finding(
           `port ${port}, which ${step.id} needs, is in use by ${process}${pid ? ` (pid ${pid})` : ''}`,

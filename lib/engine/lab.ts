@@ -1,6 +1,7 @@
+import { isIPv4 } from 'node:net';
 import type { HostFacts } from '../host/facts.ts';
 import { Bug } from './errors.ts';
-import { addressIn } from './settings.ts';
+import { addressIn, overlap } from './settings.ts';
 import type { Language, Text } from './text.ts';
 
 export const cnis = ['calico', 'bridge'] as const;
@@ -56,10 +57,25 @@ export const architectures: Readonly<Record<string, Arch>> = { x64: 'amd64', arm
 /** The fields of a lab that are chosen; the others follow from them and from the machine. */
 type Choice = Omit<Lab, 'node' | 'apiServiceAddress' | 'dnsAddress' | 'machine'>;
 
+/** Tells whether CoreDNS, which asks this name server for a Pod, would ask itself: it is this machine or in the cluster. */
+const leadsBack = (server: string, own: readonly string[]): boolean => {
+  const address = server.replace(/^::ffff:/i, '');
+  if (address === '::1' || address === '::' || /^(127|0)\./.test(address)) return true;
+  return isIPv4(address) && own.some((cidr) => overlap(`${address}/32`, cidr));
+};
+
+/**
+ * Chooses the resolv.conf for Pods, without a name server that leads back: systemd-resolved's 127.0.0.53, or the DNS
+ * Service of the lab itself. CoreDNS would ask itself without end.
+ */
+const resolvConfFor = ({ resolvers }: HostFacts, own: readonly string[]): string | undefined =>
+  resolvers.find(({ servers }) => servers.length > 0 && !servers.some((server) => leadsBack(server, own)))?.path;
+
 /** Makes the lab for this machine, which must be fit. */
 export const labOf = (found: HostFacts, choice: Choice): Lab => {
-  const { node, resolvConf } = found;
+  const { node } = found;
   const { podCIDR, serviceCIDR, ...others } = choice;
+  const resolvConf = resolvConfFor(found, [podCIDR, serviceCIDR]);
   const arch = architectures[found.arch];
   if (!node || !arch) throw new Bug('a lab was asked for on a machine that preflight refuses');
   return {

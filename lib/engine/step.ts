@@ -72,6 +72,12 @@ export interface DemoPart {
   readonly collection: string;
 }
 
+/** A TCP port of a daemon: at every address of this machine, at that of the Node, or on 127.0.0.1 only. */
+export interface Port {
+  readonly number: number;
+  readonly at: 'everywhere' | 'node' | 'loopback';
+}
+
 /** One step of the guide, as a value: everything particular to its component. */
 export interface Step {
   readonly id: string;
@@ -85,8 +91,8 @@ export interface Step {
   readonly extra?: true;
   /** Programs, CNI plugins and images that it needs, by their names in versions.yaml, and its kubeconfigs. */
   readonly needs?: Partial<Needs>;
-  /** TCP ports that it listens on, on this machine. */
-  readonly ports?: readonly number[];
+  /** TCP ports that its daemon listens on, on this machine. */
+  readonly ports?: readonly Port[];
   /** Daemon that this step starts, as data; absent for a step that starts none. */
   readonly daemon?: (lab: Lab) => Daemon;
   /** Inputs of `apply` besides the daemon: content of its files and objects, versions of its programs. */

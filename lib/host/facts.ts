@@ -46,7 +46,8 @@ export interface HostFacts extends Network {
   readonly cgroup: 'v1' | 'v2';
   readonly canLowerOomScoreAdj: boolean;
   readonly canSetConntrackLimits: boolean;
-  readonly resolvConf: string | undefined;
+  /** Files of name servers, the preferred one first. */
+  readonly resolvers: readonly Resolver[];
   readonly swap: boolean;
   readonly ufw: boolean;
   readonly iptables: 'nft' | 'legacy' | undefined;
@@ -86,20 +87,20 @@ export const hostCommands: Readonly<Record<string, string>> = {
   mount: 'mount',
 };
 
-/**
- * Finds the resolv.conf for Pods. It must not name systemd-resolved's stub on 127.0.0.53, or CoreDNS would ask itself
- * for ever.
- */
-const resolvConf = async (): Promise<string | undefined> => {
-  const candidates = ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'];
-  for (const path of candidates) {
-    const servers = [...((await readIfThere(path)) ?? '').matchAll(/^nameserver\s+(\S+)/gm)].map(
-      ([, server]) => server ?? '',
-    );
-    if (servers.length > 0 && !servers.some((server) => server.startsWith('127.') || server === '::1')) return path;
-  }
-  return undefined;
-};
+/** A file of name servers. */
+interface Resolver {
+  readonly path: string;
+  readonly servers: readonly string[];
+}
+
+/** Reads the files of name servers, the usual one first; the other has those that systemd-resolved's stub asks. */
+const resolversOf = (): Promise<readonly Resolver[]> =>
+  Promise.all(
+    ['/etc/resolv.conf', '/run/systemd/resolve/resolv.conf'].map(async (path) => {
+      const lines = ((await readIfThere(path)) ?? '').matchAll(/^[ \t]*nameserver[ \t]+(\S+)/gm);
+      return { path, servers: [...lines].map(([, server = '']) => server) };
+    }),
+  );
 
 /**
  * Tells whether a process here may lower oom_score_adj: bit 24 of the bounding set is CAP_SYS_RESOURCE
@@ -131,23 +132,37 @@ export const missingCommands = async (): Promise<readonly string[]> => {
 export const gatherFacts = async (wanted: string | undefined, units: readonly string[]): Promise<HostFacts> => {
   const linux = process.platform === 'linux';
   const hostName = hostname();
-  const [net, listeners, foreign, resolves, disk, init, conf, swaps, ufw, apt, iptables, cgroup2, conntrack, missing] =
-    await Promise.all([
-      network(wanted),
-      listening(),
-      foreignTraces(units),
-      tryRun('getent', ['ahostsv4', hostName], { timeout: 5000 }),
-      statfs('/var/lib').catch(() => undefined),
-      readIfThere('/proc/1/comm'),
-      resolvConf(),
-      readIfThere('/proc/swaps'),
-      readIfThere('/etc/ufw/ufw.conf'),
-      hasApt(),
-      tryRun('iptables', ['--version']),
-      exists('/sys/fs/cgroup/cgroup.controllers'),
-      isWritable('/proc/sys/net/netfilter/nf_conntrack_max'),
-      missingCommands(),
-    ]);
+  const [
+    net,
+    listeners,
+    foreign,
+    resolves,
+    disk,
+    init,
+    resolvers,
+    swaps,
+    ufw,
+    apt,
+    iptables,
+    cgroup2,
+    conntrack,
+    missing,
+  ] = await Promise.all([
+    network(wanted),
+    listening(),
+    foreignTraces(units),
+    tryRun('getent', ['ahostsv4', hostName], { timeout: 5000 }),
+    statfs('/var/lib').catch(() => undefined),
+    readIfThere('/proc/1/comm'),
+    resolversOf(),
+    readIfThere('/proc/swaps'),
+    readIfThere('/etc/ufw/ufw.conf'),
+    hasApt(),
+    tryRun('iptables', ['--version']),
+    exists('/sys/fs/cgroup/cgroup.controllers'),
+    isWritable('/proc/sys/net/netfilter/nf_conntrack_max'),
+    missingCommands(),
+  ]);
   return {
     root: process.getuid?.() === 0,
     platform: process.platform,
@@ -166,7 +181,7 @@ export const gatherFacts = async (wanted: string | undefined, units: readonly st
     cgroup: cgroup2 ? 'v2' : 'v1',
     canLowerOomScoreAdj: linux && canLowerOomScoreAdj(),
     canSetConntrackLimits: conntrack,
-    resolvConf: conf,
+    resolvers,
     swap: (swaps ?? '').trim().split('\n').length > 1,
     ufw: /^ENABLED=yes/m.test(ufw ?? ''),
     iptables: iptables.code === 0 ? (iptables.stdout.includes('nf_tables') ? 'nft' : 'legacy') : undefined,

@@ -65,7 +65,7 @@ describe('a machine that is not fit is left as it is', () => {
 
   test.for([
     [6443, 'kube-apiserver', '0.0.0.0'],
-    [10250, 'kubelet', '127.0.0.1'],
+    [10250, 'kubelet', '10.240.0.10'],
   ] as const)('with port %i in use, naming who holds it and who needs it', async ([port, component, address]) => {
     const listener = `require('node:net').createServer().listen(${port}, '${address}')`;
     const node = await sh(vm, `ls -d /var/cache/hardway/node/node_modules/node/bin/node`);

@@ -18,6 +18,11 @@ describe('the networks of a machine', () => {
     expect(networks.at(-1)).toEqual({ cidr: '10.200.7.0/26', type: 'blackhole', protocol: '80' });
   });
 
+  test('are not the parts of the internet that a VPN leads to', () => {
+    const routes = ['0.0.0.0/1', '128.0.0.0/1', '64.0.0.0/2', '10.0.0.0/8'].map((dst) => ({ dst, dev: 'tun0' }));
+    expect(networkIn([], routes, undefined).networks).toEqual([{ interface: 'tun0', cidr: '10.0.0.0/8' }]);
+  });
+
   test('have the Node where the best default route leads that leads somewhere, through several next hops too', () => {
     const nowhere = { dst: 'default', type: 'unreachable', metric: 1 };
     const several = { dst: 'default', metric: 5, nexthops: [{ dev: 'eth1' }, { dev: 'eth0' }] };

@@ -38,7 +38,7 @@ describe('each finding comes alone, names what was found and says what to do', (
     ['a host name with a bad letter', { hostName: 'my_host' }, {}, /"my_host" cannot name a Node/, /hostnamectl/],
     ['a host name that ends badly', { hostName: 'lab-' }, {}, /"lab-"/, /hostnamectl/],
     ['a host name that is empty', { hostName: '' }, {}, /""/, /hostnamectl/],
-    ['a host name that is too long', { hostName: 'a'.repeat(64) }, {}, /aaaa/, /hostnamectl/],
+    ['a host name that is too long', { hostName: 'a'.repeat(53) }, {}, /aaaa/, /hostnamectl/],
     ['a host name that does not resolve', { hostNameResolves: false }, {}, /Lab-1 does not resolve/, /\/etc\/hosts/],
     ['no default route', { node: undefined }, {}, /no IPv4 default route/, /hardway\.yaml/],
     ['a wrong interface', { node: undefined }, { interface: 'eth7' }, /interface eth7 is not up/, /hardway\.yaml/],
@@ -96,7 +96,7 @@ describe('each finding comes alone, names what was found and says what to do', (
 });
 
 test('what is at its limit is enough', () => {
-  expect(judge({ cpus: 2, memoryBytes: 1.7e9, diskBytes: 5e9, hostName: 'a'.repeat(63) })).toEqual([]);
+  expect(judge({ cpus: 2, memoryBytes: 1.7e9, diskBytes: 5e9, hostName: 'a'.repeat(52) })).toEqual([]);
 });
 
 test('a host name with capitals and dots can name a Node', () => {
@@ -111,6 +111,16 @@ test('everything that is wrong is found at once', () => {
     'port 2379,',
     'port 10259,',
   ]);
+});
+
+test('a port is taken only at the address where our daemon listens', () => {
+  const at = (port: number, address: string) => judge({ listeners: [{ ...listener(port), address }] });
+  for (const address of ['0.0.0.0', '*', '[::]', '127.0.0.1', '127.0.0.1%lo', '[::ffff:127.0.0.1]'])
+    expect(at(2379, address)).toHaveLength(1);
+  for (const address of ['127.0.0.2', '10.240.0.10', '172.17.0.1', '[::1]']) expect(at(2379, address)).toEqual([]);
+  expect(at(10250, '10.240.0.10')).toHaveLength(1);
+  expect(at(10250, '127.0.0.1')).toEqual([]);
+  expect(at(6443, '127.0.0.2')).toHaveLength(1);
 });
 
 test('a port that one program holds on two addresses is one finding', () => {

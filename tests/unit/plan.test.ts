@@ -121,13 +121,35 @@ test('tmux is refused where it is not here and cannot be installed', () => {
   expect(plan({ supervisor: 'tmux' }, { host: { apt: false }, tmux: true }).supervisor).toBe('tmux');
 });
 
+describe('the resolv.conf for Pods', () => {
+  const chosen = (...servers: string[]) => {
+    const resolvers = [
+      { path: '/etc/resolv.conf', servers },
+      { path: '/run/systemd/resolve/resolv.conf', servers: ['192.0.2.1'] },
+    ];
+    return plan({}, { host: { resolvers } }).machine.resolvConf;
+  };
+
+  test('is the usual one', () => {
+    expect(chosen('10.240.0.3')).toBe('/etc/resolv.conf');
+    expect(chosen('fe80::1', '10.33.0.1')).toBe('/etc/resolv.conf');
+  });
+
+  test.each(['127.0.0.53', '::1', '0.0.0.0', '::ffff:127.0.0.1', '10.32.0.10', '10.200.7.9'])(
+    'is another one where %s is in it, which leads back to CoreDNS',
+    (server) => {
+      expect(chosen('10.240.0.3', server)).toBe('/run/systemd/resolve/resolv.conf');
+    },
+  );
+});
+
 test('what the machine needs to be adapted to is in its lab', () => {
   const { machine: odd } = oddLab;
   const host = {
     cgroup: 'v1',
     canLowerOomScoreAdj: false,
     canSetConntrackLimits: false,
-    resolvConf: undefined,
+    resolvers: [],
     swap: true,
     ufw: true,
   } as const;

@@ -68,10 +68,16 @@ export const networkIn = (links: readonly Link[], routes: readonly Route[], want
     node: device && address ? { interface: device, address } : undefined,
     networks: [
       ...addresses.map(({ interface: name, local, prefixlen }) => ({ interface: name, cidr: `${local}/${prefixlen}` })),
-      ...routes.filter(({ dst }) => dst.includes('/')).map(networkOf),
+      ...routes.filter(isNetwork).map(networkOf),
     ],
   };
 };
+
+/**
+ * Tells whether a route stands for a network and not for the whole internet: VPNs put 0.0.0.0/1 and 128.0.0.0/1, or
+ * smaller parts, in front of the default route.
+ */
+const isNetwork = ({ dst }: Route): boolean => Number(dst.split('/')[1] ?? 0) >= 8;
 
 /** Reads addresses and routes; `wanted` names the interface of the Node instead of the default route's. */
 export const network = async (wanted: string | undefined): Promise<Network> => {
