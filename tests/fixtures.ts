@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { TestContext } from 'vitest';
 import { type Lab, labOf } from '../lib/engine/lab.ts';
 import type { Settings } from '../lib/engine/settings.ts';
 import type { HostFacts } from '../lib/host/facts.ts';
@@ -68,3 +69,7 @@ export const scratchFolder = async (): Promise<{ path: string; remove: () => Pro
   const path = await mkdtemp(join(tmpdir(), 'hardway-test-'));
   return { path, remove: () => rm(path, { recursive: true }) };
 };
+
+/** Skips a test that gives files to somebody else, mounts or enters a namespace. */
+export const needsRoot = ({ skip }: TestContext): void =>
+  skip(process.getuid?.() !== 0, 'only root can do it; type: sudo bin/test');

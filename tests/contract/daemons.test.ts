@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { parse as parseToml, stringify as stringifyToml } from 'smol-toml';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { imageReference } from '../../lib/binaries/versions.ts';
 import { commandLine, type Daemon } from '../../lib/engine/daemon.ts';
@@ -10,8 +10,8 @@ import { configuration as containerdConfiguration } from '../../steps/containerd
 import { stepsWith } from '../../steps/index.ts';
 import { configuration as kubeProxyConfiguration } from '../../steps/kube-proxy.ts';
 import { configuration as kubeletConfiguration } from '../../steps/kubelet.ts';
-import { oddLab, plainLab, scratchFolder } from '../fixtures.ts';
-import { coldCache, isRoot, labBinaries, runAlone } from './lab-binaries.ts';
+import { needsRoot, oddLab, plainLab, scratchFolder } from '../fixtures.ts';
+import { coldCache, labBinaries, runAlone } from './lab-binaries.ts';
 
 let binaries: ReadonlyMap<string, string>;
 let scratch: Awaited<ReturnType<typeof scratchFolder>>;
@@ -116,7 +116,8 @@ describe('the real kube-proxy', () => {
   });
 });
 
-describe.skipIf(!isRoot)('the real kubelet', () => {
+describe('the real kubelet', () => {
+  beforeEach(needsRoot);
   const cgroup = existsSync('/sys/fs/cgroup/cgroup.controllers') ? 'v2' : 'v1';
 
   /** It validates its settings, then ends as its kubeconfig is not there: nothing has been started by then. */

@@ -41,7 +41,7 @@ export const labBinaries = async (): Promise<ReadonlyMap<string, string>> => {
   }
 };
 
-export const isRoot = process.getuid?.() === 0;
+const isRoot = process.getuid?.() === 0;
 
 /** Runs a binary where it can reach nothing and nobody can reach it: in a network namespace without an interface. */
 export const runAlone = (argv: readonly string[], options: Parameters<typeof tryRun>[2] = {}): Promise<Ran> =>

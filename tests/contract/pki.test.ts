@@ -1,16 +1,15 @@
 import { X509Certificate } from 'node:crypto';
-import { globSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { paths } from '../../lib/host/paths.ts';
 import { run, tryRun } from '../../lib/host/run.ts';
 import { issue, type Pem } from '../../lib/pki/issue.ts';
 import { kubeconfig } from '../../lib/pki/kubeconfig.ts';
 import { type CertificateRequest, isAuthority, readProfile } from '../../lib/pki/templates.ts';
 import { scratchFolder } from '../fixtures.ts';
+import { coldCache, labBinaries } from './lab-binaries.ts';
 
 const variables = { node: 'lab-1', address: '10.240.0.10', apiServiceAddress: '10.32.0.1', domain: 'cluster.local' };
 const profiles = ['components', 'guide'] as const;
@@ -181,9 +180,8 @@ describe('a kubeconfig', () => {
     expect(decode(config.users[0].user['client-key-data'])).toBe(admin.key);
   });
 
-  test('is one that kubectl reads', async ({ skip }) => {
-    const [kubectl] = globSync([`${paths.bin}/kubectl`, `${paths.cache}/bin/*/kubernetes-*/kubectl`]);
-    if (!kubectl) return skip('no kubectl on this machine');
+  test('is one that kubectl reads', { timeout: coldCache }, async () => {
+    const kubectl = (await labBinaries()).get('kubectl') ?? '';
     const file = join(folders.get('components') ?? '', 'admin.conf');
     await writeFile(file, text(), { mode: 0o600 });
     const { stdout } = await run(kubectl, ['--kubeconfig', file, 'config', 'view', '--minify', '-o', 'json']);

@@ -22,7 +22,10 @@ const lacking = images.filter((image) => !archives.has(image));
 
 /** Calico's images can be had neither from a Go module nor in a VM that has no network. */
 const needsImages = ({ skip }: TestContext): void =>
-  skip(lacking.length > 0, `${paths.images}/${arch} has no archive of ${lacking.join(', ')}`);
+  skip(
+    lacking.length > 0,
+    `${paths.images}/${arch} has no archive of ${lacking.join(', ')}; where a registry answers: hardway vm up -- --cni calico`,
+  );
 
 let vm: Vm;
 const node = '/var/cache/hardway/node/node_modules/node/bin/node';

@@ -32,7 +32,10 @@ const name = `calico-${version}.yaml`;
 const places = [join(paths.cache, 'manifests', name), join(import.meta.dirname, '../../../shared/calico', name)];
 const text = (await Promise.all(places.map((place) => readIfThere(place)))).find((found) => found !== undefined) ?? '';
 const needsManifest = ({ skip }: TestContext): void =>
-  skip(text === '', `Calico's manifest is not in the cache: ${places[0]}`);
+  skip(
+    text === '',
+    `Calico's manifest is not there: ${places[0]}; where its site answers: hardway vm up -- --cni calico`,
+  );
 
 const idOf = ({ kind, metadata }: KubeObject): string => `${kind} ${metadata.name}`;
 const byId = (objects: readonly KubeObject[]) => new Map(objects.map((object) => [idOf(object), object]));

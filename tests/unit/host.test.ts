@@ -19,7 +19,7 @@ import type { Change } from '../../lib/host/change.ts';
 import { sha256 } from '../../lib/host/files.ts';
 import { type ChangeListener, createHosts, type HostOptions } from '../../lib/host/host.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { scratchFolder } from '../fixtures.ts';
+import { needsRoot, scratchFolder } from '../fixtures.ts';
 
 // Every place of ours in a folder of this test's own, so that nothing on this machine is touched.
 vi.mock('../../lib/host/paths.ts', async (original) => {
@@ -120,20 +120,18 @@ describe('a file', () => {
     expect(await mode(paths.before)).toBe('700');
   });
 
-  test.skipIf(process.getuid?.() !== 0)(
-    'of somebody else is kept with its owner and its mode, a link too',
-    async () => {
-      await writeFile(at('tool'), 'theirs');
-      await symlink('/nowhere', at('link'));
-      for (const name of ['tool', 'link']) await lchown(at(name), 4321, 8765);
-      await chmod(at('tool'), 0o4755);
-      await open().writeFile(at('tool'), 'ours');
-      await open().symlink(at('link'), '/ours');
-      const kept = undos().map((undo) => (undo.kind === 'restore' ? undo.from : ''));
-      for (const from of kept) expect(await lstat(from)).toMatchObject({ uid: 4321, gid: 8765 });
-      expect((await lstat(kept[0] ?? '')).mode & 0o7777).toBe(0o4755);
-    },
-  );
+  test('of somebody else is kept with its owner and its mode, a link too', async (context) => {
+    needsRoot(context);
+    await writeFile(at('tool'), 'theirs');
+    await symlink('/nowhere', at('link'));
+    for (const name of ['tool', 'link']) await lchown(at(name), 4321, 8765);
+    await chmod(at('tool'), 0o4755);
+    await open().writeFile(at('tool'), 'ours');
+    await open().symlink(at('link'), '/ours');
+    const kept = undos().map((undo) => (undo.kind === 'restore' ? undo.from : ''));
+    for (const from of kept) expect(await lstat(from)).toMatchObject({ uid: 4321, gid: 8765 });
+    expect((await lstat(kept[0] ?? '')).mode & 0o7777).toBe(0o4755);
+  });
 
   test('of ours is overwritten without being kept, in this run and in a later one', async () => {
     const host = open();
@@ -149,7 +147,8 @@ describe('a file', () => {
     expect(undos()).toMatchObject([{ kind: 'remove' }]);
   });
 
-  test.skipIf(process.getuid?.() !== 0)('and a folder are given to their owner', async () => {
+  test('and a folder are given to their owner', async (context) => {
+    needsRoot(context);
     const owner = { uid: 4321, gid: 8765 };
     const host = open();
     await host.makeDir(at('.kube'), 0o750, owner);

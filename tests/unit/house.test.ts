@@ -175,6 +175,12 @@ test('a command parses its options and calls one use: it has at most sixty lines
   expect(commands.filter((file) => read(file).trimEnd().split('\n').length > 60)).toEqual([]);
 });
 
+test('no test is skipped without a reason, none runs alone', () => {
+  const tests = sources.filter((file) => file.startsWith('tests/'));
+  const wordless = /\b(?:test|it|describe|suite)\.(?:skip|skipIf|runIf|only|todo)\b/;
+  expect(tests.filter((file) => wordless.test(read(file)))).toEqual([]);
+});
+
 test('there is no default export and no barrel file', () => {
   const named = sources.filter((file) => !file.endsWith('.config.ts'));
   expect(named.filter((file) => /^export default\b/m.test(read(file)))).toEqual([]);

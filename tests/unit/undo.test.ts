@@ -7,7 +7,7 @@ import { openGate, type UndoEvent } from '../../lib/engine/gate.ts';
 import { keepEntries, type LedgerEntry, openLedger, readLedger } from '../../lib/engine/ledger.ts';
 import type { Change, Undo } from '../../lib/host/change.ts';
 import { sha256, statIfThere } from '../../lib/host/files.ts';
-import { scratchFolder } from '../fixtures.ts';
+import { needsRoot, scratchFolder } from '../fixtures.ts';
 
 let folder = '';
 let told: UndoEvent[] = [];
@@ -98,7 +98,8 @@ test('a link that was there before is a link again', async () => {
   expect(await readlink(at('tool'))).toBe('/nowhere');
 });
 
-test.skipIf(process.getuid?.() !== 0)('what is put back belongs to whom it belonged, a link too', async () => {
+test('what is put back belongs to whom it belonged, a link too', async (context) => {
+  needsRoot(context);
   await writeFile(at('kept-file'), 'before');
   await symlink('/nowhere', at('kept-link'));
   for (const name of ['kept-file', 'kept-link']) await lchown(at(name), 4321, 8765);

@@ -11,7 +11,7 @@ import { type ProvideOptions, provide } from '../../../lib/binaries/provide.ts';
 import { imageReference, versions } from '../../../lib/binaries/versions.ts';
 import { readIfThere } from '../../../lib/host/files.ts';
 import { paths } from '../../../lib/host/paths.ts';
-import { scratchFolder } from '../../fixtures.ts';
+import { needsRoot, scratchFolder } from '../../fixtures.ts';
 import { publishImage, type Site, startSite, sumOf, whole } from './server.ts';
 
 const data = randomBytes(100_000);
@@ -104,7 +104,10 @@ describe('source release', () => {
     const { version, images } = versions().calico;
     const name = `calico-${version}.yaml`;
     const manifest = await readIfThere(join(paths.cache, 'manifests', name));
-    skip(manifest === undefined, `Calico's manifest is not in ${paths.cache}/manifests`);
+    skip(
+      manifest === undefined,
+      `Calico's manifest is not in ${paths.cache}/manifests; where its site answers: hardway vm up -- --cni calico`,
+    );
     await mkdir(join(cache, 'manifests'));
     await writeFile(join(cache, 'manifests', name), manifest ?? '');
     const [first = '', ...others] = images;
@@ -127,7 +130,8 @@ describe('source auto', () => {
     expect(site.asked[0]).toBe(`HEAD ${release}/kube-scheduler`);
   });
 
-  test.skipIf(process.getuid?.() !== 0)('without site and toolchain tells both and what to do', async () => {
+  test('without site and toolchain tells both and what to do', async (context) => {
+    needsRoot(context);
     // In a mount namespace of its own, where nothing is in the places that Go is looked for.
     const module = join(import.meta.dirname, '../../../lib/binaries/provide.ts');
     const script = `

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { beforeEach, expect, test } from 'vitest';
 import { unpack } from '../../../lib/binaries/unpack.ts';
-import { scratchFolder } from '../../fixtures.ts';
+import { needsRoot, scratchFolder } from '../../fixtures.ts';
 
 const run = promisify(execFile);
 let folder: string;
@@ -40,7 +40,8 @@ test('a link in place of a member is not followed', async () => {
   await expect(stat(join(folder, 'out'))).rejects.toThrow('ENOENT');
 });
 
-test.skipIf(process.getuid?.() !== 0)('a full disk is told, with the folder and what to do', async () => {
+test('a full disk is told, with the folder and what to do', async (context) => {
+  needsRoot(context);
   // A disk of 64 KB in a mount namespace of its own, and 1 MB to unpack there.
   await writeFile(join(folder, 'etcd'), Buffer.alloc(1_000_000));
   await run('tar', ['-czf', tarball, '-C', folder, 'etcd']);
