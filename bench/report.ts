@@ -1,14 +1,16 @@
 import type { BringUp, HardwayBringUp } from './bring-up.ts';
 
-/** What must be reached. */
+/** What must be reached: by the median, or of a bring-up also by the slowest round. */
 const targets = {
-  ratio: 1.15,
-  cpuSeconds: 3,
+  ratio: 0.7,
+  slowest: 1.15,
+  cpuSeconds: 2,
   peakMegabytes: 200,
-  againSeconds: 3,
-  backSeconds: 2,
-  nextSeconds: 2,
-  resetSeconds: 6,
+  againSeconds: 0.6,
+  backSeconds: 0.7,
+  nextSeconds: 0.8,
+  resetSeconds: 1.8,
+  hundredSeconds: 4,
 } as const;
 
 const median = (values: readonly number[]): number => {
@@ -29,58 +31,92 @@ const mediansOf = (runs: readonly BringUp[]): ReadonlyMap<string, number> => {
   ]);
 };
 
-export const report = (plain: readonly BringUp[], hardway: readonly HardwayBringUp[]) => {
-  const seconds = { plain: plain.map((run) => run.seconds), hardway: hardway.map((run) => run.seconds) };
-  const total = { plain: median(seconds.plain), hardway: median(seconds.hardway) };
-  const each = { plain: mediansOf(plain), hardway: mediansOf(hardway) };
-  const figures = {
-    ratio: total.hardway / total.plain,
-    cpuSeconds: median(hardway.map(({ cpuSeconds }) => cpuSeconds)),
-    peakMegabytes: Math.max(...hardway.map(({ peakMegabytes }) => peakMegabytes)),
-    againSeconds: median(hardway.map(({ again }) => again.seconds)),
-    backSeconds: median(hardway.map(({ backSeconds }) => backSeconds)),
-    nextSeconds: median(hardway.map(({ nextSeconds }) => nextSeconds)),
-    resetSeconds: median(hardway.map(({ resetSeconds }) => resetSeconds)),
-  };
-  const touched = [...new Set(hardway.flatMap(({ again }) => again.touched))];
+/** The median of a figure over the rounds, and the slowest of them. */
+interface Figure {
+  readonly median: number;
+  readonly slowest: number;
+}
 
+const figure = (values: readonly number[]): Figure => ({ median: median(values), slowest: Math.max(...values) });
+
+const figuresOf = (plain: readonly BringUp[], hardway: readonly HardwayBringUp[]) => {
+  const total = {
+    plain: figure(plain.map(({ seconds }) => seconds)),
+    hardway: figure(hardway.map((run) => run.seconds)),
+  };
+  const of = (value: (run: HardwayBringUp) => number): Figure => figure(hardway.map(value));
+  const judged: Readonly<Record<keyof typeof targets, Figure>> = {
+    ratio: { median: total.hardway.median / total.plain.median, slowest: total.hardway.slowest / total.plain.slowest },
+    slowest: {
+      median: total.hardway.slowest / total.hardway.median,
+      slowest: total.hardway.slowest / total.hardway.median,
+    },
+    cpuSeconds: of((run) => run.cpuSeconds),
+    peakMegabytes: of((run) => run.peakMegabytes),
+    againSeconds: of(({ again }) => again.seconds),
+    backSeconds: of((run) => run.backSeconds),
+    nextSeconds: of((run) => run.nextSeconds),
+    resetSeconds: of((run) => run.resetSeconds),
+    hundredSeconds: of((run) => run.hundredSeconds),
+  };
+  return { total, judged };
+};
+
+/** What is judged, in words, and how many digits it is shown with. */
+const lines: readonly (readonly [string, keyof typeof targets, number])[] = [
+  ['hardway : plain', 'ratio', 2],
+  ['slowest bring-up : median', 'slowest', 2],
+  ["hardway's own CPU time, s", 'cpuSeconds', 2],
+  ["hardway's peak memory, MB", 'peakMegabytes', 0],
+  ['hardway up once more, healthy lab, s', 'againSeconds', 2],
+  ['back of the scheduler, s', 'backSeconds', 2],
+  ['the scheduler again, s', 'nextSeconds', 2],
+  ['reset of a lab with 10 more Pods, s', 'resetSeconds', 2],
+  ['reset of a lab with 100 more Pods, s', 'hundredSeconds', 2],
+];
+
+const cell = (value: number | undefined): string => (value === undefined ? '-' : value.toFixed(2)).padStart(9);
+
+/** The report as lines for a person, and as one object for a program. */
+export const report = (plain: readonly BringUp[], hardway: readonly HardwayBringUp[]) => {
+  const { total, judged } = figuresOf(plain, hardway);
+  const each = { plain: mediansOf(plain), hardway: mediansOf(hardway) };
+  const touched = [...new Set(hardway.flatMap(({ again }) => again.touched))];
   // hardway imports images while the next components start: only the plain bring-up has a step for it.
   const rows = [...each.hardway.keys()].flatMap((id) => (id === 'containerd' ? [id, 'images'] : [id]));
 
-  const cell = (value: number | undefined): string => (value === undefined ? '-' : value.toFixed(2)).padStart(9);
   const row = (name: string, one: number | undefined, other: number | undefined): string =>
     `${name.padEnd(26)}${cell(one)}${cell(other)}${one !== undefined && other !== undefined ? cell(other - one) : ''}`;
-  const judged = (words: string, figure: keyof typeof targets, digits: number): string => {
-    const met = figures[figure] <= targets[figure];
-    return `${words.padEnd(38)}${figures[figure].toFixed(digits).padStart(7)}   at most ${targets[figure]}${met ? '' : ': MISSED'}`;
-  };
-  const all = (values: readonly number[]): string => values.map((value) => value.toFixed(1)).join('  ');
-
+  const all = (runs: readonly BringUp[]): string => runs.map(({ seconds }) => seconds.toFixed(1)).join('  ');
   const table = [
-    `seconds, medians of ${plain.length}            plain  hardway  difference`,
+    `seconds, medians of ${String(plain.length).padEnd(6)}    plain  hardway  difference`,
     ...rows.map((name) => row(name, each.plain.get(name), each.hardway.get(name))),
-    row('command to end', total.plain, total.hardway),
+    row('command to end', total.plain.median, total.hardway.median),
+    row('command to end, slowest', total.plain.slowest, total.hardway.slowest),
     '',
-    `each run: plain ${all(seconds.plain)} | hardway ${all(seconds.hardway)}`,
+    `each run: plain ${all(plain)} | hardway ${all(hardway)}`,
     '',
-    judged('hardway : plain, ratio of medians', 'ratio', 2),
-    judged("hardway's own CPU time, s", 'cpuSeconds', 2),
-    judged("hardway's peak memory, MB", 'peakMegabytes', 0),
-    judged('hardway up once more, healthy lab, s', 'againSeconds', 2),
-    `${'what that touched'.padEnd(38)}${touched.length === 0 ? 'nothing'.padStart(7) : `${touched.length} changes: MISSED`}`,
+    `${''.padEnd(38)}${'median'.padStart(8)}${'slowest'.padStart(9)}   at most`,
+    ...lines.map(([words, name, digits]) => {
+      const { median: middle, slowest } = judged[name];
+      const missed = middle > targets[name] ? ': MISSED' : '';
+      return `${words.padEnd(38)}${middle.toFixed(digits).padStart(8)}${slowest.toFixed(digits).padStart(9)}   ${targets[name]}${missed}`;
+    }),
+    `${'what the second up touched'.padEnd(38)}${touched.length === 0 ? 'nothing' : `${touched.length} changes: MISSED`}`,
     ...touched.map((what) => `  ${what}`),
-    judged('back of the scheduler, s', 'backSeconds', 2),
-    judged('the scheduler again, s', 'nextSeconds', 2),
-    judged('reset of a lab with ten more Pods, s', 'resetSeconds', 2),
   ];
+  const plainly = (figures: ReadonlyMap<string, number>) =>
+    Object.fromEntries([...figures].map(([name, value]) => [name, rounded(value)]));
   const json = {
-    ...Object.fromEntries(Object.entries(figures).map(([name, value]) => [name, rounded(value)])),
+    figures: Object.fromEntries(
+      Object.entries(judged).map(([name, { median: middle, slowest }]) => [
+        name,
+        { median: rounded(middle), slowest: rounded(slowest) },
+      ]),
+    ),
     touched,
-    seconds: { plain: seconds.plain.map(rounded), hardway: seconds.hardway.map(rounded) },
-    steps: {
-      plain: Object.fromEntries([...each.plain].map(([name, value]) => [name, rounded(value)])),
-      hardway: Object.fromEntries([...each.hardway].map(([name, value]) => [name, rounded(value)])),
-    },
+    seconds: { plain: plain.map((run) => rounded(run.seconds)), hardway: hardway.map((run) => rounded(run.seconds)) },
+    steps: { plain: plainly(each.plain), hardway: plainly(each.hardway) },
   };
   return { table, json };
 };

@@ -17,8 +17,8 @@ import { kubeScheduler } from './kube-scheduler.ts';
 import { act, all, atLeast, lines, observe, says } from './observe.ts';
 
 const namespace = 'hardway-smoke';
-/** Seconds that a proof may take; what it needs was found healthy before. */
-const timeoutSeconds = 120;
+/** Seconds that a proof may take; those by name begin while CoreDNS starts. */
+const timeoutSeconds = 240;
 
 const runKubectl = async (args: readonly string[], signal: AbortSignal): Promise<string> => {
   const all = ['--kubeconfig', kubeconfigFile('admin'), '-n', namespace, ...args];
@@ -61,8 +61,8 @@ const isRouted = check('the node reaches them through the ClusterIP', async (con
   );
 });
 
-/** Returns the proofs that can run at the same time once the Service leads to its Pods. */
-const proofChecks = (word: string): readonly Check<Context>[] => [
+/** Proofs by name: the first one waits for CoreDNS, and costs less than a kubectl for each try. */
+const proofsByName: readonly Check<Context>[] = [
   check('a Pod finds the Service by its name and gets HTTP through it', async (context) => {
     const api = await apiOf(context);
     const names = await podNames(api);
@@ -80,7 +80,10 @@ const proofChecks = (word: string): readonly Check<Context>[] => [
     const said = await runKubectl(['exec', pod, '--', ...command], signal);
     if (said.trim() !== '') throw new Error(said.trim());
   }),
+];
 
+/** Proofs that need no name. */
+const otherProofs = (word: string): readonly Check<Context>[] => [
   check('kubectl logs shows what a Pod wrote', async (context, signal) => {
     const said = await runKubectl(['logs', await firstPod(await apiOf(context))], signal);
     if (!said.includes('8080')) throw new Error(`the log does not tell of port 8080: ${said.trim().slice(0, 200)}`);
@@ -95,9 +98,9 @@ const proofChecks = (word: string): readonly Check<Context>[] => [
   }),
 ];
 
-/** Waits until a proof passes. Throws Unhealthy with its last reason. */
-const prove = async (context: Context, proof: Check<Context>): Promise<void> => {
-  const failure = await waitFor([proof], context, {
+/** Waits until each proof passes, one after the other. Throws Unhealthy with the last reason. */
+const prove = async (context: Context, proofs: readonly Check<Context>[]): Promise<void> => {
+  const failure = await waitFor(proofs, context, {
     interval: 50,
     deadline: timeoutSeconds * 1000,
     signal: context.signal,
@@ -137,9 +140,8 @@ export const smoke: Step = {
     await until('an earlier smoke test is gone', () => isGone(api), { signal, deadline: timeoutSeconds * 1000 });
     try {
       await applyObjects(context, await readManifest('smoke', { image: imageReference('agnhost'), word }));
-      await prove(context, podsAreThere);
-      await prove(context, isRouted);
-      await Promise.all(proofChecks(word).map((proof) => prove(context, proof)));
+      await prove(context, [podsAreThere, isRouted]);
+      await Promise.all([proofsByName, otherProofs(word)].map((proofs) => prove(context, proofs)));
     } finally {
       await api.remove(namespaceObject);
     }

@@ -134,7 +134,7 @@ const bringAll = async (
   const board = await boardOf(context);
   const tell = (text: string): void => {
     board.text = text;
-    board.listener?.(text);
+    for (const listener of board.listeners) listener(text);
   };
   for (const [index, reference] of missing.entries()) {
     const archive = archives.get(reference);
@@ -151,19 +151,19 @@ const bringAll = async (
 /** Progress of the images, for the step that waits for them. While they come in the background nobody listens. */
 interface PullProgress {
   text: string;
-  listener: Context['progress'] | undefined;
+  readonly listeners: Set<Context['progress']>;
 }
 const boardOf = ({ memo: once }: Context): Promise<PullProgress> =>
-  once('how far the images are', async () => ({ text: '', listener: undefined }));
+  once('how far the images are', async () => ({ text: '', listeners: new Set() }));
 
 const withProgress = async (context: Context, coming: Promise<void>): Promise<void> => {
   const board = await boardOf(context);
-  board.listener = context.progress;
+  board.listeners.add(context.progress);
   if (board.text) context.progress(board.text);
   try {
     await coming;
   } finally {
-    board.listener = undefined;
+    board.listeners.delete(context.progress);
   }
 };
 

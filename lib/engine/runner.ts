@@ -85,6 +85,8 @@ interface Session {
   readonly begun: Set<Promise<unknown>>;
   /** Steps that were started before their turn. */
   readonly startedEarly: Map<string, Promise<void>>;
+  /** What each step has last said of its progress: one that was started early is heard when its turn comes. */
+  readonly lastProgress: Map<string, string>;
   /** Checks that were postponed to the end of the run. */
   readonly deferred: { readonly step: LabStep; readonly wait: () => Promise<void> }[];
   /** The step whose turn it is: only it is heard. */
@@ -105,6 +107,7 @@ const openSession = (run: Run): Session => {
     memo: memoize((one) => begun.add(one)),
     begun,
     startedEarly: new Map(),
+    lastProgress: new Map(),
     deferred: [],
     current: '',
     applied: false,
@@ -131,7 +134,7 @@ const contextOf = (
   };
   const progress = (text: string): void => {
     alive(text);
-    // A step that was started early reports nothing until its turn.
+    session.lastProgress.set(step.id, text);
     if (session.current === step.id) run.tell({ event: 'progress', step: step.id, text });
   };
   return {
@@ -304,6 +307,8 @@ const runStep = async (session: Session, step: LabStep): Promise<void> => {
   } else {
     session.applied = true;
     run.tell({ event: 'step', step: step.id, state: 'started' });
+    const text = session.lastProgress.get(step.id);
+    if (text !== undefined) run.tell({ event: 'progress', step: step.id, text });
     const begin = performance.now();
     const seconds = await inStep(session, step, async () => {
       await bringUp(session, step);

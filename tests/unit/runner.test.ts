@@ -377,6 +377,17 @@ describe('a step that rests on one other only', () => {
     ]);
   });
 
+  test('is silent until its turn, and then says what it is at', async () => {
+    const apply: LabStep['apply'] = async ({ progress }) => {
+      progress('importing 1 of 2');
+      progress('importing 2 of 2');
+    };
+    await takeAll([step('one'), step('two'), step('three', { startAfter: 'one', apply })]);
+    const told = events.map((one) => (one.event === 'progress' ? one.text : one.event === 'step' ? one.state : ''));
+    expect(told.slice(-3)).toEqual(['started', 'importing 2 of 2', 'healthy']);
+    expect(told.filter((one) => one === 'importing 1 of 2')).toEqual([]);
+  });
+
   test('keeps its own name in the ledger meanwhile', async () => {
     await takeAll(three());
     const entries = await readLedger(`${scratch.path}/ledger.jsonl`);
