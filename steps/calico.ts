@@ -112,7 +112,7 @@ const clear = async (
   }
 };
 
-/** Takes back what calico-node wrote into the Node's status, for the next network to say. */
+/** Removes what calico-node wrote into the Node's status, so that the next network sets it. */
 const forgetNode = async (context: Context): Promise<void> => {
   const api = await apiOf(context);
   const path = `/api/v1/nodes/${context.lab.node.name}`;
@@ -176,7 +176,7 @@ export const calico: Step = {
     ],
   },
 
-  // The workloads first, and all of their Pods: as long as one can start it makes again what is removed.
+  // Deletes the workloads and all their Pods first: as long as one can start it makes again what is removed.
   async deleteObjects(context) {
     const api = await apiOf(context);
     const wait = { signal: context.signal, deadline: 30_000 };

@@ -6,7 +6,7 @@ import { readOnlyContext } from '../../lib/engine/runner.ts';
 import { stepIds, stepsWith } from '../../steps/index.ts';
 import { chosenSteps, requireLab } from '../lab.ts';
 
-/** What one check found; `reason` is why not, undefined where it passed. */
+/** Formats the result of one check; `reason` is undefined where it passed. */
 type Format = (step: string, phrase: string, reason: string | undefined) => string;
 
 const line: Format = (step, phrase, reason) =>

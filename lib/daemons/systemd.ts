@@ -162,8 +162,8 @@ export const isOutdated = async (daemon: Daemon, { pid, since }: Pick<UnitStatus
   !runsFile(pid, daemon.binary) || (await anyNewer(filesReadBy(daemon), since));
 
 /**
- * Makes a daemon run as described, now and after every boot. Restarts it for a changed unit, another binary, or when a
- * file that it reads is newer than the process; leaves it alone otherwise.
+ * Makes a daemon run as described, now and after every boot. Restarts it for a changed unit, or when a file that it
+ * reads is newer than the process; leaves it alone otherwise.
  */
 export const ensureUnit = async (host: Host, daemon: Daemon): Promise<void> => {
   const unit = unitName(daemon.name);

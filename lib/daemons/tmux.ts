@@ -168,7 +168,7 @@ const haveTmux = async (host: Host): Promise<void> => {
 
 /**
  * Makes a daemon run as described in a tmux session of its own, until the machine is rebooted. Restarts it for a
- * changed command, another binary, or when a file that it reads is newer than the process; leaves it alone otherwise.
+ * changed command, or when a file that it reads is newer than the process; leaves it alone otherwise.
  */
 export const ensureWindow = async (host: Host, daemon: Daemon): Promise<void> => {
   const { name } = daemon;

@@ -46,15 +46,18 @@ export interface Run {
 /** Least milliseconds between two probes of a check that has not passed. */
 const pollInterval = 50;
 
-/** Seconds without a sign of life after which applying a step is given up, where its deadline is shorter. */
+/**
+ * Least seconds without progress after which applying a step is given up, even if the deadline of its checks is
+ * shorter.
+ */
 const shortestStall = 60;
 
-/** Milliseconds that aborted work has to clean up behind itself. */
+/** Milliseconds that aborted work has to clean up. */
 const graceMs = 10_000;
 
 /**
- * Checksum of all that the step is made from: its daemon and what it says of its other inputs. A step whose fingerprint is
- * the recorded one, and that is healthy, is skipped.
+ * Returns the checksum of a step's inputs: its daemon and what it declares of its other inputs. A healthy step whose
+ * checksum is the recorded one is skipped.
  */
 export const fingerprint = async (step: LabStep): Promise<string> =>
   sha256(JSON.stringify([step.daemon, await step.inputs?.()])).slice(0, 16);
@@ -73,25 +76,25 @@ const memoize = (watch: (begun: Promise<unknown>) => void = () => {}): Context['
   };
 };
 
-/** A run while it goes on. */
+/** State of a run. */
 interface Session {
   readonly run: Run;
-  /** Aborted with the run, and when it has ended: nothing that it began goes on after that. */
+  /** Aborted with the run and at its end, so that nothing it began goes on. */
   readonly signal: AbortSignal;
   readonly end: AbortController;
   readonly hostFor: ReturnType<typeof createHosts>;
   readonly memo: Context['memo'];
-  /** Everything that was begun and may still go on. */
+  /** Work that was begun and may still go on. */
   readonly begun: Set<Promise<unknown>>;
   /** Steps that were started before their turn. */
   readonly startedEarly: Map<string, Promise<void>>;
   /** What each step has last said of its progress: one that was started early is heard when its turn comes. */
   readonly lastProgress: Map<string, string>;
-  /** Checks that were postponed to the end of the run. */
+  /** Checks postponed to the end of the run. */
   readonly deferred: { readonly step: LabStep; readonly wait: () => Promise<void> }[];
-  /** The step whose turn it is: only it is heard. */
+  /** Id of the step whose turn it is; only its progress is reported. */
   current: string;
-  /** After one step was applied all later ones are: they may depend on it. */
+  /** True once a step was applied: then all later ones are applied too, because they may depend on it. */
   applied: boolean;
   records: State['steps'];
 }
@@ -115,7 +118,7 @@ const openSession = (run: Run): Session => {
   };
 };
 
-/** What a step gets at hand. `alive` is told each of its signs of life. */
+/** Makes the context of a step. `alive` is called at each change and each report of progress. */
 const contextOf = (
   session: Session,
   step: LabStep,
@@ -149,8 +152,8 @@ const contextOf = (
 };
 
 /**
- * Waits for work that obeys `signal`. Once that is aborted its reason is thrown, as soon as the work has ended, or after
- * ten seconds where it does not obey.
+ * Waits for work that obeys `signal`. Once the signal is aborted, throws its reason as soon as the work has ended, or
+ * after ten seconds if the work ignores the signal.
  */
 const obedient = async (work: Promise<void>, signal: AbortSignal): Promise<void> => {
   let timer: NodeJS.Timeout | undefined;
@@ -172,8 +175,8 @@ const obedient = async (work: Promise<void>, signal: AbortSignal): Promise<void>
 };
 
 /**
- * Applies a step. It may take as long as it takes, as a download may, but is aborted when it gives no sign of life, a
- * change or a word about its progress, for as long as it may take to get healthy.
+ * Applies a step. It has no deadline, because a download may be slow, but is aborted when it makes no change and
+ * reports no progress for as long as its checks may take.
  */
 const applyStep = async (session: Session, step: LabStep): Promise<void> => {
   const limit = step.stallLimit ?? Math.max(session.run.deadline, shortestStall);
@@ -205,8 +208,8 @@ const unhealthy = async ({ run }: Session, step: LabStep, message: string): Prom
 };
 
 /**
- * What the person is to know of what left a step: the machine failed, not we, unless what was asked for cannot be, the
- * run was interrupted, or the program itself is wrong.
+ * Turns an error out of a step into Unhealthy, with log and next command: the machine failed. UserError, an abort and a
+ * bug stay as they are.
  */
 const failureOf = async (session: Session, step: LabStep, error: unknown): Promise<unknown> => {
   if (session.run.signal.aborted || error instanceof UserError || isBug(error)) return error;
@@ -244,7 +247,7 @@ const wait = async (session: Session, step: LabStep, checks: readonly Check<Cont
 const isKnown = async ({ records }: Session, step: LabStep): Promise<boolean> =>
   records[step.id]?.fingerprint === (await fingerprint(step));
 
-/** Begins to apply the steps that depend on this one only. */
+/** Starts to apply the steps that depend on this one only. */
 const startDependents = async (session: Session, id: string): Promise<void> => {
   const { sequential, dryRun, steps } = session.run;
   if (sequential || dryRun) return;
@@ -257,7 +260,7 @@ const startDependents = async (session: Session, id: string): Promise<void> => {
   }
 };
 
-/** Applies a step and waits for its checks; those that the steps after it need not wait for are put off. */
+/** Applies a step and waits for its checks; postpones the deferred ones. */
 const bringUp = async (session: Session, step: LabStep): Promise<void> => {
   const { dryRun, sequential } = session.run;
   await (session.startedEarly.get(step.id) ?? applyStep(session, step));
@@ -277,13 +280,18 @@ const record = async (session: Session, step: LabStep, seconds: number): Promise
   await writeState(paths.state, { version: 1, lab: session.run.lab, steps: session.records });
 };
 
-/** Records a lab in which only that has changed which no step is made from, such as the interface of the Node's address. */
+/**
+ * Records a lab of which only something has changed that is no input of a step, such as the interface of the Node's
+ * address.
+ */
 const recordLab = async ({ run, records }: Session): Promise<void> => {
   if (run.dryRun || !run.state || JSON.stringify(run.state.lab) === JSON.stringify(run.lab)) return;
   await writeState(paths.state, { version: 1, lab: run.lab, steps: records });
 };
 
-/** Runs `work` as a part of the step: what it throws is told as the failure of this step, and thrown as a person needs it. */
+/**
+ * Runs `work` as a part of a step: reports an error as the failure of that step, and throws it as failureOf returns it.
+ */
 const inStep = async (session: Session, step: LabStep, work: () => Promise<void>): Promise<number> => {
   const begin = performance.now();
   const seconds = (): number => Math.round(performance.now() - begin) / 1000;
@@ -320,12 +328,12 @@ const runStep = async (session: Session, step: LabStep): Promise<void> => {
   if (!run.dryRun) await run.afterwards?.(step, context);
 };
 
-/** Waits for the checks that were put off, each in the name of its step. */
+/** Waits for the postponed checks, each in the name of its step. */
 const waitForDeferred = async (session: Session): Promise<void> => {
   for (const { step, wait: waitOn } of session.deferred.splice(0)) await inStep(session, step, waitOn);
 };
 
-/** Aborts what the run has begun and nobody waits for any more, and waits until it has ended. */
+/** Aborts the work that nobody waits for any more, and waits until it has ended. */
 const endSession = async ({ end, begun }: Session): Promise<void> => {
   end.abort(new Error('the run has ended'));
   let timer: NodeJS.Timeout | undefined;
