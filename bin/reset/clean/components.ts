@@ -26,7 +26,7 @@ export const forgetComponents = ({ plan, undoer }: Reset): Promise<void> =>
 export const pauseComponent = async ({ plan, undoer }: Reset): Promise<void> => {
   const { name = '' } = plan.paused ?? {};
   const [status] = await supervisorIn(plan).statuses([name]);
-  if (status?.active) await undoer.apply(name, () => supervisorIn(plan).pause(name));
+  if (status?.exists) await undoer.apply(name, () => supervisorIn(plan).pause(name)); // also one that crashes and starts again
 };
 
 /** Starts the component that runs Pods again and waits until it answers, because it belongs to the steps that stay. */
