@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Ran } from '../../lib/host/run.ts';
-import type { Vm } from '../../lib/vm/vm.ts';
+import { execInVm, type Vm } from '../../lib/vm/vm.ts';
+import { componentFiles } from '../component.ts';
 import { components, runEvents, stepIds, story } from './events.ts';
 import { dropVm, freshVm, sh, succeeded, until, up } from './lib.ts';
 
@@ -125,5 +126,41 @@ describe('a second up', () => {
     expect(ran.stderr).toContain('10.200.0.0/16');
     expect(ran.stderr).toContain('10.201.0.0/16');
     expect(ran.stderr).toContain('hardway reset');
+  });
+});
+
+describe('a component that is one file, a row in the order, a certificate and two lessons', () => {
+  /** hardway of a copy of the project that has it. */
+  const other = (...args: readonly string[]) => execInVm(vm, ['/var/tmp/other/bin/hardway', ...args]);
+
+  beforeAll(async () => {
+    await sh(
+      vm,
+      `project=$(dirname "$(dirname "$(readlink -f "$(command -v hardway)")")")
+       mkdir /var/tmp/other
+       cd "$project"
+       cp -rp bin lib steps certs-templates lessons manifests package.json package-lock.json /var/tmp/other
+       ln -s "$project/node_modules" /var/tmp/other/node_modules`,
+    );
+    for (const [file, input] of Object.entries(await componentFiles()))
+      succeeded(await execInVm(vm, ['sh', '-c', 'cat >"/var/tmp/other/$0"', file], { input }));
+  });
+
+  test('comes up, is healthy, is observed, and is in the script by hand', async () => {
+    const ran = await other('next', '--json');
+    succeeded(ran);
+    expect(story(runEvents(ran.stdout)).slice(-3)).toEqual(['greeter started', 'greeter healthy', 'greeter observed']);
+    expect(await sh(vm, 'curl -sS --cacert /var/lib/hardway/certs/ca.pem https://127.0.0.1:10299/')).toBe('hello');
+    expect(succeeded(await other('status', '--json')).stdout).toMatch(/"step":"greeter","healthy":true,.*"since"/);
+    const { stdout } = succeeded(await other('transcript', '--format', 'sh'));
+    expect(stdout).toContain('# ---- greeter');
+    expect(stdout).toContain('waits curl -fsS --cacert');
+  });
+
+  test('goes back and leaves nothing of itself, while the rest stays healthy', async () => {
+    succeeded(await other('back', '--yes'));
+    expect(await sh(vm, 'ls /etc/systemd/system /var/lib/hardway/bin | grep greeter || echo none')).toBe('none');
+    expect(await sh(vm, 'systemctl is-active greeter || true; ss -Hltn sport = :10299')).toBe('inactive');
+    succeeded(await other('check'));
   });
 });
