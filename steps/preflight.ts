@@ -59,10 +59,10 @@ const loadModules = async ({ host }: Context): Promise<void> => {
 
 /** Takes the snapshot of the machine that reset compares with, once, before the first change. */
 const saveSnapshotOnce = async ({ host }: Context): Promise<void> => {
-  const known = host.dryRun || (await statIfThere(paths.picture)) || (await statIfThere(paths.state));
-  const picture = known ? undefined : await takeSnapshot([...new Set(['/root', (await person()).home])]);
+  const known = host.dryRun || (await statIfThere(paths.snapshot)) || (await statIfThere(paths.state));
+  const snapshot = known ? undefined : await takeSnapshot([...new Set(['/root', (await person()).home])]);
   await host.makeDir(paths.root, 0o700);
-  if (picture) await saveSnapshot(paths.picture, picture);
+  if (snapshot) await saveSnapshot(paths.snapshot, snapshot);
 };
 
 export const preflight: Step = {

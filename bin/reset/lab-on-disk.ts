@@ -20,7 +20,7 @@ export const readLabOnDisk = async (): Promise<LabOnDisk | undefined> => {
   const [entries, state, before] = await Promise.all([
     readLedger(paths.ledger),
     readState(paths.state).catch(() => undefined),
-    readSnapshot(paths.picture),
+    readSnapshot(paths.snapshot),
   ]);
   return { entries, state, before };
 };

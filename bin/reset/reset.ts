@@ -154,5 +154,5 @@ const lastWords = (
   if (to !== undefined) return `back at ${to}, ${seconds.toFixed(1)} s\nnext: hardway up`;
   return compared
     ? `the host is as it was before, ${seconds.toFixed(1)} s`
-    : `done, ${seconds.toFixed(1)} s; there is no picture of the host from before to compare it with`;
+    : `done, ${seconds.toFixed(1)} s; there is no snapshot of the host from before to compare it with`;
 };

@@ -18,7 +18,7 @@ export const paths = {
   seen: `${root}/seen.json`,
   ledger: `${root}/ledger.jsonl`,
   /** Snapshot of this machine before the first change. */
-  picture: `${root}/picture.json`,
+  snapshot: `${root}/picture.json`,
   /** Copies of the files that we replaced, for reset. */
   before: `${root}/before`,
   units: '/etc/systemd/system',

@@ -42,14 +42,14 @@ export const takeSnapshot = async (homes: readonly string[]): Promise<HostSnapsh
 };
 
 /** Writes a snapshot to a file, safe from a power cut. */
-export const saveSnapshot = (path: string, picture: HostSnapshot): Promise<void> =>
-  writeAtomically(path, JSON.stringify(picture), { mode: 0o600 });
+export const saveSnapshot = (path: string, snapshot: HostSnapshot): Promise<void> =>
+  writeAtomically(path, JSON.stringify(snapshot), { mode: 0o600 });
 
 /** Reads a snapshot from a file; undefined where there is none that can be read. */
 export const readSnapshot = async (path: string): Promise<HostSnapshot | undefined> => {
   try {
-    const picture = JSON.parse((await readIfThere(path)) ?? 'null') as HostSnapshot | null;
-    return picture?.version === 1 ? picture : undefined;
+    const snapshot = JSON.parse((await readIfThere(path)) ?? 'null') as HostSnapshot | null;
+    return snapshot?.version === 1 ? snapshot : undefined;
   } catch {
     return undefined;
   }

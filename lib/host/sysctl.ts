@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 
 /**
  * The file of a kernel parameter. As in sysctl(8) dots separate and a slash stands for a dot inside a name, such as that
- * of the interface eth0.100; pictures of older versions have a backslash there.
+ * of the interface eth0.100; snapshots of older versions have a backslash there.
  */
 export const sysctlFile = (name: string): string =>
   `/proc/sys/${name.replaceAll(/[./\\]/g, (separator) => (separator === '.' ? '/' : '.'))}`;

@@ -62,7 +62,7 @@ describe('on a machine with things of others', () => {
     echo foreign >/etc/crictl.yaml; chmod 640 /etc/crictl.yaml; ln -s /nowhere /usr/local/bin/etcdctl
     mkdir -p /var/log/pods; echo foreign >/var/log/pods/note`;
 
-  test('two pictures a minute apart are equal', async () => {
+  test('two snapshots a minute apart are equal', async () => {
     await sh(vm, foreign);
     expect(await differencesAfter(60)).toBe('');
   });

@@ -24,7 +24,7 @@ const killed = (vm: Vm, command: keyof typeof commands, seconds: number) =>
 
 /**
  * Rounds of `up` and `reset` that are killed at a random instant; each ends with a whole `up`, whose last step is the
- * smoke test, or a whole `reset`, which compares the machine with the picture. Throws at the first one that fails.
+ * smoke test, or a whole `reset`, which compares the machine with the snapshot. Throws at the first one that fails.
  */
 export const soak = async (
   vm: Vm,

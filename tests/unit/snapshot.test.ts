@@ -14,18 +14,18 @@ import {
 } from '../../lib/host/snapshot.ts';
 import { scratchFolder } from '../fixtures.ts';
 
-const pictureOf = (link: Record<string, string>): HostSnapshot => ({
+const snapshotOf = (link: Record<string, string>): HostSnapshot => ({
   version: 1,
   homes: ['/root'],
   sections: { link },
 });
 
-test('equal pictures have no differences', () => {
-  expect(diffSnapshots(pictureOf({ eth0: 'up' }), pictureOf({ eth0: 'up' }))).toEqual([]);
+test('equal snapshots have no differences', () => {
+  expect(diffSnapshots(snapshotOf({ eth0: 'up' }), snapshotOf({ eth0: 'up' }))).toEqual([]);
 });
 
 test('what is new, gone and changed is said one by one, with what it was', () => {
-  const found = diffSnapshots(pictureOf({ eth0: 'up', lost0: 'down' }), pictureOf({ eth0: 'down', cni0: 'bridge' }));
+  const found = diffSnapshots(snapshotOf({ eth0: 'up', lost0: 'down' }), snapshotOf({ eth0: 'down', cni0: 'bridge' }));
   expect(found.map(formatDifference)).toEqual([
     'changed: link eth0: was up, is down',
     'gone: link lost0 (down)',
@@ -33,13 +33,13 @@ test('what is new, gone and changed is said one by one, with what it was', () =>
   ]);
 });
 
-test('a picture that was stored is read back; one that is torn or missing is none', async () => {
+test('a snapshot that was saved is read back; one that is torn or missing is none', async () => {
   const scratch = await scratchFolder();
   onTestFinished(scratch.remove);
-  const file = join(scratch.path, 'picture.json');
+  const file = join(scratch.path, 'snapshot.json');
   expect(await readSnapshot(file)).toBeUndefined();
-  await saveSnapshot(file, pictureOf({ eth0: 'up' }));
-  expect(await readSnapshot(file)).toEqual(pictureOf({ eth0: 'up' }));
+  await saveSnapshot(file, snapshotOf({ eth0: 'up' }));
+  expect(await readSnapshot(file)).toEqual(snapshotOf({ eth0: 'up' }));
   await writeFile(file, '{"version":1,"sec');
   expect(await readSnapshot(file)).toBeUndefined();
 });

@@ -59,7 +59,7 @@ export const removeStaleLocks = async ({ undoer }: Reset): Promise<void> => {
 export const removeRoot = async ({ undoer, failures }: Reset): Promise<void> => {
   if (failures.length > 0) return undoer.reportKept(`${paths.root}: a second reset needs it`);
   await undoer.apply(paths.root, async () => {
-    const last: readonly string[] = [paths.picture, paths.ledger];
+    const last: readonly string[] = [paths.snapshot, paths.ledger];
     for (const name of await readdir(paths.root)) {
       if (!last.includes(`${paths.root}/${name}`)) await removeTree(`${paths.root}/${name}`);
     }
