@@ -209,7 +209,7 @@ const unhealthy = async ({ run }: Session, step: LabStep, message: string): Prom
 
 /**
  * Turns an error out of a step into Unhealthy, with log and next command: the machine failed. UserError, an abort and a
- * bug stay as they are.
+ * bug stay as they are; a full disk becomes a UserError that says what to do.
  */
 const failureOf = async (session: Session, step: LabStep, error: unknown): Promise<unknown> => {
   if (session.run.signal.aborted || error instanceof UserError || isBug(error)) return error;
