@@ -28,6 +28,11 @@ test('the imports of this house are found', () => {
   expect(imports.get('lib/host/run.ts')).toContain('execa');
 });
 
+test('every source of the product is on a floor', () => {
+  const others = sources.filter((file) => !/^(tests|bench)\/|\.config\.ts$/.test(file));
+  expect(others.filter((file) => floorOf(file) < 0)).toEqual([]);
+});
+
 test('arrows point down only: bin, steps, what steps are made of, engine, host', () => {
   const upwards = [...imports].flatMap(([file, names]) =>
     names
