@@ -6,7 +6,7 @@ import { type Section, section } from './section.ts';
 /**
  * Kernel parameters that hardway or a daemon changes: kubelet sets vm.* and kernel.* (pkg/kubelet/cm,
  * protectKernelDefaults), kube-proxy nf_conntrack_* and route_localnet, the CNI plugins ip_forward and the bridge's,
- * Calico rp_filter. Those without a dot in `net.` belong to the whole kernel, not to a network namespace.
+ * Calico rp_filter. One list, not one a step, as the snapshot is taken before a lab is chosen. Those without a dot in `net.` belong to the whole kernel, not to a network namespace.
  */
 const parameters = [
   'kernel.panic',
