@@ -1,7 +1,7 @@
 import { imageReference } from '../../lib/binaries/versions.ts';
 import { apiOf } from '../../lib/cluster/api.ts';
 import { requestText } from '../../lib/cluster/http.ts';
-import { crictl, hasImage } from '../../lib/cluster/images.ts';
+import { hasImage, pullImage } from '../../lib/cluster/images.ts';
 import { readManifest } from '../../lib/cluster/manifest.ts';
 import { deploymentIsAvailable } from '../../lib/cluster/objects.ts';
 import { until } from '../../lib/engine/check.ts';
@@ -36,10 +36,9 @@ const chooseImage = async (signal: AbortSignal): Promise<typeof guideImage> => {
     );
   if (await isThere()) return guideImage;
   say(`pulling ${image}`);
-  const pulled = await crictl(['pull', image], signal);
-  signal.throwIfAborted();
-  if (pulled.code === 0) return guideImage;
-  say(`it cannot be had here, so ${standIn.image} serves instead: ${pulled.stderr.trim().split('\n').at(-1)}`);
+  const refusal = await pullImage(image, () => {}, signal);
+  if (refusal === undefined) return guideImage;
+  say(`it cannot be had here, so ${standIn.image} serves instead: ${refusal.split('\n').at(-1)}`);
   return standIn;
 };
 

@@ -74,7 +74,7 @@ export const wordsOf = (stderr: string): string => {
 };
 
 /** Pulls an image with containerd and reports the bytes that came. Returns undefined on success, else the reason. */
-const pull = async (
+export const pullImage = async (
   reference: string,
   progress: Context['progress'],
   signal: AbortSignal,
@@ -139,7 +139,9 @@ const bringAll = async (
   for (const [index, reference] of missing.entries()) {
     const archive = archives.get(reference);
     if (archive) tell(`importing ${reference}: ${index + 1} of ${missing.length}`);
-    const words = archive ? await importArchive(context.signal, archive) : await pull(reference, tell, context.signal);
+    const words = archive
+      ? await importArchive(context.signal, archive)
+      : await pullImage(reference, tell, context.signal);
     if (words === undefined) continue;
     throw new Unhealthy(`the image ${reference} cannot be had: ${words}`, {
       next: imageRemedy(reference, { cache: paths.cache, arch: context.lab.machine.arch }),
