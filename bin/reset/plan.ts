@@ -88,7 +88,7 @@ export const planReset = ({ found, to, sharesContainers, purges }: ResetFacts): 
     leaves: leavesOf((id) => !stays.has(id)),
     spared: leavesOf((id) => stays.has(id)),
     entries: entries.filter(({ step }) => !stays.has(step)),
-    loses: stepIds.flatMap((id) => (!installed.includes(id) ? [] : (stepOf((one) => one.id === id)?.loses ?? []))),
+    loses: installed.flatMap((id) => stepOf((one) => one.id === id)?.loses ?? []),
     paused:
       kubelet && podsGo && here.includes(kubelet.id)
         ? { name: nameOf(kubelet).name, resumed: stays.has(kubelet.id) }

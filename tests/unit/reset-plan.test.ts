@@ -133,6 +133,11 @@ test('with containers of others containerd is emptied of Pods first, and the kub
   expect(at).not.toContain(-1);
 });
 
+test('what is lost is said of the last step first: Pods before the objects that they come from', () => {
+  const words = ['Pods and their volumes', "etcd's data: every object of the cluster", 'its certificates and keys'];
+  expect(planOf(whole).loses.map(({ what }) => what)).toEqual(words);
+});
+
 test('after the last step there is nothing to undo', () => {
   expect(planOf(whole, stepIds.at(-1))).toMatchObject({ undone: [], installed: [], entries: [] });
 });
