@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { Vm } from '../../lib/vm/vm.ts';
+import { runEvents } from './events.ts';
 import { dropVm, freshVm, hardway, sh, succeeded, up } from './lib.ts';
 
 const name = 'e2e-unhealthy';
@@ -40,6 +41,22 @@ describe('a step that cannot get healthy', () => {
     expect(ran.stderr).not.toMatch(noBug);
     await sh(vm, 'iptables -D INPUT -p tcp --dport 2379 -j REJECT --reject-with tcp-reset; rm /etc/hardway.yaml');
     expect(succeeded(await up(vm, '--to', 'etcd')).stderr).toBe('');
+  });
+});
+
+describe('a run that fails while images are still imported', () => {
+  test('ends at once: nothing works on after the lock is given back, and the last line of --json says why', async () => {
+    await sh(
+      vm,
+      'echo "deadline: 3" >/etc/hardway.yaml; iptables -I INPUT -p tcp --dport 2379 -j REJECT --reject-with tcp-reset',
+    );
+    const ran = await up(vm, '--json');
+    expect(ran.code).toBe(1);
+    const events = runEvents(ran.stdout);
+    expect(events.at(-1)).toMatchObject({ event: 'done', ok: false, reason: expect.stringContaining('after 3 s') });
+    expect(await sh(vm, 'pgrep -x ctr || pgrep -x crictl || ls /run/hardway.lock 2>/dev/null || echo nothing')).toBe(
+      'nothing',
+    );
   });
 });
 
