@@ -127,6 +127,7 @@ const stopped = (output: string): void => {
 export const smoke: Step = {
   id: 'smoke',
   title: 'smoke test',
+  startAfter: 'network', // its Pods start beside CoreDNS, which only the proofs by name need
   needs: { images: ['agnhost'] }, // the observations of earlier steps use it too
   inputs: () => readManifest('smoke', { image: imageReference('agnhost'), word: '' }),
 
