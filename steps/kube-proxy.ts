@@ -39,7 +39,12 @@ const service = { manifest: 'web-service', collection: services };
 
 export const kubeProxy: Step = {
   id: 'kube-proxy',
-  leaves: { links: [/^kube-ipvs0$/], chains: [/^KUBE-/], ipsets: [/^KUBE-/] },
+  leaves: {
+    links: [/^kube-ipvs0$/],
+    chains: [/^KUBE-/],
+    nftTables: [/^kube-proxy$/], // made by a kube-proxy in mode nftables; one in another mode deletes it at its start
+    ipsets: [/^KUBE-/],
+  },
   title: 'kube-proxy',
   needs: { programs: ['kube-proxy'], identities: ['kube-proxy'] },
   ports: [

@@ -5,12 +5,7 @@ import { formatBytes } from '../../lib/engine/text.ts';
 import type { HostNetwork } from '../../lib/host/facts/network.ts';
 import { type HostFacts, hostCommands, type Listener } from '../../lib/host/facts.ts';
 import { paths } from '../../lib/host/paths.ts';
-
-/** A reason why this machine is not fit, with its remedy. */
-export interface Finding {
-  readonly problem: string;
-  readonly hint: string;
-}
+import { type Finding, leftovers } from './leftovers.ts';
 
 interface FitnessInput {
   readonly found: HostFacts;
@@ -122,13 +117,7 @@ const rules: readonly ((subject: FitnessInput) => readonly Finding[])[] = [
           'stop that program or move it to another port',
         ),
       ),
-  ({ found, ours }) =>
-    ours || found.foreign.length === 0
-      ? noFindings
-      : finding(
-          `another Kubernetes, containerd or etcd is here: ${found.foreign.join(', ')}`,
-          `remove it first; ${vmInstead}`,
-        ),
+  ({ found, steps, ours }) => (ours ? noFindings : leftovers(found, steps)),
   ({ found }) => {
     const packages = new Set(found.missing.map((command) => hostCommands[command]));
     return found.missing.length === 0 || found.apt
@@ -140,7 +129,7 @@ const rules: readonly ((subject: FitnessInput) => readonly Finding[])[] = [
       ['podCIDR', podCIDR],
       ['serviceCIDR', serviceCIDR],
     ] as const;
-    // cni0, kube-ipvs0 and others have our own networks once a lab is up
+    // cni0, kube-ipvs0 and others have our own networks once a lab is up; before that each is a finding of its own
     const hosts = found.networks.filter((network) => !steps.some(isMadeBy(network)));
     const onHost = networks.flatMap(([field, cidr]) =>
       hosts

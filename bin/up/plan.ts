@@ -11,6 +11,7 @@ import {
   type SupervisorName,
   supervisorNames,
 } from '../../lib/engine/lab.ts';
+import { allLeaves } from '../../lib/engine/leaves.ts';
 import { type LedgerEntry, readLedger, supervisorIn } from '../../lib/engine/ledger.ts';
 import { parseChoice } from '../../lib/engine/nearest.ts';
 import { mirrorOf, readSettings, type Settings } from '../../lib/engine/settings.ts';
@@ -19,7 +20,8 @@ import { type Context, needsOf, sources } from '../../lib/engine/step.ts';
 import { gatherFacts, type HostFacts } from '../../lib/host/facts.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { components, everyStep, extras, stepIds, stepsWith } from '../../steps/index.ts';
-import { type Finding, findings } from './fitness.ts';
+import { findings } from './fitness.ts';
+import type { Finding } from './leftovers.ts';
 
 /** Options of a lab, as typed. */
 export interface RequestedOptions {
@@ -230,7 +232,10 @@ export const planUp = async (options: RequestedOptions): Promise<UpPlan> => {
   ]);
   const begun = state !== undefined || ledgerEntries.length > 0;
   const old: Old = { state, begun, supervisor: supervisorIn(ledgerEntries) };
-  const host = await gatherFacts(interfaceFor(asked, file, old), components);
+  const host = await gatherFacts(interfaceFor(asked, file, old), {
+    units: components,
+    paths: allLeaves(everyStep.map(({ leaves }) => leaves)).paths,
+  });
   const usualCni = await usualCniFor(asked, old, mirrorFor(asked, file, old), host);
   const tmux = host.apt || (await hasTmux());
   const lab = planOf(asked, file, old, { host, usualCni, tmux });

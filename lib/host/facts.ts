@@ -3,7 +3,7 @@ import { stat, statfs } from 'node:fs/promises';
 import { arch, availableParallelism, hostname, totalmem } from 'node:os';
 import { basename } from 'node:path';
 import { hasApt } from './apt.ts';
-import { foreignTraces } from './facts/foreign.ts';
+import { type Belongings, belongings, type Wanted } from './facts/foreign.ts';
 import { type Network, network } from './facts/network.ts';
 import { exists, readIfThere } from './files.ts';
 import { sockets } from './net.ts';
@@ -26,7 +26,7 @@ export interface Listener {
 }
 
 /** Facts of this machine, read without changing or judging anything; preflight judges them. */
-export interface HostFacts extends Network {
+export interface HostFacts extends Network, Belongings {
   readonly root: boolean;
   readonly platform: string;
   readonly arch: string;
@@ -38,8 +38,6 @@ export interface HostFacts extends Network {
   readonly hostName: string;
   readonly hostNameResolves: boolean;
   readonly listeners: readonly Listener[];
-  /** Sentences about traces of another Kubernetes, containerd or etcd. */
-  readonly foreign: readonly string[];
   /** Commands that the components call and that are not on PATH. */
   readonly missing: readonly string[];
   readonly apt: boolean;
@@ -127,9 +125,9 @@ export const missingCommands = async (): Promise<readonly string[]> => {
 
 /**
  * Gathers the facts of this machine. `wanted` names the interface of the node's address instead of the default route's.
- * `units` are the names of our units: a unit of that name that does not start a program of ours is foreign.
+ * `names` are those of our units and paths: others may be there by the same.
  */
-export const gatherFacts = async (wanted: string | undefined, units: readonly string[]): Promise<HostFacts> => {
+export const gatherFacts = async (wanted: string | undefined, names: Wanted): Promise<HostFacts> => {
   const linux = process.platform === 'linux';
   const hostName = hostname();
   const [
@@ -150,7 +148,7 @@ export const gatherFacts = async (wanted: string | undefined, units: readonly st
   ] = await Promise.all([
     network(wanted),
     listening(),
-    foreignTraces(units),
+    belongings(names),
     tryRun('getent', ['ahostsv4', hostName], { timeout: 5000 }),
     statfs('/var/lib').catch(() => undefined),
     readIfThere('/proc/1/comm'),
@@ -175,7 +173,7 @@ export const gatherFacts = async (wanted: string | undefined, units: readonly st
     hostNameResolves: resolves.code === 0,
     ...net,
     listeners,
-    foreign,
+    ...foreign,
     missing,
     apt,
     cgroup: cgroup2 ? 'v2' : 'v1',

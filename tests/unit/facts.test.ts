@@ -1,5 +1,45 @@
-import { describe, expect, test } from 'vitest';
+import { mkdir, symlink, writeFile } from 'node:fs/promises';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { contentOf } from '../../lib/host/facts/foreign.ts';
 import { networkIn } from '../../lib/host/facts/network.ts';
+import { scratchFolder } from '../fixtures.ts';
+
+describe('the data in a folder', () => {
+  let scratch: Awaited<ReturnType<typeof scratchFolder>>;
+  beforeAll(async () => {
+    scratch = await scratchFolder();
+  });
+  afterAll(() => scratch.remove());
+
+  test('are its first files on any level; a folder of a new disk has none', async () => {
+    const path = `${scratch.path}/data`;
+    expect(await contentOf(path)).toBeUndefined();
+    await mkdir(`${path}/lost+found`, { recursive: true });
+    await writeFile(`${path}/lost+found/#12`, '');
+    expect(await contentOf(path)).toBeUndefined();
+    await mkdir(`${path}/a/b`, { recursive: true });
+    expect(await contentOf(path)).toEqual({ path, first: [`${path}/a`], more: false });
+    await writeFile(`${path}/a/b/note`, '');
+    expect(await contentOf(path)).toEqual({ path, first: [`${path}/a/b/note`], more: false });
+    for (const name of ['1', '2', '3']) await writeFile(`${path}/${name}`, '');
+    expect(await contentOf(path)).toEqual({
+      path,
+      first: ['1', '2', '3'].map((name) => `${path}/${name}`),
+      more: true,
+    });
+  });
+
+  test('are a file itself, and what a link leads to', async () => {
+    const file = `${scratch.path}/file`;
+    await writeFile(file, '');
+    expect(await contentOf(file)).toEqual({ path: file, first: [file], more: false });
+    await mkdir(`${scratch.path}/other`);
+    await symlink(`${scratch.path}/other`, `${scratch.path}/link`);
+    expect(await contentOf(`${scratch.path}/link`)).toBeUndefined();
+    await writeFile(`${scratch.path}/other/one`, '');
+    expect((await contentOf(`${scratch.path}/link`))?.first).toEqual([`${scratch.path}/link/one`]);
+  });
+});
 
 describe('the networks of a machine', () => {
   const link = (ifname: string, local: string) => ({

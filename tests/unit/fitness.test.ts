@@ -21,6 +21,9 @@ const listener = (port: number, ours = false): Listener => ({
   ours,
 });
 
+const chain = (name: string, ...rules: string[]) =>
+  ({ program: 'iptables-legacy', table: 'filter', name, policy: '-', rules }) as const;
+
 test('nothing speaks against a good machine', () => {
   expect(judge({})).toEqual([]);
 });
@@ -52,11 +55,88 @@ describe('each finding comes alone, names what was found and says what to do', (
       /stop/,
     ],
     [
-      'another Kubernetes',
-      { foreign: ['the unit /etc/systemd/system/k3s.service', 'files in /etc/kubernetes'] },
+      'a unit of another Kubernetes',
+      { unitFiles: ['/etc/systemd/system/k3s.service'] },
       {},
-      /k3s\.service, files in \/etc\/kubernetes/,
-      /remove it first/,
+      /another Kubernetes.*the unit \/etc\/systemd\/system\/k3s\.service/,
+      /^systemctl disable --now k3s\.service; rm \/etc\/systemd\/system\/k3s\.service; systemctl daemon-reload$/,
+    ],
+    [
+      'a unit of a package',
+      { unitFiles: ['/usr/local/lib/systemd/system/containerd.service'] },
+      {},
+      /etcd is here.*\/usr\/local\/lib\/systemd\/system\/containerd\.service/,
+      /--now containerd\.service; dpkg -S \/usr\/local/,
+    ],
+    [
+      'a file that changes one of our units',
+      { unitFiles: ['/etc/systemd/system/kubelet.service.d/10-kubeadm.conf'] },
+      {},
+      /^\/etc\/systemd\/system\/kubelet\.service\.d\/10-kubeadm\.conf changes a component/,
+      /^rm \/etc\/systemd\/system\/kubelet\.service\.d\/10-kubeadm\.conf && systemctl daemon-reload$/,
+    ],
+    [
+      'data where a daemon of ours would keep its own',
+      { contents: [{ path: '/var/lib/containerd', first: ['/var/lib/containerd/my backup.tar'], more: false }] },
+      {},
+      /^data of others are in \/var\/lib\/containerd: \/var\/lib\/containerd\/my backup\.tar$/,
+      /mv '\/var\/lib\/containerd\/my backup\.tar' \/root\/before\/$/,
+    ],
+    [
+      'much data there',
+      { contents: [{ path: '/var/log/pods', first: ['/var/log/pods/a', '/var/log/pods/b'], more: true }] },
+      {},
+      /\/var\/log\/pods\/a, \/var\/log\/pods\/b, \.\.\.$/,
+      /mv \/var\/log\/pods\/\* \/root\/before\/$/,
+    ],
+    [
+      'the network of podman',
+      { contents: [{ path: '/etc/cni/net.d', first: ['/etc/cni/net.d/87-podman-bridge.conflist'], more: false }] },
+      {},
+      /^a network of other containers is set up in \/etc\/cni\/net\.d: .*87-podman-bridge\.conflist$/,
+      /mv \/etc\/cni\/net\.d\/87-podman-bridge\.conflist/,
+    ],
+    [
+      'a bridge of our name',
+      { links: [{ name: 'cni0', addresses: ['10.244.0.1/24'] }] },
+      {},
+      /^the network interface cni0 \(10\.244\.0\.1\/24\)/,
+      /^ip link delete cni0$/,
+    ],
+    [
+      'chains of our names',
+      { chains: ['KUBE-SERVICES', 'KUBE-FORWARD', 'DOCKER'].map((name) => chain(name)) },
+      {},
+      /in iptables-legacy: KUBE-SERVICES, KUBE-FORWARD$/,
+      /^iptables-legacy-save \| grep -v -e KUBE- \| iptables-legacy-restore$/,
+    ],
+    [
+      'rules that Calico left in chains of others',
+      { chains: [chain('DOCKER-USER', '-A DOCKER-USER -m comment --comment "cali:wUHhoiAYhphO9Mso" -j ACCEPT')] },
+      {},
+      /in iptables-legacy: cali:wUHhoiAYhphO9Mso$/,
+      /grep -v -e cali:wUHhoiAYhphO9Mso/,
+    ],
+    [
+      'an nft table of our name',
+      { nftTables: [{ family: 'ip6', name: 'kube-proxy' }] },
+      {},
+      /nft table ip6 kube-proxy/,
+      /^nft delete table ip6 kube-proxy$/,
+    ],
+    [
+      'sets of our names',
+      { ipsets: ['KUBE-LOOP-BACK', 'cali40all-ipam-pools', 'mine'] },
+      {},
+      /KUBE-LOOP-BACK, cali40all-ipam-pools$/,
+      /^for set in KUBE-LOOP-BACK cali40all-ipam-pools; do ipset destroy \$set; done$/,
+    ],
+    [
+      'a route of Calico',
+      { networks: [{ cidr: '10.9.0.0/26', type: 'blackhole', protocol: '80' }] },
+      {},
+      /a route to 10\.9\.0\.0\/26/,
+      /^ip route delete blackhole 10\.9\.0\.0\/26$/,
     ],
     [
       'missing commands',
@@ -139,7 +219,9 @@ test('commands that apt can bring are no finding', () => {
 describe('where a lab of ours is already', () => {
   test('its own traces, ports and networks are not foreign', () => {
     const traces: Partial<HostFacts> = {
-      foreign: ['files in /var/lib/kubelet'],
+      contents: [{ path: '/var/lib/kubelet', first: ['/var/lib/kubelet/pods'], more: false }],
+      links: [{ name: 'cni0', addresses: ['10.200.0.1/16'] }],
+      chains: [chain('KUBE-SERVICES')],
       listeners: [listener(6443, true)],
       networks: [
         { interface: 'cni0', cidr: '10.200.0.1/16' },
@@ -149,7 +231,7 @@ describe('where a lab of ours is already', () => {
       ],
     };
     expect(judge(traces, {}, true)).toEqual([]);
-    expect(judge({ ...traces, networks: [] }, {}, false)).toHaveLength(2);
+    expect(judge({ ...traces, networks: [] }, {}, false)).toHaveLength(4);
   });
 
   test('a stranger on one of its ports is found all the same', () => {

@@ -1,0 +1,116 @@
+import { allLeaves } from '../../lib/engine/leaves.ts';
+import type { Step } from '../../lib/engine/step.ts';
+import type { Belongings } from '../../lib/host/facts/foreign.ts';
+import type { HostNetwork } from '../../lib/host/facts/network.ts';
+import { paths, system } from '../../lib/host/paths.ts';
+import { quoted } from '../../lib/host/run.ts';
+
+/** A reason why this machine is not fit, with its remedy. */
+export interface Finding {
+  readonly problem: string;
+  readonly hint: string;
+}
+
+/** What is on a machine, and the steps whose daemons would take it for their own. */
+export interface Found extends Belongings {
+  readonly networks: readonly HostNetwork[];
+}
+type Leaving = readonly Pick<Step, 'leaves'>[];
+
+const matches = (patterns: readonly RegExp[], name: string): boolean => patterns.some((pattern) => pattern.test(name));
+
+/** Lists up to five names, and how many there are besides. */
+const listed = (names: readonly string[]): string =>
+  names.length > 5 ? `${names.slice(0, 4).join(', ')} and ${names.length - 4} more` : names.join(', ');
+
+/** Returns the part of a chain's name that all of its kind have: KUBE- of KUBE-SERVICES. */
+const prefixOf = (name: string): string => /^[A-Za-z]+-/.exec(name)?.[0] ?? name;
+
+const ofLinks = ({ links }: Found, steps: Leaving): readonly Finding[] => {
+  const { bridges, links: patterns } = allLeaves(steps.map(({ leaves }) => leaves));
+  return links
+    .filter(({ name }) => bridges.includes(name) || matches(patterns, name))
+    .map(({ name, addresses }) => ({
+      problem: `the network interface ${name}${addresses.length > 0 ? ` (${addresses.join(', ')})` : ''} of another Kubernetes is here`,
+      hint: `ip link delete ${name}`,
+    }));
+};
+
+const ofRoutes = ({ networks }: Found, steps: Leaving): readonly Finding[] => {
+  const { routes } = allLeaves(steps.map(({ leaves }) => leaves));
+  return networks
+    .filter(({ protocol }) => routes.some((route) => String(route) === protocol))
+    .map(({ cidr, type = '', protocol }) => ({
+      problem: `a route to ${cidr} of another Kubernetes is here (protocol ${protocol})`,
+      hint: `ip route delete ${type} ${cidr}`.replace('  ', ' '),
+    }));
+};
+
+/** A comment in a rule, as iptables-save writes it. */
+const commentOf = (rule: string): string => /--comment "?((?:\\.|[^"\\ ])*)/.exec(rule)?.[1] ?? '';
+
+const ofChains = ({ chains }: Found, steps: Leaving): readonly Finding[] => {
+  const { chains: patterns, rules } = allLeaves(steps.map(({ leaves }) => leaves));
+  return [...new Set(chains.map(({ program }) => program))].flatMap((program) => {
+    const here = chains.filter((chain) => chain.program === program);
+    const names = [...new Set(here.map(({ name }) => name).filter((name) => matches(patterns, name)))];
+    const marks = here.flatMap(({ rules: all }) => all.map(commentOf)).filter((comment) => matches(rules, comment));
+    if (names.length === 0 && marks.length === 0) return [];
+    const words = [...new Set([...names, ...marks].map((name) => (name.includes('-') ? prefixOf(name) : name)))];
+    return {
+      problem: `chains of another Kubernetes are in ${program}: ${listed(names.length > 0 ? names : marks)}`,
+      hint: `${program}-save | grep -v ${words.map((word) => `-e ${quoted([word])}`).join(' ')} | ${program}-restore`,
+    };
+  });
+};
+
+const ofNftTables = ({ nftTables }: Found, steps: Leaving): readonly Finding[] => {
+  const { nftTables: patterns } = allLeaves(steps.map(({ leaves }) => leaves));
+  return nftTables
+    .filter(({ name }) => matches(patterns, name))
+    .map(({ family, name }) => ({
+      problem: `the nft table ${family} ${name} of another Kubernetes is here`,
+      hint: `nft delete table ${family} ${name}`,
+    }));
+};
+
+const ofIpsets = ({ ipsets }: Found, steps: Leaving): readonly Finding[] => {
+  const { ipsets: patterns } = allLeaves(steps.map(({ leaves }) => leaves));
+  const names = ipsets.filter((name) => matches(patterns, name));
+  if (names.length === 0) return [];
+  return [
+    {
+      problem: `ipsets of another Kubernetes are here: ${listed(names)}`,
+      hint: `for set in ${names.join(' ')}; do ipset destroy $set; done`,
+    },
+  ];
+};
+
+const ofContents = ({ contents }: Found): readonly Finding[] =>
+  contents.map(({ path, first, more }) => {
+    const files = `${first.join(', ')}${more ? ', ...' : ''}`;
+    const whose = path === system.cniConfig ? 'a network of other containers is set up in' : 'data of others are in';
+    return {
+      problem: `${whose} ${path}: ${files}`,
+      hint: `move them away, as with: mkdir -p /root/before && mv ${more ? `${path}/*` : quoted(first)} /root/before/`,
+    };
+  });
+
+const ofUnitFiles = ({ unitFiles }: Found): readonly Finding[] =>
+  unitFiles.map((file) => {
+    if (file.includes('.service.d/'))
+      return { problem: `${file} changes a component of ours`, hint: `rm ${file} && systemctl daemon-reload` };
+    const unit = file.slice(file.lastIndexOf('/') + 1);
+    const gone = file.startsWith(`${paths.units}/`) ? `rm ${file}` : `dpkg -S ${file} names the package to remove`;
+    return {
+      problem: `another Kubernetes, containerd or etcd is here: the unit ${file}`,
+      hint: `systemctl disable --now ${unit}; ${gone}; systemctl daemon-reload`,
+    };
+  });
+
+/**
+ * Finds what a daemon of ours would take for its own, rewrite and lose, on a machine without a lab; and other runtimes.
+ * Each finding names the very thing, and the command that removes it.
+ */
+export const leftovers = (found: Found, steps: Leaving): readonly Finding[] =>
+  [ofUnitFiles, ofContents, ofLinks, ofRoutes, ofChains, ofNftTables, ofIpsets].flatMap((rule) => rule(found, steps));

@@ -1,0 +1,161 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { Ran } from '../../lib/host/run.ts';
+import { execInVm, type Vm } from '../../lib/vm/vm.ts';
+import { dropVm, freshVm, hardway, sh } from './lib.ts';
+
+const name = 'e2e-fitness';
+let vm: Vm;
+
+beforeAll(async () => {
+  vm = await freshVm(name);
+});
+afterAll(() => dropVm(name));
+
+/** The preflight of `hardway up`, which a dry run passes through as a real one does. */
+const preflight = (): Promise<Ran> => hardway(vm, ['up', '--cni', 'bridge', '--dry-run']);
+
+const mustBeFit = async (): Promise<void> => {
+  const { code, stderr } = await preflight();
+  expect(code, stderr).toBe(0);
+};
+
+/** Returns the command that is named for the finding with these words. */
+const cureFor = ({ stderr }: Ran, problem: RegExp): string => {
+  const lines = stderr.split('\n');
+  const at = lines.findIndex((line) => problem.test(line));
+  expect(at, stderr).toBeGreaterThan(0);
+  return (lines[at + 1] ?? '').replace(/^ *-> (move them away, as with: )?/, '');
+};
+
+describe('what a daemon of ours would take for its own is refused, and the command that is named removes it', () => {
+  test.for<[string, string, RegExp]>([
+    [
+      'chains of an older cluster',
+      `for c in KUBE-SERVICES KUBE-FIREWALL; do iptables -N $c; done; iptables -I INPUT -j KUBE-FIREWALL
+      iptables -t nat -N KUBE-SERVICES; iptables -t nat -A OUTPUT -j KUBE-SERVICES`,
+      /chains of another Kubernetes are in iptables-nft: KUBE-/,
+    ],
+    [
+      'chains that are only in the legacy tables',
+      'iptables-legacy -t nat -N cali-PREROUTING; iptables-legacy -t nat -A PREROUTING -j cali-PREROUTING',
+      /chains of another Kubernetes are in iptables-legacy: cali-PREROUTING/,
+    ],
+    ['chains of IPv6', 'ip6tables -N KUBE-NODEPORTS', /in ip6tables-nft: KUBE-NODEPORTS/],
+    ['sets', 'ipset create KUBE-LOOP-BACK hash:ip', /ipsets of another Kubernetes are here: KUBE-LOOP-BACK/],
+    [
+      'a bridge with an address',
+      'ip link add cni0 type bridge; ip addr add 10.244.0.1/24 dev cni0; ip link set cni0 up',
+      /the network interface cni0 \(10\.244\.0\.1\/24\)/,
+    ],
+    ['an interface that is down', 'ip link add kube-ipvs0 type dummy', /the network interface kube-ipvs0 of/],
+    ['data on a disk of its own', 'echo mine >/var/lib/containerd/backup.tar', /\/var\/lib\/containerd\/backup\.tar/],
+    [
+      'logs of Pods',
+      'mkdir -p /var/log/pods/a_b_c; echo x >/var/log/pods/a_b_c/0.log',
+      /\/var\/log\/pods\/a_b_c\/0\.log/,
+    ],
+    ['addresses of Pods', 'mkdir -p /var/lib/cni; echo x >/var/lib/cni/note', /\/var\/lib\/cni\/note/],
+    [
+      'the network of podman',
+      'mkdir -p /etc/cni/net.d; echo {} >/etc/cni/net.d/87-podman-bridge.conflist',
+      /a network of other containers.*\/etc\/cni\/net\.d\/87-podman-bridge\.conflist/,
+    ],
+    [
+      'a file that changes the unit of a component',
+      'mkdir -p /etc/systemd/system/kubelet.service.d; echo "[Service]" >/etc/systemd/system/kubelet.service.d/10-kubeadm.conf',
+      /\/kubelet\.service\.d\/10-kubeadm\.conf changes a component/,
+    ],
+    [
+      'one in another folder, for all units whose names begin alike',
+      'mkdir -p /run/systemd/system/kube-.service.d; echo "[Service]" >/run/systemd/system/kube-.service.d/x.conf',
+      /\/run\/systemd\/system\/kube-\.service\.d\/x\.conf changes a component/,
+    ],
+  ])('%s', async ([, make, problem]) => {
+    await sh(vm, make);
+    const ran = await preflight();
+    expect(ran.code, ran.stdout).toBe(2);
+    await sh(vm, cureFor(ran, problem));
+    await mustBeFit();
+  });
+
+  test('containerd, wherever its unit lies', async () => {
+    const unit = '/usr/local/lib/systemd/system/containerd.service';
+    await sh(
+      vm,
+      `mkdir -p ${unit.replace(/[^/]*$/, '')}; printf '[Service]\\nExecStart=/usr/bin/containerd\\n' >${unit}`,
+    );
+    const ran = await preflight();
+    expect(cureFor(ran, new RegExp(`the unit ${unit}`))).toContain('systemctl disable --now containerd.service');
+    await sh(vm, `rm ${unit}`);
+    await mustBeFit();
+  });
+
+  test('a new disk with lost+found is no data', async () => {
+    await sh(vm, 'mkdir /var/lib/kubelet; mount -t tmpfs d /var/lib/kubelet; mkdir /var/lib/kubelet/lost+found');
+    await mustBeFit();
+    await sh(vm, 'umount /var/lib/kubelet; rmdir /var/lib/kubelet');
+  });
+});
+
+describe('what is in nobody’s way is not refused', () => {
+  test.for<[string, string, string]>([
+    [
+      'a default route with two next hops',
+      'ip route del default; ip route add default nexthop via 10.240.0.1 dev eth0 nexthop via 10.240.0.2 dev eth0',
+      'ip route del default; ip route add default via 10.240.0.1',
+    ],
+    [
+      'a VPN that takes the whole internet',
+      `ip link add tun0 type veth peer name p; ip addr add 10.8.0.6/24 dev tun0; ip link set tun0 up; ip link set p up
+      ip route add 0.0.0.0/1 via 10.8.0.1; ip route add 128.0.0.0/1 via 10.8.0.1`,
+      'ip link del tun0',
+    ],
+    [
+      'a port at another address than that of our daemon',
+      `systemd-run --quiet --unit=squatter /var/cache/hardway/node/node_modules/node/bin/node -e "require('node:net').createServer().listen(10250, '127.0.0.2')"
+      until ss -Hltn 'sport = :10250' | grep -q LISTEN; do sleep 0.05; done`,
+      'systemctl stop squatter',
+    ],
+  ])('%s', async ([, make, undo]) => {
+    await sh(vm, make);
+    await mustBeFit().finally(() => sh(vm, undo));
+  });
+});
+
+describe('settings that root must not follow are refused', () => {
+  const settings = '/etc/hardway.yaml';
+  test.for<[string, string, RegExp]>([
+    ['a FIFO', `mkfifo ${settings}`, /is a FIFO, not a file/],
+    ['a folder', `mkdir ${settings}`, /is a folder/],
+    ['a link to itself', `ln -s ${settings} ${settings}`, /leads to itself/],
+    ['a link to nothing', `ln -s /nowhere ${settings}`, /leads to nothing/],
+    ['a file of gigabytes', `truncate -s 3G ${settings}`, /more than 1 MB/],
+    [
+      'a file of somebody else',
+      `echo deadline: 9 >${settings}; chown nobody ${settings}`,
+      /others than root may change/,
+    ],
+    [
+      'a file that all may write',
+      `echo deadline: 9 >${settings}; chmod 666 ${settings}`,
+      /others than root may change/,
+    ],
+    ['an alias to nothing', `echo 'deadline: *x' >${settings}`, /is not YAML/],
+  ])('%s', async ([, make, words]) => {
+    await sh(vm, make);
+    const ran = await preflight().finally(() => sh(vm, `rm -r ${settings}`));
+    expect(ran).toMatchObject({ code: 2, stderr: expect.stringMatching(words) });
+  });
+});
+
+test('a folder of programs that has none is refused before anything is changed', async () => {
+  for (const words of [
+    ['--source', 'dir'],
+    ['--source', 'dir', '--from', '/nowhere'],
+  ]) {
+    const ran = await hardway(vm, ['up', '--cni', 'bridge', ...words]);
+    expect(ran).toMatchObject({ code: 2, stderr: expect.stringMatching(/folder/) });
+  }
+  const { code } = await execInVm(vm, ['test', '-e', '/var/lib/hardway']);
+  expect(code).toBe(1);
+});
