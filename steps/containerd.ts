@@ -38,7 +38,7 @@ const daemon = (lab: Lab) => ({
 /** Returns containerd's configuration, version 3 (containerd/docs/cri/config.md). */
 export const configuration = ({ machine }: Lab) => ({
   version: 3,
-  root: '/var/lib/containerd',
+  root: system.containerd,
   state: '/run/containerd',
   plugins: {
     'io.containerd.cri.v1.images': {
@@ -84,8 +84,8 @@ export const containerd: Step = {
   leaves: {
     processes: [['-namespace', 'k8s.io']], // its shims
     mounts: ['/var/lib/containerd/', '/run/containerd/'],
-    paths: ['/var/lib/containerd', '/run/containerd', '/run/nri', '/opt/containerd'],
-    shared: ['/var/lib/containerd', '/run/containerd', '/opt/containerd'],
+    paths: [system.containerd, '/run/containerd', '/run/nri', '/opt/containerd'],
+    shared: [system.containerd, '/run/containerd', '/opt/containerd'],
   },
   title: 'containerd',
   needs: { programs: ['containerd', 'containerd-shim-runc-v2', 'ctr', 'runc', 'crictl'], images: ['pause'] },
@@ -97,7 +97,7 @@ export const containerd: Step = {
     const { lab, host } = context;
     // containerd watches this folder only if it exists when containerd starts (containerd#8419).
     await host.makeDir(system.cniConfig);
-    await host.makeDir('/var/lib/containerd', 0o711);
+    await host.makeDir(system.containerd, 0o711);
     await host.makeDir('/run/containerd', 0o711);
     await host.writeFile(configFile, stringify(configuration(lab)), 0o600);
     await host.writeFile(

@@ -2,16 +2,19 @@ import { check } from '../lib/engine/check.ts';
 import { UserError } from '../lib/engine/errors.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { installPackages } from '../lib/host/apt.ts';
+import { missingControllers } from '../lib/host/cgroups.ts';
 import { nodeNow } from '../lib/host/facts/network.ts';
 import { hostCommands, missingCommands } from '../lib/host/facts.ts';
-import { readIfThere, statIfThere } from '../lib/host/files.ts';
+import { statIfThere } from '../lib/host/files.ts';
+import { canBeLoaded } from '../lib/host/modules.ts';
 import { paths } from '../lib/host/paths.ts';
 import { person } from '../lib/host/person.ts';
 import { CommandFailed, tryRun } from '../lib/host/run.ts';
 import { saveSnapshot, takeSnapshot } from '../lib/host/snapshot.ts';
 import { readSysctl } from '../lib/host/sysctl.ts';
 
-const modules = ['overlay', 'br_netfilter', 'nf_conntrack'];
+/** Kernel modules that containers and their networks need, where the kernel has not got them built in. */
+export const modules = ['overlay', 'br_netfilter', 'nf_conntrack'];
 
 /** Kernel parameters of a node: routing for Pods, and iptables for bridged packets where the module is there. */
 const sysctls: ReadonlyMap<string, string> = new Map([
@@ -40,14 +43,8 @@ const installMissing = async ({ host, progress }: Context): Promise<void> => {
  * load.
  */
 const unloaded = async (): Promise<readonly string[]> => {
-  const loaded = (await readIfThere('/proc/modules')) ?? '';
-  const found = await Promise.all(
-    modules.map(async (name) => {
-      if (new RegExp(`^${name} `, 'm').test(loaded) || (await statIfThere(`/sys/module/${name}`))) return [];
-      return (await tryRun('modprobe', ['--dry-run', '--quiet', name])).code === 0 ? [name] : [];
-    }),
-  );
-  return found.flat();
+  const loadable = await Promise.all(modules.map(canBeLoaded));
+  return modules.filter((_, index) => loadable[index]);
 };
 
 const loadModules = async ({ host }: Context): Promise<void> => {
@@ -121,11 +118,8 @@ export const preflight: Step = {
       }
     }),
     check('cgroup controllers are there', async () => {
-      const controllers = await readIfThere('/proc/cgroups');
-      for (const name of ['cpu', 'memory', 'pids']) {
-        if (!new RegExp(`^${name}\\s`, 'm').test(controllers ?? ''))
-          throw new Error(`the kernel has no ${name} cgroup`);
-      }
+      const [name] = await missingControllers();
+      if (name) throw new Error(`the kernel has no ${name} cgroup`);
     }),
   ],
 };

@@ -14,7 +14,14 @@ export const goodSurvey: HostFacts = {
   init: 'systemd',
   cpus: 2,
   memoryBytes: 4e9,
-  diskBytes: 20e9,
+  places: [
+    {
+      ...{ path: '/var/lib', point: '/', type: 'ext4', readOnly: false, noexec: false },
+      ...{ freeBytes: 20e9, freeInodes: 0.9 },
+    },
+  ],
+  missingControllers: [],
+  forbiddenModules: [],
   hostName: 'Lab-1',
   hostNameResolves: true,
   node: { interface: 'eth0', address: '10.240.0.10' },
@@ -37,7 +44,6 @@ export const goodSurvey: HostFacts = {
   resolvers: [{ path: '/etc/resolv.conf', servers: ['10.240.0.3'] }],
   swap: false,
   ufw: false,
-  iptables: 'nft',
 };
 
 export const defaultSettings = {

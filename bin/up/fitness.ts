@@ -6,6 +6,7 @@ import type { HostNetwork } from '../../lib/host/facts/network.ts';
 import { type HostFacts, hostCommands, type Listener } from '../../lib/host/facts.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { type Finding, leftovers } from './leftovers.ts';
+import { unfitPlaces } from './places.ts';
 
 interface FitnessInput {
   readonly found: HostFacts;
@@ -72,13 +73,21 @@ const rules: readonly ((subject: FitnessInput) => readonly Finding[])[] = [
     found.memoryBytes >= 1.7e9
       ? noFindings
       : finding(`${formatBytes(found.memoryBytes)} of memory; 1.7 GB are needed`, 'give the VM more memory'),
+  ({ found, ours }) => unfitPlaces(found.places, ours),
   ({ found }) =>
-    found.diskBytes >= 5e9
-      ? noFindings
-      : finding(
-          `${formatBytes(found.diskBytes)} free below /var/lib; 5 GB are needed`,
-          'free some or enlarge the disk',
-        ),
+    found.missingControllers.flatMap((name) =>
+      finding(
+        `the kernel has no ${name} cgroup, which the kubelet needs`,
+        `boot it with cgroup_enable=${name}; or hardway vm up`,
+      ),
+    ),
+  ({ found }) =>
+    found.forbiddenModules.flatMap(({ name, by }) =>
+      finding(
+        `the kernel module ${name} may not be loaded: ${by}`,
+        `remove that line and reboot, or load it before: modprobe ${name}`,
+      ),
+    ),
   ({ found, ours }) =>
     nodeName.test(found.hostName.toLowerCase()) && (found.hostName.length <= longestNodeName || ours)
       ? noFindings

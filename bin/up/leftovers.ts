@@ -87,12 +87,12 @@ const ofIpsets = ({ ipsets }: Found, steps: Leaving): readonly Finding[] => {
 };
 
 const ofContents = ({ contents }: Found): readonly Finding[] =>
-  contents.map(({ path, first, more }) => {
+  contents.map(({ path, first, more, entries }) => {
     const files = `${first.join(', ')}${more ? ', ...' : ''}`;
     const whose = path === system.cniConfig ? 'a network of other containers is set up in' : 'data of others are in';
     return {
       problem: `${whose} ${path}: ${files}`,
-      hint: `move them away, as with: mkdir -p /root/before && mv ${more ? `${path}/*` : quoted(first)} /root/before/`,
+      hint: `move them away, as with: mkdir -p /root/before && mv ${entries.length > 3 ? `${quoted([path])}/*` : quoted(entries)} /root/before/`,
     };
   });
 

@@ -20,8 +20,10 @@ import { type Context, needsOf, sources } from '../../lib/engine/step.ts';
 import { gatherFacts, type HostFacts } from '../../lib/host/facts.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { components, everyStep, extras, stepIds, stepsWith } from '../../steps/index.ts';
+import { modules } from '../../steps/preflight.ts';
 import { findings } from './fitness.ts';
 import type { Finding } from './leftovers.ts';
+import { placesUsed } from './places.ts';
 
 /** Options of a lab, as typed. */
 export interface RequestedOptions {
@@ -235,6 +237,8 @@ export const planUp = async (options: RequestedOptions): Promise<UpPlan> => {
   const host = await gatherFacts(interfaceFor(asked, file, old), {
     units: components,
     paths: allLeaves(everyStep.map(({ leaves }) => leaves)).paths,
+    places: placesUsed,
+    modules,
   });
   const usualCni = await usualCniFor(asked, old, mirrorFor(asked, file, old), host);
   const tmux = host.apt || (await hasTmux());

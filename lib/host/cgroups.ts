@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { readIfThere } from './files.ts';
 
 const mount = '/sys/fs/cgroup';
 
@@ -10,6 +11,20 @@ const foldersIn = (path: string): string[] => {
   } catch {
     return []; // no such cgroup
   }
+};
+
+/** Controllers that a kubelet needs. */
+const needed = ['cpu', 'memory', 'pids'];
+
+/**
+ * Finds the controllers that a kubelet needs and this kernel does not have. Version 2 lists its own; /proc/cgroups lists
+ * those of version 1, since Linux 6.12 without the ones that have no version 1.
+ */
+export const missingControllers = async (): Promise<readonly string[]> => {
+  const unified = await readIfThere(`${mount}/cgroup.controllers`);
+  const rows = ((await readIfThere('/proc/cgroups')) ?? '').matchAll(/^([a-z]\w*)\s+\d+\s+\d+\s+1$/gm);
+  const there = unified === undefined ? [...rows].map(([, name]) => name) : unified.trim().split(' ');
+  return needed.filter((name) => !there.includes(name));
 };
 
 /** Lists a cgroup and those in it, the innermost first: the order in which they can be removed. */

@@ -1,11 +1,14 @@
 import { readFileSync, realpathSync } from 'node:fs';
-import { stat, statfs } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { arch, availableParallelism, hostname, totalmem } from 'node:os';
 import { basename } from 'node:path';
 import { hasApt } from './apt.ts';
+import { missingControllers } from './cgroups.ts';
 import { type Belongings, belongings, type Wanted } from './facts/foreign.ts';
 import { type Network, network } from './facts/network.ts';
+import { type Place, placesOf } from './facts/places.ts';
 import { exists, readIfThere } from './files.ts';
+import { type ForbiddenModule, forbiddenModules } from './modules.ts';
 import { sockets } from './net.ts';
 import { paths } from './paths.ts';
 import { executableOf } from './proc.ts';
@@ -34,7 +37,10 @@ export interface HostFacts extends Network, Belongings {
   readonly init: string;
   readonly cpus: number;
   readonly memoryBytes: number;
-  readonly diskBytes: number;
+  readonly places: readonly Place[];
+  /** Controllers of cgroups that a kubelet needs and that are not there. */
+  readonly missingControllers: readonly string[];
+  readonly forbiddenModules: readonly ForbiddenModule[];
   readonly hostName: string;
   readonly hostNameResolves: boolean;
   readonly listeners: readonly Listener[];
@@ -48,7 +54,6 @@ export interface HostFacts extends Network, Belongings {
   readonly resolvers: readonly Resolver[];
   readonly swap: boolean;
   readonly ufw: boolean;
-  readonly iptables: 'nft' | 'legacy' | undefined;
 }
 
 const leadsTo = (path: string): string | undefined => {
@@ -123,11 +128,18 @@ export const missingCommands = async (): Promise<readonly string[]> => {
   return found.flat();
 };
 
+/** Names of what is looked for. */
+interface Names extends Wanted {
+  /** Paths whose file systems are looked at. */
+  readonly places: readonly string[];
+  readonly modules: readonly string[];
+}
+
 /**
  * Gathers the facts of this machine. `wanted` names the interface of the node's address instead of the default route's.
  * `names` are those of our units and paths: others may be there by the same.
  */
-export const gatherFacts = async (wanted: string | undefined, names: Wanted): Promise<HostFacts> => {
+export const gatherFacts = async (wanted: string | undefined, names: Names): Promise<HostFacts> => {
   const linux = process.platform === 'linux';
   const hostName = hostname();
   const [
@@ -135,13 +147,14 @@ export const gatherFacts = async (wanted: string | undefined, names: Wanted): Pr
     listeners,
     foreign,
     resolves,
-    disk,
+    places,
+    missingCgroups,
+    forbidden,
     init,
     resolvers,
     swaps,
     ufw,
     apt,
-    iptables,
     cgroup2,
     conntrack,
     missing,
@@ -150,13 +163,14 @@ export const gatherFacts = async (wanted: string | undefined, names: Wanted): Pr
     listening(),
     belongings(names),
     tryRun('getent', ['ahostsv4', hostName], { timeout: 5000 }),
-    statfs('/var/lib').catch(() => undefined),
+    placesOf(names.places),
+    missingControllers(),
+    forbiddenModules(names.modules),
     readIfThere('/proc/1/comm'),
     resolversOf(),
     readIfThere('/proc/swaps'),
     readIfThere('/etc/ufw/ufw.conf'),
     hasApt(),
-    tryRun('iptables', ['--version']),
     exists('/sys/fs/cgroup/cgroup.controllers'),
     isWritable('/proc/sys/net/netfilter/nf_conntrack_max'),
     missingCommands(),
@@ -168,7 +182,9 @@ export const gatherFacts = async (wanted: string | undefined, names: Wanted): Pr
     init: init?.trim() ?? '',
     cpus: availableParallelism(),
     memoryBytes: totalmem(),
-    diskBytes: disk ? disk.bavail * disk.bsize : 0,
+    places,
+    missingControllers: missingCgroups,
+    forbiddenModules: forbidden,
     hostName,
     hostNameResolves: resolves.code === 0,
     ...net,
@@ -182,6 +198,5 @@ export const gatherFacts = async (wanted: string | undefined, names: Wanted): Pr
     resolvers,
     swap: (swaps ?? '').trim().split('\n').length > 1,
     ufw: /^ENABLED=yes/m.test(ufw ?? ''),
-    iptables: iptables.code === 0 ? (iptables.stdout.includes('nf_tables') ? 'nft' : 'legacy') : undefined,
   };
 };

@@ -5,6 +5,8 @@ export interface Mount {
   readonly point: string;
   readonly type: string;
   readonly source: string;
+  /** Of the mount and of its file system: ro, noexec. */
+  readonly options: readonly string[];
 }
 
 /**
@@ -28,8 +30,10 @@ export const parseMounts = (text: string): readonly Mount[] =>
     .filter((line) => line !== '')
     .map((line) => {
       const [before = '', after = ''] = line.split(' - ');
-      const [type = '', source = ''] = after.split(' ');
-      return { point: unescaped(before.split(' ')[4] ?? ''), type, source: unescaped(source) };
+      const [, , , , point = '', own = ''] = before.split(' ');
+      const [type = '', source = '', shared = ''] = after.split(' ');
+      const options = [...own.split(','), ...shared.split(',')];
+      return { point: unescaped(point), type, source: unescaped(source), options };
     });
 
 /** Lists all mounts of this process's namespace, in the order in which they were made. */

@@ -34,6 +34,8 @@ export const paths = {
 /** Places that containerd, the kubelet and the CNI plugins have by custom; another Kubernetes has the same. */
 export const system = {
   containerdSocket: '/run/containerd/containerd.sock',
+  /** Images and the files of containers. */
+  containerd: '/var/lib/containerd',
   /** Volumes and state of Pods. */
   kubelet: '/var/lib/kubelet',
   cniPlugins: '/opt/cni/bin',

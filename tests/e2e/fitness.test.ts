@@ -11,8 +11,8 @@ beforeAll(async () => {
 });
 afterAll(() => dropVm(name));
 
-/** The preflight of `hardway up`, which a dry run passes through as a real one does. */
-const preflight = (): Promise<Ran> => hardway(vm, ['up', '--cni', 'bridge', '--dry-run']);
+/** The preflight of `hardway up`: a dry run passes through it as a real one does. */
+const preflight = (): Promise<Ran> => hardway(vm, ['up', '--cni', 'bridge', '--to', 'preflight', '--dry-run']);
 
 const mustBeFit = async (): Promise<void> => {
   const { code, stderr } = await preflight();
@@ -47,7 +47,11 @@ describe('what a daemon of ours would take for its own is refused, and the comma
       'ip link add cni0 type bridge; ip addr add 10.244.0.1/24 dev cni0; ip link set cni0 up',
       /the network interface cni0 \(10\.244\.0\.1\/24\)/,
     ],
-    ['an interface that is down', 'ip link add kube-ipvs0 type dummy', /the network interface kube-ipvs0 of/],
+    [
+      'an interface that is down',
+      'ip link add kube-ipvs0 type veth peer name peer',
+      /the network interface kube-ipvs0 of/,
+    ],
     ['data on a disk of its own', 'echo mine >/var/lib/containerd/backup.tar', /\/var\/lib\/containerd\/backup\.tar/],
     [
       'logs of Pods',
@@ -95,6 +99,48 @@ describe('what a daemon of ours would take for its own is refused, and the comma
     await mustBeFit();
     await sh(vm, 'umount /var/lib/kubelet; rmdir /var/lib/kubelet');
   });
+});
+
+describe('a fact that waiting cannot change is refused before the first change', () => {
+  /** The preflight in namespaces of its own, where the script has changed what it sees. */
+  const preflightWhere = (script: string): Promise<Ran> =>
+    execInVm(vm, ['unshare', '--mount', 'sh', '-euc', `${script}\nhardway up --cni bridge --to preflight --dry-run`]);
+  const readOnly = (path: string): string => `mount --bind ${path} ${path}; mount -o remount,bind,ro ${path}`;
+
+  test.for<[string, string, RegExp]>([
+    ['no folder for units', readOnly('/etc/systemd/system'), /at \/etc\/systemd\/system is mounted read-only/],
+    ['no folder for programs', readOnly('/usr/local'), /at \/usr\/local is mounted read-only, .* \/usr\/local\/bin/],
+    [
+      'programs that cannot be started',
+      'mkdir -p /opt/cni; mount -t tmpfs -o noexec none /opt/cni',
+      /at \/opt\/cni is mounted noexec, .* \/opt\/cni\/bin/,
+    ],
+    ['no file system for containers', 'umount /var/lib/containerd', /\/var\/lib\/containerd is on .* type overlay/],
+    [
+      'no room for our own files',
+      'mkdir -p /var/lib/hardway; mount -t tmpfs -o size=64m none /var/lib/hardway',
+      /free below \/var\/lib\/hardway; 2 GB are needed/,
+    ],
+  ])('%s', async ([, make, problem]) => {
+    const ran = await preflightWhere(make);
+    expect(ran).toMatchObject({ code: 2, stderr: expect.stringMatching(problem) });
+  });
+
+  test('no controller for memory, by what the kernel says of its own version of cgroups', async () => {
+    const v1 = await sh(vm, 'test -e /sys/fs/cgroup/cgroup.controllers && echo no || echo yes');
+    const list = v1 === 'yes' ? '/proc/cgroups' : '/sys/fs/cgroup/cgroup.controllers';
+    const ran = await preflightWhere(`sed 's/\\bmemory\\b/other/' ${list} >/run/list; mount --bind /run/list ${list}`);
+    expect(ran).toMatchObject({ code: 2, stderr: expect.stringContaining('the kernel has no memory cgroup') });
+  });
+
+  test('a version 2 with every controller is fit, whatever /proc/cgroups leaves out', async () => {
+    const v2 = `mount -t tmpfs none /sys/fs/cgroup; echo cpuset cpu io memory pids >/sys/fs/cgroup/cgroup.controllers
+      grep -v memory /proc/cgroups >/run/list; mount --bind /run/list /proc/cgroups`;
+    const ran = await preflightWhere(v2);
+    expect(ran.code, ran.stderr).toBe(0);
+  });
+
+  afterAll(() => sh(vm, 'rm -rf /var/lib/hardway /opt/cni /run/list'));
 });
 
 describe('what is in nobody’s way is not refused', () => {

@@ -2,6 +2,8 @@ import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { contentOf } from '../../lib/host/facts/foreign.ts';
 import { networkIn } from '../../lib/host/facts/network.ts';
+import { mountAt, placesOf } from '../../lib/host/facts/places.ts';
+import { forbidsLoading } from '../../lib/host/modules.ts';
 import { scratchFolder } from '../fixtures.ts';
 
 describe('the data in a folder', () => {
@@ -18,27 +20,53 @@ describe('the data in a folder', () => {
     await writeFile(`${path}/lost+found/#12`, '');
     expect(await contentOf(path)).toBeUndefined();
     await mkdir(`${path}/a/b`, { recursive: true });
-    expect(await contentOf(path)).toEqual({ path, first: [`${path}/a`], more: false });
+    expect(await contentOf(path)).toEqual({ path, first: [`${path}/a`], more: false, entries: [`${path}/a`] });
     await writeFile(`${path}/a/b/note`, '');
-    expect(await contentOf(path)).toEqual({ path, first: [`${path}/a/b/note`], more: false });
+    expect(await contentOf(path)).toEqual({ path, first: [`${path}/a/b/note`], more: false, entries: [`${path}/a`] });
     for (const name of ['1', '2', '3']) await writeFile(`${path}/${name}`, '');
     expect(await contentOf(path)).toEqual({
       path,
       first: ['1', '2', '3'].map((name) => `${path}/${name}`),
       more: true,
+      entries: ['1', '2', '3', 'a'].map((name) => `${path}/${name}`),
     });
   });
 
   test('are a file itself, and what a link leads to', async () => {
     const file = `${scratch.path}/file`;
     await writeFile(file, '');
-    expect(await contentOf(file)).toEqual({ path: file, first: [file], more: false });
+    expect(await contentOf(file)).toEqual({ path: file, first: [file], more: false, entries: [file] });
     await mkdir(`${scratch.path}/other`);
     await symlink(`${scratch.path}/other`, `${scratch.path}/link`);
     expect(await contentOf(`${scratch.path}/link`)).toBeUndefined();
     await writeFile(`${scratch.path}/other/one`, '');
     expect((await contentOf(`${scratch.path}/link`))?.first).toEqual([`${scratch.path}/link/one`]);
   });
+});
+
+describe('the file system of a path', () => {
+  const mount = (point: string, source = point) => ({ point, source, type: 'ext4', options: [] });
+  const mounts = [mount('/'), mount('/var'), mount('/var/lib', 'old'), mount('/var/lib', 'new'), mount('/va')];
+
+  test('is the one that was mounted last, next above it', () => {
+    expect(mountAt(mounts, '/var/lib/hardway')?.source).toBe('new');
+    expect(mountAt(mounts, '/var/libexec')?.point).toBe('/var');
+    expect(mountAt(mounts, '/usr')?.point).toBe('/');
+  });
+
+  test('is found for a path that is not there yet', async () => {
+    const [place] = await placesOf(['/proc/no/such/folder']);
+    expect(place).toMatchObject({ path: '/proc/no/such/folder', point: '/proc', type: 'proc', freeInodes: 1 });
+  });
+});
+
+test('a module whose place in modprobe.d is taken by nothing is forbidden', () => {
+  expect(forbidsLoading('install /bin/false \n')).toBe('install /bin/false');
+  expect(forbidsLoading('insmod /lib/modules/6.1/a.ko \ninstall /usr/bin/true # off')).toBe(
+    'install /usr/bin/true # off',
+  );
+  expect(forbidsLoading('insmod /lib/modules/6.1/overlay.ko ')).toBeUndefined();
+  expect(forbidsLoading('install /sbin/modprobe --ignore-install overlay && true')).toBeUndefined();
 });
 
 describe('the networks of a machine', () => {

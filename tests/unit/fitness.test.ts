@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { findings } from '../../bin/up/fitness.ts';
 import type { Settings } from '../../lib/engine/settings.ts';
+import type { Place } from '../../lib/host/facts/places.ts';
 import type { HostFacts, Listener } from '../../lib/host/facts.ts';
 import { everyStep } from '../../steps/index.ts';
 import { defaultSettings, goodSurvey } from '../fixtures.ts';
@@ -21,8 +22,20 @@ const listener = (port: number, ours = false): Listener => ({
   ours,
 });
 
+const place = (path: string, facts: Partial<Place> = {}): Place => ({
+  ...{ path, point: '/', type: 'ext4', readOnly: false, noexec: false, freeBytes: 20e9, freeInodes: 0.9 },
+  ...facts,
+});
+
 const chain = (name: string, ...rules: string[]) =>
   ({ program: 'iptables-legacy', table: 'filter', name, policy: '-', rules }) as const;
+
+const content = (path: string, ...files: string[]) => ({
+  path,
+  first: files.slice(0, 3),
+  more: files.length > 3,
+  entries: files,
+});
 
 test('nothing speaks against a good machine', () => {
   expect(judge({})).toEqual([]);
@@ -37,7 +50,56 @@ describe('each finding comes alone, names what was found and says what to do', (
     ['an init that cannot be read', { init: '' }, {}, /process 1 is unknown/, /hardway vm up/],
     ['one CPU', { cpus: 1 }, {}, /^1 CPU; 2 are needed/, /CPU/],
     ['little memory', { memoryBytes: 1.69e9 }, {}, /^1\.6 GB of memory/, /memory/],
-    ['a full disk', { diskBytes: 4.99e9 }, {}, /^4\.9 GB free/, /disk/],
+    ['a full disk', { places: [place('/var/lib', { freeBytes: 4.99e9 })] }, {}, /^4\.9 GB free/, /disk/],
+    [
+      'a disk without room for our own files',
+      { places: [place('/var/lib'), place('/var/lib/hardway', { point: '/var/lib/hardway', freeBytes: 64e6 })] },
+      {},
+      /^\S+ MB free below \/var\/lib\/hardway; 2 GB are needed/,
+      /enlarge/,
+    ],
+    [
+      'a disk of many small files',
+      { places: [place('/var/lib/kubelet', { freeInodes: 0.04 })] },
+      {},
+      /^4\.0 % of the inodes/,
+      /df -i \/var\/lib\/kubelet/,
+    ],
+    [
+      'a place that is read-only',
+      { places: ['/etc/systemd/system', '/etc'].map((path) => place(path, { point: '/etc', readOnly: true })) },
+      {},
+      /at \/etc is mounted read-only.*writes to \/etc\/systemd\/system, \/etc$/,
+      /^mount -o remount,rw \/etc$/,
+    ],
+    [
+      'a place from which nothing can be started',
+      { places: ['/var/lib/hardway', '/run'].map((path) => place(path, { point: '/x', noexec: true })) },
+      {},
+      /at \/x is mounted noexec.* in \/var\/lib\/hardway$/,
+      /^mount -o remount,exec \/x$/,
+    ],
+    [
+      'a file system without containers',
+      { places: [place('/var/lib/containerd', { type: 'overlay' })] },
+      {},
+      /\/var\/lib\/containerd is on a file system of type overlay/,
+      /ext4/,
+    ],
+    [
+      'a kernel without a controller',
+      { missingControllers: ['memory'] },
+      {},
+      /no memory cgroup/,
+      /cgroup_enable=memory/,
+    ],
+    [
+      'a module that is forbidden',
+      { forbiddenModules: [{ name: 'overlay', by: 'kernel.modules_disabled = 1' }] },
+      {},
+      /module overlay may not be loaded: kernel\.modules_disabled = 1/,
+      /modprobe overlay/,
+    ],
     ['a host name with a bad letter', { hostName: 'my_host' }, {}, /"my_host" cannot name a Node/, /hostnamectl/],
     ['a host name that ends badly', { hostName: 'lab-' }, {}, /"lab-"/, /hostnamectl/],
     ['a host name that is empty', { hostName: '' }, {}, /""/, /hostnamectl/],
@@ -77,21 +139,25 @@ describe('each finding comes alone, names what was found and says what to do', (
     ],
     [
       'data where a daemon of ours would keep its own',
-      { contents: [{ path: '/var/lib/containerd', first: ['/var/lib/containerd/my backup.tar'], more: false }] },
+      { contents: [content('/var/lib/containerd', '/var/lib/containerd/my backup.tar')] },
       {},
       /^data of others are in \/var\/lib\/containerd: \/var\/lib\/containerd\/my backup\.tar$/,
       /mv '\/var\/lib\/containerd\/my backup\.tar' \/root\/before\/$/,
     ],
     [
       'much data there',
-      { contents: [{ path: '/var/log/pods', first: ['/var/log/pods/a', '/var/log/pods/b'], more: true }] },
+      {
+        contents: [
+          content('/var/log/pods', '/var/log/pods/a', '/var/log/pods/b', '/var/log/pods/c', '/var/log/pods/d'),
+        ],
+      },
       {},
-      /\/var\/log\/pods\/a, \/var\/log\/pods\/b, \.\.\.$/,
+      /\/var\/log\/pods\/a, \/var\/log\/pods\/b, \/var\/log\/pods\/c, \.\.\.$/,
       /mv \/var\/log\/pods\/\* \/root\/before\/$/,
     ],
     [
       'the network of podman',
-      { contents: [{ path: '/etc/cni/net.d', first: ['/etc/cni/net.d/87-podman-bridge.conflist'], more: false }] },
+      { contents: [content('/etc/cni/net.d', '/etc/cni/net.d/87-podman-bridge.conflist')] },
       {},
       /^a network of other containers is set up in \/etc\/cni\/net\.d: .*87-podman-bridge\.conflist$/,
       /mv \/etc\/cni\/net\.d\/87-podman-bridge\.conflist/,
@@ -176,7 +242,14 @@ describe('each finding comes alone, names what was found and says what to do', (
 });
 
 test('what is at its limit is enough', () => {
-  expect(judge({ cpus: 2, memoryBytes: 1.7e9, diskBytes: 5e9, hostName: 'a'.repeat(52) })).toEqual([]);
+  expect(
+    judge({
+      cpus: 2,
+      memoryBytes: 1.7e9,
+      places: [place('/var/lib', { freeBytes: 5e9, freeInodes: 0.05 })],
+      hostName: 'a'.repeat(52),
+    }),
+  ).toEqual([]);
 });
 
 test('a host name with capitals and dots can name a Node', () => {
@@ -184,7 +257,11 @@ test('a host name with capitals and dots can name a Node', () => {
 });
 
 test('everything that is wrong is found at once', () => {
-  const all = judge({ cpus: 1, diskBytes: 0, listeners: [listener(2379), listener(10259)] });
+  const all = judge({
+    cpus: 1,
+    places: [place('/var/lib', { freeBytes: 0 })],
+    listeners: [listener(2379), listener(10259)],
+  });
   expect(all.map(({ problem }) => problem.split(' ').slice(0, 2).join(' '))).toEqual([
     '1 CPU;',
     '0 MB',
@@ -216,10 +293,19 @@ test('commands that apt can bring are no finding', () => {
   expect(judge({ missing: ['iptables'], apt: true })).toEqual([]);
 });
 
+test('the cache may be read-only, as that of a classroom is', () => {
+  expect(judge({ places: [place('/var/cache/hardway', { readOnly: true })] })).toEqual([]);
+});
+
 describe('where a lab of ours is already', () => {
+  test('its disk needs only room to work', () => {
+    expect(judge({ places: [place('/var/lib', { freeBytes: 2e9 })] }, {}, true)).toEqual([]);
+    expect(judge({ places: [place('/var/lib', { freeBytes: 9e8 })] }, {}, true)).toHaveLength(1);
+  });
+
   test('its own traces, ports and networks are not foreign', () => {
     const traces: Partial<HostFacts> = {
-      contents: [{ path: '/var/lib/kubelet', first: ['/var/lib/kubelet/pods'], more: false }],
+      contents: [content('/var/lib/kubelet', '/var/lib/kubelet/pods')],
       links: [{ name: 'cni0', addresses: ['10.200.0.1/16'] }],
       chains: [chain('KUBE-SERVICES')],
       listeners: [listener(6443, true)],

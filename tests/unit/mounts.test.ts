@@ -4,6 +4,8 @@ import { isMountPoint, mountTable, parseMounts } from '../../lib/host/mounts.ts'
 const line = (point: string, source: string, optional = 'shared:1 master:2 '): string =>
   `36 35 98:0 /root\\040dir//deleted ${point} rw,noatime ${optional}- ext4 ${source} rw,errors=continue\n`;
 
+const options = ['rw', 'noatime', 'rw', 'errors=continue'];
+
 describe('mountinfo', () => {
   test.each([
     ['/plain', '/plain'],
@@ -14,11 +16,11 @@ describe('mountinfo', () => {
     ['/café', '/café'],
     ['/a(b)-c', '/a(b)-c'],
   ])('has %s for %j', (written, point) => {
-    expect(parseMounts(line(written, written))).toEqual([{ point, type: 'ext4', source: point }]);
+    expect(parseMounts(line(written, written))).toEqual([{ point, type: 'ext4', source: point, options }]);
   });
 
   test('may have no optional fields, and no source', () => {
-    expect(parseMounts(line('/one', '', ''))).toEqual([{ point: '/one', type: 'ext4', source: '' }]);
+    expect(parseMounts(line('/one', '', ''))).toEqual([{ point: '/one', type: 'ext4', source: '', options }]);
   });
 
   test('of nothing is no mount', () => {

@@ -1,6 +1,6 @@
 import { readdir, realpath } from 'node:fs/promises';
-import { release } from 'node:os';
 import { readIfThere, statIfThere } from '../files.ts';
+import { isInKernel } from '../modules.ts';
 import { ipJson } from '../net.ts';
 import { paths, system } from '../paths.ts';
 import { tryRun } from '../run.ts';
@@ -13,6 +13,8 @@ export interface Content {
   readonly first: readonly string[];
   /** True if there are more. */
   readonly more: boolean;
+  /** All that is directly in it, with its path; of a file the file. */
+  readonly entries: readonly string[];
 }
 
 /** Everything on a machine by whose name or place a Kubernetes knows its own, whoever made it. */
@@ -123,24 +125,18 @@ const filesBelow = async (folder: string): Promise<readonly string[]> => {
 /** Finds the first files at and below a path, and the first folders where there are no files. */
 export const contentOf = async (path: string): Promise<Content | undefined> => {
   const stat = await statIfThere(path);
-  if (stat?.isFile()) return { path, first: [path], more: false };
+  if (stat?.isFile()) return { path, first: [path], more: false, entries: [path] };
   const top = await entriesOf(path);
   if (top.length === 0) return undefined;
   const files = await filesBelow(path);
-  const found = files.length > 0 ? files : top.map(({ name }) => `${path}/${name}`);
-  return { path, first: found.toSorted().slice(0, most), more: found.length > most };
-};
-
-/** Tells whether a part of the kernel can be asked without loading it: a look must not leave a module behind. */
-const isLoaded = async (module: string): Promise<boolean> => {
-  const loaded = await readIfThere('/proc/modules');
-  if (loaded === undefined || new RegExp(`^${module} `, 'm').test(loaded)) return true;
-  const builtIn = await readIfThere(`/lib/modules/${release()}/modules.builtin`);
-  return builtIn?.includes(`/${module}.ko`) ?? false;
+  const entries = top.map(({ name }) => `${path}/${name}`).sort();
+  const found = files.length > 0 ? files : entries;
+  return { path, first: found.toSorted().slice(0, most), more: found.length > most, entries };
 };
 
 const chains = async (): Promise<Belongings['chains']> => {
-  const nft = await isLoaded('nf_tables');
+  // Where nf_tables is not loaded there are no rules in it; a look would load it, and the module would stay.
+  const nft = await isInKernel('nf_tables');
   const programs = iptablesPrograms.filter((program) => nft || !program.endsWith('-nft'));
   const found = await Promise.all(
     programs.map(async (program) =>
@@ -151,12 +147,12 @@ const chains = async (): Promise<Belongings['chains']> => {
 };
 
 const nftTables = async (): Promise<Belongings['nftTables']> => {
-  const { stdout } = (await isLoaded('nf_tables')) ? await tryRun('nft', ['list', 'tables']) : { stdout: '' };
+  const { stdout } = (await isInKernel('nf_tables')) ? await tryRun('nft', ['list', 'tables']) : { stdout: '' };
   return [...stdout.matchAll(/^table (\S+) (\S+)$/gm)].map(([, family = '', name = '']) => ({ family, name }));
 };
 
 const ipsets = async (): Promise<readonly string[]> => {
-  const { stdout } = (await isLoaded('ip_set')) ? await tryRun('ipset', ['list', '-name']) : { stdout: '' };
+  const { stdout } = (await isInKernel('ip_set')) ? await tryRun('ipset', ['list', '-name']) : { stdout: '' };
   return stdout.split('\n').filter(Boolean);
 };
 

@@ -1,0 +1,50 @@
+import { realpath, statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { type Mount, mountTable } from '../mounts.ts';
+
+/** The file system that a path is on, or will be on once it is made. */
+export interface Place {
+  readonly path: string;
+  /** Where that file system is mounted, and its type. */
+  readonly point: string;
+  readonly type: string;
+  readonly readOnly: boolean;
+  /** True if no program on it can be started. */
+  readonly noexec: boolean;
+  readonly freeBytes: number;
+  /** Part of its inodes that is free, from 0 to 1; 1 where it does not count them, as btrfs does not. */
+  readonly freeInodes: number;
+}
+
+/** Returns the nearest folder of a path that is there, without links. */
+const nearest = async (path: string): Promise<string> => realpath(path).catch(() => nearest(dirname(path)));
+
+/** Finds the mount that a path without links is on: the last of those with the longest mount point above it. */
+export const mountAt = (mounts: readonly Mount[], path: string): Mount | undefined =>
+  mounts
+    .filter(({ point }) => point === path || path.startsWith(point === '/' ? '/' : `${point}/`))
+    .reduce<Mount | undefined>(
+      (found, mount) => (found && found.point.length > mount.point.length ? found : mount),
+      undefined,
+    );
+
+/** Looks at the file systems that these paths are on. */
+export const placesOf = async (wanted: readonly string[]): Promise<readonly Place[]> => {
+  const mounts = mountTable();
+  return Promise.all(
+    wanted.map(async (path) => {
+      const folder = await nearest(path);
+      const { point = '/', type = '', options = [] } = mountAt(mounts, folder) ?? {};
+      const { bavail, bsize, files, ffree } = await statfs(folder);
+      return {
+        path,
+        point,
+        type,
+        readOnly: options.includes('ro'),
+        noexec: options.includes('noexec'),
+        freeBytes: bavail * bsize,
+        freeInodes: files === 0 ? 1 : ffree / files,
+      };
+    }),
+  );
+};
