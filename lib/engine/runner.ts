@@ -157,19 +157,19 @@ const contextOf = (
  */
 const obedient = async (work: Promise<void>, signal: AbortSignal): Promise<void> => {
   let timer: NodeJS.Timeout | undefined;
-  const disobeyed = new Promise<never>((_, reject) => {
-    const giveUp = (): void => {
-      timer = setTimeout(() => reject(signal.reason), graceMs);
-    };
-    if (signal.aborted) giveUp();
-    else signal.addEventListener('abort', giveUp, { once: true });
-  });
+  const disobeyed = Promise.withResolvers<never>();
+  const giveUp = (): void => {
+    timer = setTimeout(() => disobeyed.reject(signal.reason), graceMs);
+  };
+  if (signal.aborted) giveUp();
+  else signal.addEventListener('abort', giveUp, { once: true });
   try {
-    await Promise.race([work, disobeyed]);
+    await Promise.race([work, disobeyed.promise]);
     signal.throwIfAborted();
   } catch (error) {
     throw signal.aborted ? signal.reason : error;
   } finally {
+    signal.removeEventListener('abort', giveUp); // the end of the run aborts it as well, and nobody clears a timer then
     clearTimeout(timer);
   }
 };

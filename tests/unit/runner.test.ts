@@ -91,6 +91,14 @@ const applied = async (...steps: readonly LabStep[]): Promise<State> => ({
   ),
 });
 
+test('a run that has ended leaves no timer, which would keep the program from ending', async () => {
+  const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length;
+  const before = timers();
+  const only = step('only');
+  await runOf({ steps: [only] })(only);
+  expect(timers()).toBeLessThanOrEqual(before); // one of the test runner may have ended meanwhile
+});
+
 describe('a step that was not applied yet', () => {
   test('is applied, waited for, recorded and told', async () => {
     await runOf()(step('one'));
