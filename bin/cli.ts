@@ -1,6 +1,8 @@
+import { dirname } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { isBug, reasonOf, sentenceOf, Unhealthy, UserError } from '../lib/engine/errors.ts';
 import type { RunEvent } from '../lib/engine/events.ts';
+import { requireOwnPlaces } from '../lib/engine/own.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { Interrupted } from './interrupt.ts';
 import { commands } from './table.ts';
@@ -75,8 +77,13 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(error.code === 'EPIPE' ? 141 : 70);
 });
 
+/** Tells whether a command reads or changes what is root's; help and the version do not. */
+const needsRoot = (name: string | undefined): boolean => (commands[name ?? '']?.needs ?? 'nobody') !== 'nobody';
+
+process.umask(0o022); // under sudo it is the person's: folders of the cache must be neither closed nor open to all
 let program: Command | undefined;
 try {
+  if (process.getuid?.() === 0 && needsRoot(process.argv[2])) await requireOwnPlaces(dirname(import.meta.dirname));
   program = await build(process.argv[2]);
   throwOnExit(program);
   await program.parseAsync();

@@ -4,6 +4,9 @@
 
 : "${project:?is the checkout}"
 
+# Folders of the cache are for everybody to read and for root to write, whatever umask sudo has brought along.
+umask 022
+
 node_wanted=24
 # Release of Node for machines without npm. Checksums as signed by the Node project in its release post
 # (nodejs.org/en/blog/release/v24.14.0, section SHASUMS).
@@ -45,16 +48,58 @@ new_enough() {
   [ "$major" -gt 22 ] || { [ "$major" -eq 22 ] && [ "$minor" -ge 18 ]; }
 }
 
-# find_node: sets $node to the first Node on PATH if it is new enough, else to one that we brought earlier.
+# others_may_change FILE: true where somebody else than root and the person who asks may change the file, a folder above
+# it or a link on the way. lib/host/trust.ts judges the same for the program, when Node runs.
+others_may_change() {
+  asking=${SUDO_UID:-$(id -u)}
+  place=$1
+  real=$(readlink -m "$place")
+  set -- "$real"
+  while [ -L "$place" ]; do
+    set -- "$@" "$place"
+    target=$(readlink "$place")
+    case $target in
+    /*) place=$target ;;
+    *) place=${place%/*}/$target ;;
+    esac
+  done
+  for place; do
+    while place=${place%/*} && [ -n "$place" ]; do set -- "$@" "$place"; done
+  done
+  # What is not there yet is made by root, in folders that are judged.
+  ! stat -c '%u %g %a %F' "$@" 2>/dev/null | while read -r uid gid mode kind; do
+    [ "$uid" -eq 0 ] || [ "$uid" -eq "$asking" ] || exit 1
+    [ "$kind" != 'symbolic link' ] || continue
+    # In a sticky folder, such as /tmp, nobody replaces what belongs to another.
+    if [ $((0$mode & 022)) -eq 0 ] || [ $((0$mode & 01000)) -ne 0 ]; then continue; fi
+    if [ $((0$mode & 02)) -ne 0 ] || others_are_in "$gid"; then exit 1; fi
+  done
+}
+
+# others_are_in GID: true where somebody else than root and the person who asks is in the group.
+others_are_in() {
+  for one in $(getent group "$1" | cut -d: -f4 | tr , ' ') $(getent passwd | awk -F: -v gid="$1" '$4 == gid { print $1 }'); do
+    one=$(id -u "$one") || return 0
+    [ "$one" -eq 0 ] || [ "$one" -eq "$asking" ] || return 0
+  done
+  return 1
+}
+
+# find_node: sets $node to the first Node on PATH if it is new enough, else to one that we brought earlier; never to one
+# that others may change, as root will run it.
 find_node() {
-  node=$(command -v node) && new_enough "$node" && return
+  node=$(command -v node) && new_enough "$node" && ! others_may_change "$node" && return
   for node in "$shared_node/$node_path" "$own_node/$node_path"; do
-    [ -x "$node" ] && return
+    [ -x "$node" ] && ! others_may_change "$node" && return
   done
   return 1
 }
 node_path=node_modules/node/bin/node
-shared_node=${HARDWAY_CACHE:-/var/cache/hardway}/node
+cache=${HARDWAY_CACHE:-/var/cache/hardway} # empty is the same as unset
+case $cache in
+/*) shared_node=$cache/node ;;
+*) die "HARDWAY_CACHE is '$cache', which another folder makes another place" "Type: export HARDWAY_CACHE=$PWD/$cache" ;;
+esac
 own_node=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/hardway/node
 
 # choose_folder: sets $into to where Node is brought, for everybody or else for this user.
@@ -62,6 +107,19 @@ choose_folder() {
   into=$shared_node
   { mkdir -p "$into" && [ -w "$into" ]; } 2>/dev/null || into=$own_node
   mkdir -p "$into" || die "Node 22.18 or later is needed, and $into cannot be made to hold it"
+}
+
+# mend_cache: mends what earlier versions left in the cache: folders that only root may enter, where root had umask 077,
+# and a Node that belongs to a user of nodejs.org. Where this machine has such a user, that Node is replaced instead.
+mend_cache() {
+  [ "$(id -u)" -eq 0 ] && [ -d "$cache" ] || return 0
+  for folder in "$cache" "$shared_node" "$cache/bin"; do
+    if [ ! -d "$folder" ] || [ -n "$(find "$folder" -maxdepth 0 -perm -005)" ]; then continue; fi
+    if [ "$folder" = "$cache" ]; then chmod go+rx "$folder"; else chmod -R go+rX "$folder"; fi
+  done
+  if [ ! -e "$shared_node/$node_path" ] || ! others_may_change "$shared_node/$node_path"; then return; fi
+  owner=$(stat -L -c %u "$shared_node/$node_path")
+  [ "$owner" -eq 0 ] || getent passwd "$owner" >/dev/null || chown -hR 0:0 "$shared_node"
 }
 
 # bring_node: brings Node to where find_node looks for it; two at once take turns.
@@ -78,7 +136,7 @@ bring_shared_node() {
   into=$shared_node
   mkdir -p "$into" || die "$into cannot be made to hold Node"
   take_turn "$into"
-  [ -x "$into/$node_path" ] || install_node
+  if [ ! -x "$into/$node_path" ] || others_may_change "$into/$node_path"; then install_node; fi
   exec 8<&-
 }
 
@@ -127,7 +185,8 @@ unpack_node() {
     rm -rf "$into/unpacking"
     die "$url has the checksum $got instead of $sha256: it was not used" 'A proxy may have changed it. Type the same command again, or install Node 22.18 or later yourself.'
   }
-  tar -xzf "$into/unpacking/node.tar.gz" -C "$into/unpacking/node" --strip-components=1
+  # The files in it belong to a user of nodejs.org, 1001, who is somebody else here.
+  tar --no-same-owner -xzf "$into/unpacking/node.tar.gz" -C "$into/unpacking/node" --strip-components=1
   rm -rf "$into/node_modules/node"
   mv "$into/unpacking/node" "$into/node_modules/node"
   rm -rf "$into/unpacking"

@@ -2,6 +2,7 @@ import { mkdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import type { Arch } from '../engine/lab.ts';
+import { requireOwnCache, requireOwnOrAsked } from '../engine/own.ts';
 import type { Source } from '../engine/step.ts';
 import { exists, sha256 } from '../host/files.ts';
 import { archiveName, archivePath, binaryPath, cached, recipeOf, temporaryFor } from './cache.ts';
@@ -21,7 +22,10 @@ const manifestName = (): string => `calico-${versions().calico.version}.yaml`;
 const manifestPath = ({ cache, source }: Pick<Where, 'cache' | 'source'>): string =>
   source.kind === 'dir' && source.from ? join(source.from, manifestName()) : join(cache, 'manifests', manifestName());
 
-/** Finds the archives of Calico's images in the folder of the source or the cache: image reference to path. */
+/**
+ * Finds the archives of Calico's images in the folder of the source or the cache: image reference to path. Throws
+ * UserError, as requireOwn does, for one that others may change.
+ */
 export const calicoArchives = async ({
   cache,
   arch,
@@ -29,9 +33,15 @@ export const calicoArchives = async ({
 }: Omit<Where, 'source'> & Partial<Where>): Promise<ReadonlyMap<string, string>> => {
   const found = new Map<string, string>();
   for (const reference of versions().calico.images) {
-    const places = [archivePath(cache, arch, reference)];
-    if (source?.kind === 'dir' && source.from) places.unshift(join(source.from, archiveName(reference)));
-    for (const place of places) if (!found.has(reference) && (await exists(place))) found.set(reference, place);
+    const given = source?.kind === 'dir' && source.from ? join(source.from, archiveName(reference)) : undefined;
+    const kept = archivePath(cache, arch, reference);
+    if (given && (await exists(given))) {
+      await requireOwnOrAsked(given);
+      found.set(reference, given);
+    } else if (await exists(kept)) {
+      await requireOwnCache(kept, cache);
+      found.set(reference, kept);
+    }
   }
   return found;
 };

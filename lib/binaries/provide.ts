@@ -1,6 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
 import type { Arch } from '../engine/lab.ts';
+import { requireOwnCache, requireOwnOrAsked } from '../engine/own.ts';
 import type { Source } from '../engine/step.ts';
 import type { Perform } from '../host/apt.ts';
 import {
@@ -189,13 +190,22 @@ const isMissing = ({ origin }: CacheItem): boolean => origin === undefined;
 const asMap = (wanted: readonly CacheItem[]): Map<string, string> =>
   new Map(wanted.map(({ name, path }) => [name, path]));
 
+/** Returns what was found or brought; throws UserError where others may change a file of it, as requireOwn does. */
+const own = async (provided: Provided, cache: string): Promise<Provided> => {
+  for (const path of [...provided.binaries.values(), ...provided.images.values()])
+    await (provided.source === 'dir' ? requireOwnOrAsked(path) : requireOwnCache(path, cache));
+  return provided;
+};
+
 /**
  * Brings the binaries and image archives of a lab into the cache and returns their paths. Skips what is there and fits;
  * verifies everything else before it gets its name. With `release`, images are left to containerd, except those that
  * have an archive in the cache, unless `archives` asks for all. Throws a UserError for what a person can do something
- * about: no network, wrong checksum, full disk, no toolchain.
+ * about: no network, wrong checksum, full disk, no toolchain, a file that others than root may change.
  */
-export const provide = async (options: ProvideOptions): Promise<Provided> => {
+export const provide = async (options: ProvideOptions): Promise<Provided> => own(await find(options), options.cache);
+
+const find = async (options: ProvideOptions): Promise<Provided> => {
   const { source, report } = options;
   if (source === 'dir') {
     const { fromFolder } = await import('./dir.ts');

@@ -2,7 +2,8 @@ import { glob } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
-import { isProgram, tryRun } from '../host/run.ts';
+import { firstPath, isProgram, tryRun } from '../host/run.ts';
+import { askingUser, faultIn } from '../host/trust.ts';
 
 /** Oldest minor version of Go 1 that can fetch the newer toolchain which a module asks for. */
 const oldest = 21;
@@ -16,7 +17,7 @@ const sudoHome = async (): Promise<string | undefined> => {
 };
 
 const candidates = async (): Promise<string[]> => {
-  const onPath = (process.env['PATH'] ?? '').split(delimiter).filter(Boolean);
+  const onPath = `${process.env['PATH'] ?? ''}${delimiter}${firstPath}`.split(delimiter).filter(Boolean);
   const found = [...onPath, '/usr/local/go/bin'].map((folder) => join(folder, 'go'));
   for (const home of new Set([homedir(), await sudoHome()])) {
     if (!home) continue;
@@ -27,21 +28,28 @@ const candidates = async (): Promise<string[]> => {
 };
 
 /**
- * Finds the `go` to build with: on PATH, in /usr/local/go, in ~/go or ~/sdk of this user or of the one behind sudo.
- * Undefined when there is none. Throws a UserError when all that are there are too old.
+ * Finds the `go` to build with: on PATH, also on that of the person behind sudo, in /usr/local/go, in ~/go or ~/sdk of
+ * this user or of that person. Undefined when there is none. Throws a UserError when all that are there are too old, or
+ * are such that others than root and that person may change them.
  */
 export const findGo = async (): Promise<string | undefined> => {
-  const old: string[] = [];
+  const refused: string[] = [];
+  const asking = askingUser();
   for (const go of await candidates()) {
     if (!(await isProgram(go))) continue;
+    const fault = await faultIn(go, asking === undefined ? undefined : [0, asking]);
+    if (fault) {
+      refused.push(`${go} is not used: others may change ${fault.path}, which ${fault.why}`);
+      continue;
+    }
     const { stdout } = await tryRun(go, ['version'], { env: { GOTOOLCHAIN: 'local', GOFLAGS: '', HOME: homedir() } });
     const version = /go1\.(\d+)/.exec(stdout);
     if (version && Number(version[1]) >= oldest) return go;
-    if (version) old.push(`${go} is ${version[0]}`);
+    if (version) refused.push(`${go} is ${version[0]}, too old to build Kubernetes`);
   }
-  if (old.length > 0) {
+  if (refused.length > 0) {
     throw new UserError(
-      `${old.join(', ')}: too old to build Kubernetes`,
+      refused.join('; '),
       `install Go 1.${oldest} or newer from https://go.dev/dl and run the same command again`,
     );
   }

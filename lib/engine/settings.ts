@@ -1,7 +1,7 @@
 import ipaddr from 'ipaddr.js';
 import { readSmallIfThere } from '../host/files.ts';
-import { changeableByOthers } from '../host/trust.ts';
 import { sentenceOf, UserError } from './errors.ts';
+import { requireOwn } from './own.ts';
 
 /** Tells whether nobody can read or change what comes from an address: https, or plain http on this machine. */
 export const isSecureUrl = (address: string): boolean => {
@@ -69,12 +69,8 @@ export const mirrorOf = (text: string): string => {
 const textOf = async (path: string): Promise<string | undefined> => {
   try {
     const text = await readSmallIfThere(path);
-    const foreign = text === undefined ? undefined : await changeableByOthers(path);
-    if (foreign === undefined) return text;
-    throw new UserError(
-      `${path} is not used: others than root may change ${foreign}`,
-      `chown root ${foreign} && chmod go-w ${foreign}, when you have read ${path}`,
-    );
+    if (text !== undefined) await requireOwn(path);
+    return text;
   } catch (error) {
     if (error instanceof UserError) throw error;
     throw new UserError(sentenceOf(error), `correct ${path} or remove it, then run hardway again`);

@@ -1,6 +1,7 @@
 /** Our own folders and files; those of other programs are in `system`. */
 export const root = '/var/lib/hardway';
-export const cache = process.env['HARDWAY_CACHE'] ?? '/var/cache/hardway';
+/** Empty is the same as unset, as in bin/node.sh. */
+export const cache = process.env['HARDWAY_CACHE'] || '/var/cache/hardway';
 export const paths = {
   root,
   /** Binaries that this lab uses. */

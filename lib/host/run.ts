@@ -175,6 +175,9 @@ export const attach = async (
   }
 };
 
+/** PATH as this program was started with it, before `useOwnPath`. */
+export const firstPath = process.env['PATH'] ?? '';
+
 /** Folders of packaged programs; PATH may lack those of sbin after a plain su. */
 const usualFolders = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'];
 

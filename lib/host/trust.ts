@@ -1,29 +1,106 @@
 import type { Stats } from 'node:fs';
-import { lstat, readlink } from 'node:fs/promises';
+import { readlink } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { readIfThere, statIfThere } from './files.ts';
+import { quoted, tryRun } from './run.ts';
 
-/** Tells whether nobody but root and the person who runs this may change a file, or what a folder has by a name. */
-const isOwn = (stat: Stats): boolean => {
-  if (stat.uid !== 0 && stat.uid !== process.getuid?.()) return false;
-  // In a sticky folder, such as /tmp, nobody replaces what belongs to another. The mode of a link means nothing.
-  const shared = stat.isSymbolicLink() || (stat.isDirectory() && (stat.mode & 0o1000) !== 0);
-  return shared || (stat.mode & 0o022) === 0;
+/** A part of a path that somebody else can change, the reason, and the command that ends it. */
+export interface Fault {
+  readonly path: string;
+  readonly why: string;
+  readonly cure: string;
+}
+
+/** Returns the users that may change what this process uses: root, and whoever runs it. */
+const runners = (): readonly number[] => [...new Set([0, process.getuid?.() ?? 0])];
+
+/** Returns the user behind sudo, as sudo(8) tells it; undefined where root runs this by itself. */
+export const askingUser = (): number | undefined => {
+  const uid = process.env['SUDO_UID'] ?? '';
+  return process.getuid?.() === 0 && /^\d+$/.test(uid) ? Number(uid) : undefined;
+};
+
+const linesOf = async (file: string): Promise<readonly (readonly string[])[]> =>
+  ((await readIfThere(file)) ?? '').split('\n').map((line) => line.split(':'));
+
+const nameOf = async (uid: number): Promise<string> => {
+  const found = (await linesOf('/etc/passwd')).find(([, , id]) => id === String(uid));
+  return found?.[0] ? `${found[0]} (uid ${uid})` : `uid ${uid}`;
 };
 
 /**
- * Finds what others may change of a path: the file itself, a folder above it, a link on the way, each by owner and mode.
- * Returns the first one from the root on, and undefined where only root and the person who runs this can. Throws
- * the error of lstat for a path that does not lead to anything.
+ * Tells whether only these users are in a group. The group of a person's own, which Ubuntu's umask 002 lets write, has
+ * nobody else; Debian's staff, which may write to /usr/local, has nobody at all. A group that a directory service knows
+ * may have anybody.
  */
-export const changeableByOthers = async (path: string): Promise<string | undefined> => {
-  const names = resolve(path).split('/').slice(1);
-  let place = '';
-  for (const [index, name] of names.entries()) {
-    place = `${place}/${name}`;
-    const stat = await lstat(place);
-    if (!isOwn(stat)) return place;
-    if (stat.isSymbolicLink())
-      return changeableByOthers(resolve(dirname(place), await readlink(place), ...names.slice(index + 1)));
+const isGroupOf = async (gid: number, owners: readonly number[]): Promise<boolean> => {
+  const [users, groups] = await Promise.all([linesOf('/etc/passwd'), linesOf('/etc/group')]);
+  const group = groups.find(([, , id]) => id === String(gid));
+  if (!group && (await tryRun('getent', ['group', String(gid)])).code === 0) return false;
+  const listed = (group?.[3] ?? '').split(',').filter((name) => name !== '');
+  const members = [
+    ...listed.map((name) => users.find(([user]) => user === name)?.[2]),
+    ...users.filter(([, , , id]) => id === String(gid)).map(([, , uid]) => uid),
+  ];
+  return members.every((uid) => uid !== undefined && owners.includes(Number(uid)));
+};
+
+/** Judges one component of a path. `last` is that to which the path leads. */
+const faultOf = async (
+  path: string,
+  stat: Stats,
+  { last, owners }: { readonly last: boolean; readonly owners: readonly number[] },
+): Promise<Fault | undefined> => {
+  const link = stat.isSymbolicLink();
+  if (!owners.includes(stat.uid)) {
+    const why = `belongs to ${await nameOf(stat.uid)}`;
+    return { path, why, cure: quoted(['chown', ...(link ? ['-h'] : []), 'root', path]) };
+  }
+  const writers = link ? 0 : stat.mode & 0o022; // the mode of a link means nothing
+  // In a sticky folder, such as /tmp, nobody replaces what belongs to another; but everybody may put something new there.
+  const sticky = stat.isDirectory() && (stat.mode & 0o1000) !== 0 && !last;
+  if (writers === 0 || sticky || (writers === 0o020 && (await isGroupOf(stat.gid, owners)))) return undefined;
+  return {
+    path,
+    why: `has the mode ${(stat.mode & 0o7777).toString(8).padStart(4, '0')}`,
+    cure: quoted(['chmod', 'go-w', path]),
+  };
+};
+
+const namesIn = (path: string): readonly string[] => path.split('/').filter((name) => name !== '' && name !== '.');
+
+/** Most links on the way of one path, as the kernel has it (path_resolution(7)). */
+const mostLinks = 40;
+
+/**
+ * Finds what others than `owners` can change of a path: each folder from / on, each link on the way, and the file or
+ * folder itself, by its owner and its mode. Returns the first fault; undefined where there is none, also for a path that
+ * does not exist yet in folders without fault. `owners` are root and whoever runs this by default.
+ */
+export const faultIn = async (path: string, owners: readonly number[] = runners()): Promise<Fault | undefined> => {
+  let names = namesIn(resolve(path));
+  let place = '/';
+  for (let links = 0; names.length > 0; ) {
+    const [name = '', ...rest] = names;
+    names = rest;
+    if (name === '..') {
+      place = dirname(place);
+      continue;
+    }
+    const next = place === '/' ? `/${name}` : `${place}/${name}`;
+    const stat = await statIfThere(next);
+    if (!stat) return undefined;
+    const fault = await faultOf(next, stat, { last: names.length === 0, owners });
+    if (fault) return fault;
+    if (!stat.isSymbolicLink()) {
+      place = next;
+      continue;
+    }
+    links += 1;
+    if (links > mostLinks) return { path: next, why: 'is a link that leads to itself', cure: quoted(['rm', next]) };
+    const target = await readlink(next);
+    if (target.startsWith('/')) place = '/';
+    names = [...namesIn(target), ...names];
   }
   return undefined;
 };

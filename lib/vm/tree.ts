@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { chmod, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { Unhealthy } from '../engine/errors.ts';
+import { requireOwnCache } from '../engine/own.ts';
 import { sha256 } from '../host/files.ts';
 import { paths } from '../host/paths.ts';
 import { identify } from '../host/proc.ts';
@@ -42,6 +43,10 @@ const sweep = async (): Promise<void> => {
  */
 export const cached = async (name: string, build: (folder: string) => Promise<void>): Promise<string> => {
   const place = `${paths.cache}/vm/${name}`;
+  // Only root may enter: a tree has setuid programs, which nobody updates.
+  await mkdir(`${paths.cache}/vm`, { recursive: true });
+  await chmod(`${paths.cache}/vm`, 0o700);
+  await requireOwnCache(place, paths.cache);
   if (existsSync(place)) return place;
   await sweep();
   const temporary = `${place}.new-${process.pid}`;

@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
-import { chmod, cp, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, chown, cp, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { commands } from '../../bin/table.ts';
 import { type Ran, tryRun } from '../../lib/host/run.ts';
-import { scratchFolder } from '../fixtures.ts';
+import { needsRoot, scratchFolder } from '../fixtures.ts';
 
 const project = join(import.meta.dirname, '../..');
 const system = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -114,6 +114,59 @@ describe('the launcher', () => {
     await rm(join(scratch, 'home'), { recursive: true });
     expect(ran).toMatchObject({ code: 0, stderr: '' });
     expect(`${ran.stdout}\n`).toMatch(version);
+  });
+
+  test.for([
+    ['a folder that all may write', async (folder: string) => chmod(folder, 0o777)],
+    ['a user who is neither root nor who asks', async (folder: string) => chown(join(folder, 'node'), 61_234, 0)],
+  ] as const)('passes over a Node of %s', async ([, spoil], context) => {
+    needsRoot(context);
+    const theirs = await fakeCommand('node', 'case $1 in --version) echo v24.0.0 ;; *) echo root ran this ;; esac');
+    expect(await launch(join(project, 'bin/hardway'), ['steps'], { path: `${theirs}:${system}` })).toMatchObject({
+      stdout: 'root ran this',
+    });
+    await spoil(theirs);
+    const npm = await fakeCommand('npm', 'exit 1');
+    const ran = await launch(join(project, 'bin/hardway'), ['steps'], { path: `${npm}:${theirs}:${system}` });
+    expect(ran.stdout).toBe('');
+    expect(ran.stderr).toContain('npm install node@24');
+  });
+
+  test('takes an empty HARDWAY_CACHE as none, and no relative one', async () => {
+    const script = await fakeCommand('cache', `project=${project}; . "$project/bin/node.sh"; echo "$cache"`);
+    const cacheOf = (value: string) => launch(join(script, 'cache'), [], { env: { HARDWAY_CACHE: value } });
+    expect(await cacheOf('')).toMatchObject({ code: 0, stdout: '/var/cache/hardway' });
+    expect(await cacheOf('here')).toMatchObject({ code: 2, stderr: expect.stringContaining('export HARDWAY_CACHE=/') });
+  });
+
+  test('makes a cache that all may read and only root may write, whatever the umask', async () => {
+    const npm = await fakeCommand('npm', 'mkdir -p node_modules/node/bin; cp /bin/true node_modules/node/bin/node');
+    const script = await fakeCommand(
+      'vm',
+      `umask "$1"; project=${project}; . "$project/bin/node.sh"; bring_shared_node`,
+    );
+    for (const umask of ['077', '000']) {
+      const cache = join(scratch, `umask-${umask}`);
+      const env = { HARDWAY_CACHE: cache, PATH: `${npm}:${withThisNode}` };
+      expect(await launch(join(script, 'vm'), [umask], { env })).toMatchObject({ code: 0 });
+      for (const folder of ['', 'node', 'node/node_modules/node/bin'])
+        expect((await stat(join(cache, folder))).mode & 0o777, `${umask} ${folder}`).toBe(0o755);
+    }
+  });
+
+  test('mends what earlier versions left: a closed cache, and a Node of a user that is not here', async (context) => {
+    needsRoot(context);
+    const cache = join(scratch, 'closed');
+    const bin = join(cache, 'node/node_modules/node/bin');
+    await mkdir(bin, { recursive: true, mode: 0o700 });
+    await cp('/bin/true', join(bin, 'node'));
+    for (const part of ['node', '']) await chown(join(bin, part), 61_234, 61_234);
+    const script = await fakeCommand('mend', `project=${project}; . "$project/bin/node.sh"; mend_cache; find_node`);
+    const env = { HARDWAY_CACHE: cache, PATH: system, HOME: join(scratch, 'home') };
+    expect(await launch(join(script, 'mend'), [], { env, path: system })).toEqual({ code: 0, stdout: '', stderr: '' });
+    expect(await stat(bin)).toMatchObject({ uid: 0, gid: 0 });
+    expect((await stat(cache)).mode & 0o777).toBe(0o755);
+    expect((await stat(bin)).mode & 0o777).toBe(0o755);
   });
 
   test('brings Node for VMs though this machine has one, once', async () => {
