@@ -19,6 +19,7 @@ import { readState, type State } from '../../lib/engine/state.ts';
 import { type Context, needsOf, sources } from '../../lib/engine/step.ts';
 import { gatherFacts, type HostFacts } from '../../lib/host/facts.ts';
 import { paths } from '../../lib/host/paths.ts';
+import { requireClock } from '../../lib/pki/clock.ts';
 import { components, everyStep, extras, stepIds, stepsWith } from '../../steps/index.ts';
 import { modules } from '../../steps/preflight.ts';
 import { findings } from './fitness.ts';
@@ -221,8 +222,8 @@ export interface UpPlan {
 }
 
 /**
- * Reads the input of `planOf` and calls it. Changes nothing. Throws UserError as `planOf` does, and for an invalid
- * settings file.
+ * Reads the input of `planOf` and calls it. Changes nothing. Throws UserError as `planOf` does, for an invalid
+ * settings file, and for a clock that cannot be right.
  */
 export const planUp = async (options: RequestedOptions): Promise<UpPlan> => {
   const asked = parseOptions(options);
@@ -243,6 +244,7 @@ export const planUp = async (options: RequestedOptions): Promise<UpPlan> => {
   const usualCni = await usualCniFor(asked, old, mirrorFor(asked, file, old), host);
   const tmux = host.apt || (await hasTmux());
   const lab = planOf(asked, file, old, { host, usualCni, tmux });
+  await requireClock();
   await requirePrograms(asked.source, lab);
   return { lab, asked, deadline: file.deadline, state, ledgerEntries };
 };

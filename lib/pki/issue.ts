@@ -1,6 +1,7 @@
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { Bug } from '../engine/errors.ts';
+import { authorityIn, refuseClockOf } from './clock.ts';
 import { makeCertificate, makeKeyPair, type Signer } from './make.ts';
 import { type CertificateRequest, extendedUsages, isAuthority, subjectOf } from './templates.ts';
 
@@ -62,7 +63,7 @@ const signerProblem = (
 };
 
 const timeProblem = ({ validFromDate, validToDate }: X509Certificate, now: Date): string | undefined => {
-  const clock = `and the clock of this machine says ${now.toISOString()}`;
+  const clock = `and the clock of this machine says ${now.toISOString()}: set it if that is wrong`;
   if (validFromDate > now) return `it is valid only from ${validFromDate.toISOString()}, ${clock}`;
   if (validToDate <= now) return `it expired on ${validToDate.toISOString()}, ${clock}`;
   const soon = validToDate.getTime() - now.getTime() < margin * day;
@@ -102,13 +103,19 @@ export const problemsOf = (
 
 /**
  * Returns the certificate and key of every request, in the order of the requests. A pair of `existing` that fits is
- * kept; every other one is made anew, with a new key. A new CA brings new certificates for all that it signs.
+ * kept; every other one is made anew, with a new key. A new CA brings new certificates for all that it signs. Throws
+ * UserError where a CA of `existing` is not valid at `now`.
  */
 export const issue = async (
   requests: readonly CertificateRequest[],
   existing: ReadonlyMap<string, Pem>,
   now: Date = new Date(),
 ): Promise<readonly Pem[]> => {
+  const authorities = requests.filter(isAuthority).flatMap(({ name }) => existing.get(name) ?? []);
+  refuseClockOf(
+    authorities.flatMap(({ name, certificate }) => authorityIn(name, certificate) ?? []),
+    now,
+  );
   const fits = (request: CertificateRequest): boolean => {
     const pem = existing.get(request.name);
     const authority = requests.find(({ name }) => name === (request.signer ?? request.name));

@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { UserError } from '../../lib/engine/errors.ts';
+import { requireClock } from '../../lib/pki/clock.ts';
 import { issue, type Pem, problemsOf } from '../../lib/pki/issue.ts';
 import { type CertificateRequest, readProfile, readTemplate } from '../../lib/pki/templates.ts';
 
@@ -150,13 +151,13 @@ describe('a set of certificates', () => {
     );
     const at = (time: number) => problems('admin', { now: new Date(time) });
     expect(at(to.getTime())).toEqual([
-      `it expired on ${to.toISOString()}, and the clock of this machine says ${to.toISOString()}`,
+      `it expired on ${to.toISOString()}, and the clock of this machine says ${to.toISOString()}: set it if that is wrong`,
     ]);
     expect(at(to.getTime() - 29 * day)).toEqual([`it expires on ${to.toISOString()}, in less than 30 days`]);
     expect(at(to.getTime() - 31 * day)).toEqual([]);
     const early = new Date(from.getTime() - 1000);
     expect(at(early.getTime())).toEqual([
-      `it is valid only from ${from.toISOString()}, and the clock of this machine says ${early.toISOString()}`,
+      `it is valid only from ${from.toISOString()}, and the clock of this machine says ${early.toISOString()}: set it if that is wrong`,
     ]);
   });
 
@@ -185,10 +186,31 @@ describe('a set of certificates', () => {
     expect(kept).toEqual(['ca', 'etcd-ca', 'front-proxy-ca', 'service-account']);
   });
 
+  test.each([
+    ['ten years back, as after a boot without a real-time clock', -10 * 365 * day, 'the clock is wrong'],
+    ['eleven years ahead', 11 * 365 * day, 'the CA ca expired on'],
+  ])('has no CA made anew by a clock that is %s: it is said, with the way out', async (_, off, words) => {
+    const now = new Date(Date.now() + off);
+    const refusal = await issue(requests, byName(pems), now).catch((error: unknown) => error);
+    expect(refusal).toBeInstanceOf(UserError);
+    expect((refusal as UserError).message).toContain(`the clock of this machine says ${now.toISOString()}`);
+    expect((refusal as UserError).message).toContain(words);
+    expect((refusal as UserError).next).toMatch(/date -s.*if the clock is right: rm .*\/ca\.pem/);
+  });
+
   test('has no leaf that outlives its CA', async () => {
     const late = new Date(Date.now() + (10 * 365 - 60) * day);
     const issued = await issue(requests, byName(pems), late);
     const endOf = (name: string) => new X509Certificate(find(issued, name).certificate).validTo;
     expect(endOf('admin')).toBe(endOf('ca'));
+  });
+});
+
+describe('the clock', () => {
+  test('of a machine is refused when it is behind the day on which hardway was installed', async () => {
+    await expect(requireClock(new Date('2016-01-01T00:00:00Z'))).rejects.toThrow(
+      /the clock of this machine says 2016-01-01T00:00:00\.000Z, but hardway was installed on 20/,
+    );
+    await expect(requireClock()).resolves.toBeUndefined();
   });
 });
