@@ -1,16 +1,21 @@
+import { readFile } from 'node:fs/promises';
 import { nodeIsReady } from '../lib/cluster/objects.ts';
 import { check } from '../lib/engine/check.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
+import { mtuOf } from '../lib/host/net.ts';
 import { system } from '../lib/host/paths.ts';
-import { nodeTurnsReady, observationsWith, plugins } from './network.ts';
+import { fitsInterface, nodeTurnsReady, observationsWith, plugins, requireMtu, usualMtu } from './network.ts';
 import { lines, observe } from './observe.ts';
+
+const file = `${system.cniConfig}/10-bridge.conflist`;
 
 /**
  * Returns the CNI configuration, a chain of the reference plugins: a bridge, addresses from a file, masquerading, host
- * ports, and a rule in the firewall.
+ * ports, and a rule in the firewall. `mtu` (bytes) is that of the Node's interface: larger packets of a Pod would be lost
+ * behind it.
  */
-export const conflist = ({ podCIDR }: Lab) => ({
+export const conflist = ({ podCIDR }: Pick<Lab, 'podCIDR'>, mtu: number) => ({
   cniVersion: '1.0.0',
   name: 'bridge',
   plugins: [
@@ -20,12 +25,15 @@ export const conflist = ({ podCIDR }: Lab) => ({
       isGateway: true,
       ipMasq: true,
       hairpinMode: true,
+      ...(mtu !== usualMtu && { mtu }),
       ipam: { type: 'host-local', ranges: [[{ subnet: podCIDR }]], routes: [{ dst: '0.0.0.0/0' }] },
     },
     { type: 'portmap', capabilities: { portMappings: true } },
     { type: 'firewall' },
   ],
 });
+
+const conflistNow = async (lab: Lab) => conflist(lab, await mtuOf(lab.node.interface));
 
 const route = observe(
   {
@@ -48,20 +56,22 @@ export const bridge: Step = {
   },
   title: 'network of Pods (bridge)',
   needs: { plugins },
-  inputs: conflist,
+  inputs: conflistNow,
 
   async apply({ lab, host }) {
     await host.makeDir('/var/lib/cni', 0o700);
-    await host.writeFile(
-      `${system.cniConfig}/10-bridge.conflist`,
-      `${JSON.stringify(conflist(lab), undefined, 2)}\n`,
-      0o600,
-    );
+    await host.writeFile(file, `${JSON.stringify(await conflistNow(lab), undefined, 2)}\n`, 0o600);
   },
 
   byHand: { proofs: ({ node }) => [nodeTurnsReady(node.name)] },
 
-  checks: [check('the Node is Ready', nodeIsReady)],
+  checks: [
+    check('the Node is Ready', nodeIsReady),
+    check(fitsInterface, async ({ lab }) => {
+      const { plugins: chain } = JSON.parse(await readFile(file, 'utf8')) as { plugins: { mtu?: number }[] };
+      await requireMtu(lab, chain[0]?.mtu ?? usualMtu);
+    }),
+  ],
 
   observations: (lab) => observationsWith(route, lab),
 };

@@ -14,10 +14,10 @@ import {
 import { check, deferredCheck, until } from '../lib/engine/check.ts';
 import { overlap } from '../lib/engine/settings.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
-import { readIfThere } from '../lib/host/files.ts';
+import { mtuOf } from '../lib/host/net.ts';
 import { paths, system } from '../lib/host/paths.ts';
 import { kubectl } from './by-hand.ts';
-import { nodeTurnsReady, observationsWith, plugins } from './network.ts';
+import { fitsInterface, nodeTurnsReady, observationsWith, plugins, requireMtu } from './network.ts';
 import { atLeast, observe } from './observe.ts';
 
 const definitionsPath = '/apis/crd.projectcalico.org/v1';
@@ -74,8 +74,7 @@ const objects = async ({ lab, signal, progress, source }: Context) => {
     report: (what) => progress(progressText(what)),
     signal,
   });
-  const mtu = Number((await readIfThere(`/sys/class/net/${lab.node.interface}/mtu`)) ?? 1500);
-  return calicoObjects(manifest, lab, mtu);
+  return calicoObjects(manifest, lab, await mtuOf(lab.node.interface));
 };
 
 const route = observe(
@@ -151,7 +150,7 @@ export const calico: Step = {
   },
   title: 'network of Pods (Calico)',
   needs: { plugins }, // Calico brings its own plugin and uses some of these
-  inputs: ({ podCIDR, node }) => [versions().calico, podCIDR, node.interface],
+  inputs: async ({ podCIDR, node }) => [versions().calico, podCIDR, node.interface, await mtuOf(node.interface)],
 
   async apply(context) {
     const { host, signal } = context;
@@ -196,6 +195,12 @@ export const calico: Step = {
 
   checks: [
     check('the Node is Ready', nodeIsReady),
+    check(fitsInterface, async (context) => {
+      const { data } = await (await apiOf(context)).get<{ data: { veth_mtu: string } }>(
+        '/api/v1/namespaces/kube-system/configmaps/calico-config',
+      );
+      await requireMtu(context.lab, Number(data.veth_mtu));
+    }),
     check('calico-node has said that the network is there', async (context) => {
       const condition = await nodeCondition(context, 'NetworkUnavailable');
       if (condition?.status !== 'False')

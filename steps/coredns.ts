@@ -23,7 +23,7 @@ export const coredns: Step = {
   id: 'coredns',
   title: 'CoreDNS',
   needs: { images: ['coredns'] },
-  inputs: objects,
+  inputs: async (lab) => [await objects(lab), lab.machine.nameServers], // its Pods read them when they start
 
   async apply(context) {
     // Images come first: a kubelet that cannot get one retries only seconds later.

@@ -1,12 +1,27 @@
 import { ensureImages } from '../lib/cluster/images.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Observation } from '../lib/engine/step.ts';
+import { mtuOf } from '../lib/host/net.ts';
 import { kubectl } from './by-hand.ts';
 import { chainOfWeb, fromPod, webPods } from './demo.ts';
 import { all, lines, observe, printsNothing, says, saysNot } from './observe.ts';
 
 /** Names of the reference CNI plugins that the networks use. */
 export const plugins = ['bridge', 'host-local', 'loopback', 'portmap', 'firewall'];
+
+/** Bytes of the largest packet of Ethernet, and of an interface for which nothing else is asked. */
+export const usualMtu = 1500;
+
+export const fitsInterface = 'packets of Pods fit the interface of the Node';
+
+/** Throws when new Pods get another MTU than the Node's interface has now. */
+export const requireMtu = async ({ node }: Lab, ofPods: number): Promise<void> => {
+  const now = await mtuOf(node.interface);
+  if (now !== ofPods)
+    throw new Error(
+      `${node.interface} has an MTU of ${now}, was ${ofPods}, which Pods still get; hardway up adapts them`,
+    );
+};
 
 /** Returns the command that succeeds once the Node is Ready. */
 export const nodeTurnsReady = (node: string): string =>

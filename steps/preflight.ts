@@ -1,17 +1,18 @@
 import { check } from '../lib/engine/check.ts';
 import { UserError } from '../lib/engine/errors.ts';
+import { changeOf } from '../lib/engine/lab.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { installPackages } from '../lib/host/apt.ts';
 import { missingControllers } from '../lib/host/cgroups.ts';
 import { nodeNow } from '../lib/host/facts/network.ts';
-import { hostCommands, missingCommands } from '../lib/host/facts.ts';
+import { hostCommands, machineNow, missingCommands } from '../lib/host/facts.ts';
 import { statIfThere } from '../lib/host/files.ts';
 import { canBeLoaded } from '../lib/host/modules.ts';
 import { paths } from '../lib/host/paths.ts';
 import { person } from '../lib/host/person.ts';
 import { CommandFailed, tryRun } from '../lib/host/run.ts';
 import { saveSnapshot, takeSnapshot } from '../lib/host/snapshot.ts';
-import { readSysctl } from '../lib/host/sysctl.ts';
+import { filesAgainst, readSysctl } from '../lib/host/sysctl.ts';
 
 /** Kernel modules that containers and their networks need, where the kernel has not got them built in. */
 export const modules = ['overlay', 'br_netfilter', 'nf_conntrack'];
@@ -80,7 +81,8 @@ export const preflight: Step = {
       await host.sysctl(key, value);
       lines.push(`${key} = ${value}\n`);
     }
-    await host.writeFile('/etc/sysctl.d/99-hardway.conf', lines.join(''));
+    // The last file that sets a parameter wins, and Debian's 99-sysctl.conf is read after every 99-hardway.conf.
+    await host.writeFile('/etc/sysctl.d/zz-hardway.conf', lines.join(''));
     // ufw drops packets from Pods to the node and through it. A rule of ufw survives a reboot, one of iptables does
     // not.
     if (lab.machine.ufw) {
@@ -107,6 +109,10 @@ export const preflight: Step = {
           : `this machine has no IPv4 address any more, it was ${lab.node.address}; a default route is needed`,
       );
     }),
+    check('the machine is as the lab was made for it', async ({ lab }) => {
+      const change = changeOf(lab, await machineNow());
+      if (change) throw new Error(`${change}; hardway up adapts the lab`);
+    }),
     check('the kernel modules of Pods are loaded', async () => {
       const [name] = await unloaded();
       if (name) throw new Error(`${name} is not loaded`);
@@ -114,7 +120,9 @@ export const preflight: Step = {
     check('the kernel routes for Pods', async () => {
       for (const [key, value] of sysctls) {
         const now = readSysctl(key);
-        if (now !== undefined && now !== value) throw new Error(`${key} is ${now}, not ${value}`);
+        if (now === undefined || now === value) continue;
+        const [file] = filesAgainst(key, value);
+        throw new Error(`${key} is ${now}, not ${value}${file ? `: ${file} sets it; take the line out of it` : ''}`);
       }
     }),
     check('cgroup controllers are there', async () => {

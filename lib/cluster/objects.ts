@@ -1,7 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { reasonOf, Unhealthy, UserError } from '../engine/errors.ts';
+import type { Lab } from '../engine/lab.ts';
 import type { Context } from '../engine/step.ts';
 import { sha256 } from '../host/files.ts';
+import { mtuOf } from '../host/net.ts';
 import { certFile } from '../host/paths.ts';
 import { apiOf, ifThere, type KubeObject } from './api.ts';
 
@@ -10,20 +12,33 @@ interface Workload extends KubeObject {
 }
 
 /**
- * Adds the checksum of the CA to the Pod template of a workload. A program in a Pod reads the cluster's CA only when it
- * starts: so a new CA brings new Pods.
+ * Adds a checksum to the Pod template of a workload, of what a Pod takes only when it starts: another one brings new
+ * Pods.
  */
-export const withCaChecksum = (object: KubeObject, ca: string): KubeObject => {
+export const withStart = (object: KubeObject, start: string): KubeObject => {
   if (object.kind !== 'Deployment' && object.kind !== 'DaemonSet') return object;
   const { spec } = object as Workload;
   const { metadata } = spec.template;
-  const annotations = { ...metadata.annotations, 'hardway/ca': sha256(ca).slice(0, 16) };
+  const annotations = { ...metadata.annotations, 'hardway/start': sha256(start).slice(0, 16) };
   return { ...object, spec: { ...spec, template: { ...spec.template, metadata: { ...metadata, annotations } } } };
 };
 
-const withCaChecksums = async (objects: readonly KubeObject[]): Promise<readonly KubeObject[]> => {
-  const ca = await readFile(certFile('ca'), 'utf8');
-  return objects.map((object) => withCaChecksum(object, ca));
+/**
+ * Returns what a Pod takes only when it starts: the cluster's CA, a token signed with the service-account key, the name
+ * servers of this machine, and the MTU.
+ */
+const startOfPods = async ({ node, machine }: Lab): Promise<string> => {
+  const [ca, tokens, mtu] = await Promise.all([
+    readFile(certFile('ca'), 'utf8'),
+    readFile(certFile('service-account'), 'utf8'),
+    mtuOf(node.interface),
+  ]);
+  return [ca, tokens, ...(machine.nameServers ?? []), mtu].join('\n');
+};
+
+const withStarts = async (lab: Lab, objects: readonly KubeObject[]): Promise<readonly KubeObject[]> => {
+  const start = await startOfPods(lab);
+  return objects.map((object) => withStart(object, start));
 };
 
 /**
@@ -33,7 +48,7 @@ const withCaChecksums = async (objects: readonly KubeObject[]): Promise<readonly
 export const applyObjects = async (context: Context, objects: readonly KubeObject[]): Promise<void> => {
   if (context.host.dryRun) return;
   const api = await apiOf(context);
-  for (const object of await withCaChecksums(objects)) {
+  for (const object of await withStarts(context.lab, objects)) {
     await api.apply(object).catch((error: unknown) => {
       throw new Error(refusal(object, error));
     });
@@ -51,7 +66,7 @@ export const applyObjectsAtOnce = async (context: Context, objects: readonly Kub
   if (context.host.dryRun) return;
   const api = await apiOf(context);
   const outcomes = await Promise.all(
-    (await withCaChecksums(objects)).map((object) =>
+    (await withStarts(context.lab, objects)).map((object) =>
       api.apply(object).then(
         () => [],
         (error: unknown) => [refusal(object, error)],

@@ -1,5 +1,5 @@
 import { isIPv4 } from 'node:net';
-import type { HostFacts } from '../host/facts.ts';
+import type { HostFacts, MachineNow, Resolver } from '../host/facts.ts';
 import { Bug } from './errors.ts';
 import { addressIn, overlap } from './settings.ts';
 import type { Language, Text } from './text.ts';
@@ -47,6 +47,8 @@ export interface MachineFacts {
    * Path of a resolv.conf with name servers that Pods can ask; absent where the machine has none that a Pod can reach.
    */
   readonly resolvConf?: string;
+  /** Name servers in it; absent in a lab of hardway 0.1. */
+  readonly nameServers?: readonly string[];
   readonly swap: boolean;
   readonly ufw: boolean;
 }
@@ -68,14 +70,47 @@ const leadsBack = (server: string, own: readonly string[]): boolean => {
  * Chooses the resolv.conf for Pods, without a name server that leads back: systemd-resolved's 127.0.0.53, or the DNS
  * Service of the lab itself. CoreDNS would ask itself without end.
  */
-const resolvConfFor = ({ resolvers }: HostFacts, own: readonly string[]): string | undefined =>
-  resolvers.find(({ servers }) => servers.length > 0 && !servers.some((server) => leadsBack(server, own)))?.path;
+const resolverFor = ({ resolvers }: MachineNow, own: readonly string[]): Resolver | undefined =>
+  resolvers.find(({ servers }) => servers.length > 0 && !servers.some((server) => leadsBack(server, own)));
+
+/** Returns the facts of a machine on which the settings of a lab with these networks depend. */
+const machineFor = (
+  found: MachineNow,
+  { podCIDR, serviceCIDR }: Pick<Lab, 'podCIDR' | 'serviceCIDR'>,
+): Omit<MachineFacts, 'arch'> => {
+  const resolver = resolverFor(found, [podCIDR, serviceCIDR]);
+  return {
+    cgroup: found.cgroup,
+    canLowerOomScoreAdj: found.canLowerOomScoreAdj,
+    canSetConntrackLimits: found.canSetConntrackLimits,
+    ...(resolver && { resolvConf: resolver.path, nameServers: resolver.servers }),
+    swap: found.swap,
+    ufw: found.ufw,
+  };
+};
+
+/**
+ * Says what has changed on a machine since its lab was made, where the lab no longer fits it; undefined where it fits.
+ * Swap or a firewall that was turned off harms nothing.
+ */
+export const changeOf = (lab: Lab, found: MachineNow): string | undefined => {
+  const was = lab.machine;
+  const now = machineFor(found, lab);
+  const servers = ({ nameServers = [] }: Partial<MachineFacts>): string => nameServers.join(', ') || 'none';
+  if (now.swap && !was.swap) return 'swap was off, is now on: the kubelet does not start again with it';
+  if (now.ufw && !was.ufw) return 'ufw was off, is now on: it drops the packets of Pods';
+  if (now.cgroup !== was.cgroup)
+    return `cgroups were ${was.cgroup}, are now ${now.cgroup}: the kubelet needs another driver`;
+  const knew = was.resolvConf === undefined || was.nameServers !== undefined;
+  if (knew && servers(now) !== servers(was))
+    return `the name servers were ${servers(was)}, are now ${servers(now)}: CoreDNS asks those of before`;
+  return undefined;
+};
 
 /** Makes the lab for this machine, which must be fit. */
 export const labOf = (found: HostFacts, choice: Choice): Lab => {
   const { node } = found;
   const { podCIDR, serviceCIDR, ...others } = choice;
-  const resolvConf = resolvConfFor(found, [podCIDR, serviceCIDR]);
   const arch = architectures[found.arch];
   if (!node || !arch) throw new Bug('a lab was asked for on a machine that preflight refuses');
   return {
@@ -85,15 +120,7 @@ export const labOf = (found: HostFacts, choice: Choice): Lab => {
     apiServiceAddress: addressIn(serviceCIDR, 1),
     dnsAddress: addressIn(serviceCIDR, 10),
     ...others,
-    machine: {
-      arch,
-      cgroup: found.cgroup,
-      canLowerOomScoreAdj: found.canLowerOomScoreAdj,
-      canSetConntrackLimits: found.canSetConntrackLimits,
-      ...(resolvConf && { resolvConf }),
-      swap: found.swap,
-      ufw: found.ufw,
-    },
+    machine: { arch, ...machineFor(found, choice) },
   };
 };
 

@@ -28,8 +28,19 @@ export interface Listener {
   readonly ours: boolean;
 }
 
+/** Facts of this machine on which the settings of a lab depend, and which may change under it. */
+export interface MachineNow {
+  readonly cgroup: 'v1' | 'v2';
+  readonly canLowerOomScoreAdj: boolean;
+  readonly canSetConntrackLimits: boolean;
+  /** Files of name servers, the preferred one first. */
+  readonly resolvers: readonly Resolver[];
+  readonly swap: boolean;
+  readonly ufw: boolean;
+}
+
 /** Facts of this machine, read without changing or judging anything; preflight judges them. */
-export interface HostFacts extends Network, Belongings {
+export interface HostFacts extends Network, Belongings, MachineNow {
   readonly root: boolean;
   readonly platform: string;
   readonly arch: string;
@@ -47,13 +58,6 @@ export interface HostFacts extends Network, Belongings {
   /** Commands that the components call and that are not on PATH. */
   readonly missing: readonly string[];
   readonly apt: boolean;
-  readonly cgroup: 'v1' | 'v2';
-  readonly canLowerOomScoreAdj: boolean;
-  readonly canSetConntrackLimits: boolean;
-  /** Files of name servers, the preferred one first. */
-  readonly resolvers: readonly Resolver[];
-  readonly swap: boolean;
-  readonly ufw: boolean;
 }
 
 const leadsTo = (path: string): string | undefined => {
@@ -91,7 +95,7 @@ export const hostCommands: Readonly<Record<string, string>> = {
 };
 
 /** A file of name servers. */
-interface Resolver {
+export interface Resolver {
   readonly path: string;
   readonly servers: readonly string[];
 }
@@ -128,6 +132,25 @@ export const missingCommands = async (): Promise<readonly string[]> => {
   return found.flat();
 };
 
+/** Reads the facts on which the settings of a lab depend. */
+export const machineNow = async (): Promise<MachineNow> => {
+  const [resolvers, swaps, ufw, cgroup2, conntrack] = await Promise.all([
+    resolversOf(),
+    readIfThere('/proc/swaps'),
+    readIfThere('/etc/ufw/ufw.conf'),
+    exists('/sys/fs/cgroup/cgroup.controllers'),
+    isWritable('/proc/sys/net/netfilter/nf_conntrack_max'),
+  ]);
+  return {
+    cgroup: cgroup2 ? 'v2' : 'v1',
+    canLowerOomScoreAdj: process.platform === 'linux' && canLowerOomScoreAdj(),
+    canSetConntrackLimits: conntrack,
+    resolvers,
+    swap: (swaps ?? '').trim().split('\n').length > 1,
+    ufw: /^ENABLED=yes/m.test(ufw ?? ''),
+  };
+};
+
 /** Names of what is looked for. */
 interface Names extends Wanted {
   /** Paths whose file systems are looked at. */
@@ -140,41 +163,21 @@ interface Names extends Wanted {
  * `names` are those of our units and paths: others may be there by the same.
  */
 export const gatherFacts = async (wanted: string | undefined, names: Names): Promise<HostFacts> => {
-  const linux = process.platform === 'linux';
   const hostName = hostname();
-  const [
-    net,
-    listeners,
-    foreign,
-    resolves,
-    places,
-    missingCgroups,
-    forbidden,
-    init,
-    resolvers,
-    swaps,
-    ufw,
-    apt,
-    cgroup2,
-    conntrack,
-    missing,
-  ] = await Promise.all([
-    network(wanted),
-    listening(),
-    belongings(names),
-    tryRun('getent', ['ahostsv4', hostName], { timeout: 5000 }),
-    placesOf(names.places),
-    missingControllers(),
-    forbiddenModules(names.modules),
-    readIfThere('/proc/1/comm'),
-    resolversOf(),
-    readIfThere('/proc/swaps'),
-    readIfThere('/etc/ufw/ufw.conf'),
-    hasApt(),
-    exists('/sys/fs/cgroup/cgroup.controllers'),
-    isWritable('/proc/sys/net/netfilter/nf_conntrack_max'),
-    missingCommands(),
-  ]);
+  const [net, machine, listeners, foreign, resolves, places, missingCgroups, forbidden, init, apt, missing] =
+    await Promise.all([
+      network(wanted),
+      machineNow(),
+      listening(),
+      belongings(names),
+      tryRun('getent', ['ahostsv4', hostName], { timeout: 5000 }),
+      placesOf(names.places),
+      missingControllers(),
+      forbiddenModules(names.modules),
+      readIfThere('/proc/1/comm'),
+      hasApt(),
+      missingCommands(),
+    ]);
   return {
     root: process.getuid?.() === 0,
     platform: process.platform,
@@ -188,15 +191,10 @@ export const gatherFacts = async (wanted: string | undefined, names: Names): Pro
     hostName,
     hostNameResolves: resolves.code === 0,
     ...net,
+    ...machine,
     listeners,
     ...foreign,
     missing,
     apt,
-    cgroup: cgroup2 ? 'v2' : 'v1',
-    canLowerOomScoreAdj: linux && canLowerOomScoreAdj(),
-    canSetConntrackLimits: conntrack,
-    resolvers,
-    swap: (swaps ?? '').trim().split('\n').length > 1,
-    ufw: /^ENABLED=yes/m.test(ufw ?? ''),
   };
 };

@@ -1,3 +1,4 @@
+import { readIfThere } from './files.ts';
 import { tryRun } from './run.ts';
 
 /**
@@ -9,6 +10,10 @@ export const ipJson = async <T extends object>(...args: readonly string[]): Prom
   if (code !== 0 || stdout.trim() === '') return [];
   return (JSON.parse(stdout) as T[]).filter((one) => Object.keys(one).length > 0);
 };
+
+/** Returns the largest packet of an interface, in bytes; Ethernet's where there is no such interface. */
+export const mtuOf = async (name: string): Promise<number> =>
+  Number((await readIfThere(`/sys/class/net/${name}/mtu`)) ?? 1500);
 
 /** A listening socket. */
 export interface Socket {

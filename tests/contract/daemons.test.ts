@@ -146,7 +146,7 @@ describe('the real kubelet', () => {
 });
 
 describe('the real CNI plugins', () => {
-  const chain = conflist(plainLab);
+  const chain = conflist(plainLab, 1400);
   const types = chain.plugins.flatMap((plugin) => [plugin.type, ...('ipam' in plugin ? [plugin.ipam.type] : [])]);
 
   test.each(types)('%s speaks the version of our chain', async (type) => {

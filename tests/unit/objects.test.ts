@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { withCaChecksum } from '../../lib/cluster/objects.ts';
+import { withStart } from '../../lib/cluster/objects.ts';
 
 const workload = (kind: string) => ({
   apiVersion: 'apps/v1',
@@ -9,9 +9,9 @@ const workload = (kind: string) => ({
 });
 
 test.each(['Deployment', 'DaemonSet'])(
-  'the Pods of a %s are other ones under another CA, and keep what they had',
+  'the Pods of a %s are other ones when what they take at their start has changed, and keep what they had',
   (kind) => {
-    const [one, again, other] = ['ca', 'ca', 'another'].map((ca) => withCaChecksum(workload(kind), ca));
+    const [one, again, other] = ['ca', 'ca', 'another'].map((ca) => withStart(workload(kind), ca));
     expect(again).toEqual(one);
     expect(other).not.toEqual(one);
     expect(one).toMatchObject(workload(kind));
@@ -20,5 +20,5 @@ test.each(['Deployment', 'DaemonSet'])(
 
 test('what makes no Pods is left as it is', () => {
   const service = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'web' } };
-  expect(withCaChecksum(service, 'ca')).toBe(service);
+  expect(withStart(service, 'ca')).toBe(service);
 });
