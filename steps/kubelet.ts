@@ -60,6 +60,15 @@ export const configuration = ({ node, machine, dnsAddress, domain }: Lab) => ({
   // By default the kubelet checks its Node every second only in its first two minutes, and a lesson takes longer.
   nodeStatusUpdateFrequency: '1s',
   nodeStatusReportFrequency: '5m',
+  // In bytes: a tenth of a large disk, the default, is more than a lab ever uses, and preflight asks for some GB.
+  evictionHard: {
+    'memory.available': '100Mi',
+    'nodefs.available': '1Gi',
+    'nodefs.inodesFree': '1%',
+    'imagefs.available': '1Gi',
+    'imagefs.inodesFree': '1%',
+  },
+  imageGCHighThresholdPercent: 100,
   podPidsLimit: 4096,
   seccompDefault: true,
   protectKernelDefaults: false,

@@ -37,8 +37,8 @@ export const placesUsed: readonly string[] = uses.map(({ path }) => path);
 const withoutOverlay =
   /^(overlay|aufs|squashfs|ramfs|vfat|msdos|exfat|ntfs3?|nfs4?|cifs|smb3|9p|virtiofs|ceph|ecryptfs|fuse(blk|\..*)?)$/;
 
-/** The least part of a disk's inodes that the kubelet wants free, its own default. */
-const leastInodes = 0.05;
+/** The least part of a disk's inodes that must be free: the kubelet takes no Pods with one in a hundred. */
+const leastInodes = 0.02;
 
 type Used = Place & Use;
 
@@ -81,7 +81,7 @@ const full = (places: readonly Used[], ours: boolean): readonly Finding[] =>
         };
       if (freeInodes < leastInodes)
         return {
-          problem: `${(freeInodes * 100).toFixed(1)} % of the inodes are free below ${path}; the kubelet takes Pods with 5 %`,
+          problem: `${(freeInodes * 100).toFixed(1)} % of the inodes are free below ${path}; 2 % are needed`,
           hint: `remove files: df -i ${path} counts them`,
         };
       return [];
