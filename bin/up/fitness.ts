@@ -133,13 +133,13 @@ const rules: readonly ((subject: FitnessInput) => readonly Finding[])[] = [
       ? noFindings
       : finding(`missing here: ${found.missing.join(', ')}`, `install the packages ${[...packages].join(', ')}`);
   },
-  ({ found, steps, settings: { podCIDR, serviceCIDR } }) => {
+  ({ found, steps, ours, settings: { podCIDR, serviceCIDR } }) => {
     const networks = [
       ['podCIDR', podCIDR],
       ['serviceCIDR', serviceCIDR],
     ] as const;
-    // cni0, kube-ipvs0 and others have our own networks once a lab is up; before that each is a finding of its own
-    const hosts = found.networks.filter((network) => !steps.some(isMadeBy(network)));
+    // cni0, kube-ipvs0 and others have our own networks once a lab is up
+    const hosts = ours ? found.networks.filter((network) => !steps.some(isMadeBy(network))) : found.networks;
     const onHost = networks.flatMap(([field, cidr]) =>
       hosts
         .filter((host) => overlap(cidr, host.cidr))

@@ -1,7 +1,6 @@
 import { allLeaves } from '../../lib/engine/leaves.ts';
 import type { Step } from '../../lib/engine/step.ts';
 import type { Belongings } from '../../lib/host/facts/foreign.ts';
-import type { HostNetwork } from '../../lib/host/facts/network.ts';
 import { paths, system } from '../../lib/host/paths.ts';
 import { quoted } from '../../lib/host/run.ts';
 
@@ -11,10 +10,6 @@ export interface Finding {
   readonly hint: string;
 }
 
-/** What is on a machine, and the steps whose daemons would take it for their own. */
-export interface Found extends Belongings {
-  readonly networks: readonly HostNetwork[];
-}
 type Leaving = readonly Pick<Step, 'leaves'>[];
 
 const matches = (patterns: readonly RegExp[], name: string): boolean => patterns.some((pattern) => pattern.test(name));
@@ -26,7 +21,7 @@ const listed = (names: readonly string[]): string =>
 /** Returns the part of a chain's name that all of its kind have: KUBE- of KUBE-SERVICES. */
 const prefixOf = (name: string): string => /^[A-Za-z]+-/.exec(name)?.[0] ?? name;
 
-const ofLinks = ({ links }: Found, steps: Leaving): readonly Finding[] => {
+const ofLinks = ({ links }: Belongings, steps: Leaving): readonly Finding[] => {
   const { bridges, links: patterns } = allLeaves(steps.map(({ leaves }) => leaves));
   return links
     .filter(({ name }) => bridges.includes(name) || matches(patterns, name))
@@ -36,20 +31,10 @@ const ofLinks = ({ links }: Found, steps: Leaving): readonly Finding[] => {
     }));
 };
 
-const ofRoutes = ({ networks }: Found, steps: Leaving): readonly Finding[] => {
-  const { routes } = allLeaves(steps.map(({ leaves }) => leaves));
-  return networks
-    .filter(({ protocol }) => routes.some((route) => String(route) === protocol))
-    .map(({ cidr, type = '', protocol }) => ({
-      problem: `a route to ${cidr} of another Kubernetes is here (protocol ${protocol})`,
-      hint: `ip route delete ${type} ${cidr}`.replace('  ', ' '),
-    }));
-};
-
 /** A comment in a rule, as iptables-save writes it. */
 const commentOf = (rule: string): string => /--comment "?((?:\\.|[^"\\ ])*)/.exec(rule)?.[1] ?? '';
 
-const ofChains = ({ chains }: Found, steps: Leaving): readonly Finding[] => {
+const ofChains = ({ chains }: Belongings, steps: Leaving): readonly Finding[] => {
   const { chains: patterns, rules } = allLeaves(steps.map(({ leaves }) => leaves));
   return [...new Set(chains.map(({ program }) => program))].flatMap((program) => {
     const here = chains.filter((chain) => chain.program === program);
@@ -64,7 +49,7 @@ const ofChains = ({ chains }: Found, steps: Leaving): readonly Finding[] => {
   });
 };
 
-const ofNftTables = ({ nftTables }: Found, steps: Leaving): readonly Finding[] => {
+const ofNftTables = ({ nftTables }: Belongings, steps: Leaving): readonly Finding[] => {
   const { nftTables: patterns } = allLeaves(steps.map(({ leaves }) => leaves));
   return nftTables
     .filter(({ name }) => matches(patterns, name))
@@ -74,7 +59,7 @@ const ofNftTables = ({ nftTables }: Found, steps: Leaving): readonly Finding[] =
     }));
 };
 
-const ofIpsets = ({ ipsets }: Found, steps: Leaving): readonly Finding[] => {
+const ofIpsets = ({ ipsets }: Belongings, steps: Leaving): readonly Finding[] => {
   const { ipsets: patterns } = allLeaves(steps.map(({ leaves }) => leaves));
   const names = ipsets.filter((name) => matches(patterns, name));
   if (names.length === 0) return [];
@@ -86,7 +71,7 @@ const ofIpsets = ({ ipsets }: Found, steps: Leaving): readonly Finding[] => {
   ];
 };
 
-const ofContents = ({ contents }: Found): readonly Finding[] =>
+const ofContents = ({ contents }: Belongings): readonly Finding[] =>
   contents.map(({ path, first, more, entries }) => {
     const files = `${first.join(', ')}${more ? ', ...' : ''}`;
     const whose = path === system.cniConfig ? 'a network of other containers is set up in' : 'data of others are in';
@@ -96,7 +81,7 @@ const ofContents = ({ contents }: Found): readonly Finding[] =>
     };
   });
 
-const ofUnitFiles = ({ unitFiles }: Found): readonly Finding[] =>
+const ofUnitFiles = ({ unitFiles }: Belongings): readonly Finding[] =>
   unitFiles.map((file) => {
     if (file.includes('.service.d/'))
       return { problem: `${file} changes a component of ours`, hint: `rm ${file} && systemctl daemon-reload` };
@@ -112,5 +97,5 @@ const ofUnitFiles = ({ unitFiles }: Found): readonly Finding[] =>
  * Finds what a daemon of ours would take for its own, rewrite and lose, on a machine without a lab; and other runtimes.
  * Each finding names the very thing, and the command that removes it.
  */
-export const leftovers = (found: Found, steps: Leaving): readonly Finding[] =>
-  [ofUnitFiles, ofContents, ofLinks, ofRoutes, ofChains, ofNftTables, ofIpsets].flatMap((rule) => rule(found, steps));
+export const leftovers = (found: Belongings, steps: Leaving): readonly Finding[] =>
+  [ofUnitFiles, ofContents, ofLinks, ofChains, ofNftTables, ofIpsets].flatMap((rule) => rule(found, steps));

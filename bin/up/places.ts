@@ -69,14 +69,13 @@ const wrongType = (places: readonly Used[]): readonly Finding[] =>
       hint: `mount a disk with ext4 or xfs at ${path}; or hardway vm up`,
     }));
 
-/** Finds disks that are too full, each once: one with a lab already needs only room to work. */
-const full = (places: readonly Used[], ours: boolean): readonly Finding[] =>
+/** Finds disks that are too full, each once. */
+const full = (places: readonly Used[]): readonly Finding[] =>
   byPoint(places.filter(({ bytes }) => bytes !== undefined)).flatMap(([, here]) =>
     here.slice(0, 1).flatMap(({ path, freeBytes, freeInodes, bytes = 0 }) => {
-      const needed = ours ? Math.min(bytes, 1e9) : bytes;
-      if (freeBytes < needed)
+      if (freeBytes < bytes)
         return {
-          problem: `${formatBytes(freeBytes)} free below ${path}; ${needed / 1e9} GB are needed`,
+          problem: `${formatBytes(freeBytes)} free below ${path}; ${bytes / 1e9} GB are needed`,
           hint: 'free some or enlarge the disk',
         };
       if (freeInodes < leastInodes)
@@ -88,10 +87,10 @@ const full = (places: readonly Used[], ours: boolean): readonly Finding[] =>
     }),
   );
 
-/** Finds file systems on which a lab cannot be, by the facts of its places. */
+/** Finds file systems on which a lab cannot be; one that is here may go on with the room that it has left. */
 export const unfitPlaces = (found: readonly Place[], ours: boolean): readonly Finding[] => {
   const places = uses.flatMap((use) =>
     found.filter(({ path }) => path === use.path).map((place) => ({ ...place, ...use })),
   );
-  return [...readOnly(places), ...noexec(places), ...wrongType(places), ...full(places, ours)];
+  return [...readOnly(places), ...noexec(places), ...wrongType(places), ...(ours ? [] : full(places))];
 };

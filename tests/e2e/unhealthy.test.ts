@@ -62,7 +62,9 @@ describe('a run that fails while images are still imported', () => {
 
 describe('a disk that gets full', () => {
   test('under the state of the lab is named, and up goes on when there is room', async () => {
-    await sh(vm, 'mkdir -m 700 /var/lib/hardway; mount -t tmpfs -o size=40k,mode=700 none /var/lib/hardway');
+    await sh(vm, 'mkdir -m 700 /var/lib/hardway; mount -t tmpfs -o size=3g,mode=700 none /var/lib/hardway');
+    succeeded(await up(vm, '--to', 'preflight'));
+    await sh(vm, 'mount -o remount,size=$(($(du -sk /var/lib/hardway | cut -f1) + 40))k /var/lib/hardway');
     const ran = await up(vm, '--to', 'kubeconfigs');
     expect(ran.code).toBe(2);
     expect(ran.stderr).toContain('/var/lib/hardway');
