@@ -72,16 +72,30 @@ const throwOnExit = (command: Command): void => {
   for (const one of command.commands) throwOnExit(one);
 };
 
-// A reader that closes the pipe, as `| head` does, is no bug: the command stops.
+// A reader that closes the pipe, as `| head` does, is no fault: the command stops.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  process.exit(error.code === 'EPIPE' ? 141 : 70);
+  if (error.code === 'EPIPE') process.exit(141);
+  say(`hardway: its output cannot be written: ${sentenceOf({ ...error, path: 'where stdout leads' })}`);
+  process.exit(1);
 });
+// Without a place for errors the exit code still tells.
+process.stderr.on('error', () => {});
+
+/** Leaves a current folder that was removed, as from nowhere no command can be started. */
+const leaveRemovedFolder = (): void => {
+  try {
+    process.cwd();
+  } catch {
+    process.chdir('/');
+  }
+};
 
 /** Tells whether a command reads or changes what is root's; help and the version do not. */
 const needsRoot = (name: string | undefined): boolean => (commands[name ?? '']?.needs ?? 'nobody') !== 'nobody';
 
 process.umask(0o022); // under sudo it is the person's: folders of the cache must be neither closed nor open to all
 let program: Command | undefined;
+leaveRemovedFolder();
 try {
   if (process.getuid?.() === 0 && needsRoot(process.argv[2])) await requireOwnPlaces(dirname(import.meta.dirname));
   program = await build(process.argv[2]);

@@ -19,6 +19,7 @@ const registries = '/etc/containerd/certs.d';
 
 const daemon = (lab: Lab) => ({
   name: 'containerd',
+  usesProxy: true as const, // images come from registries
   description: 'containerd: runs containers for the kubelet',
   binary: `${paths.bin}/containerd`,
   after: ['network.target', 'local-fs.target'],

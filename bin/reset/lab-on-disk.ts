@@ -1,5 +1,5 @@
 import { UserError } from '../../lib/engine/errors.ts';
-import { type LedgerEntry, readLedger } from '../../lib/engine/ledger.ts';
+import { type LedgerEntry, readLedgerContent } from '../../lib/engine/ledger.ts';
 import { readState, type State } from '../../lib/engine/state.ts';
 import { statIfThere } from '../../lib/host/files.ts';
 import { paths } from '../../lib/host/paths.ts';
@@ -11,18 +11,22 @@ export interface LabOnDisk {
   readonly entries: readonly LedgerEntry[];
   readonly state: State | undefined;
   readonly before: HostSnapshot | undefined;
+  /** A sentence for each part of the lab's files that cannot be read. */
+  readonly unreadable?: readonly string[];
 }
 
 /** Reads what hardway left on this machine; undefined where there is nothing. A torn state file counts as missing. */
 export const readLabOnDisk = async (): Promise<LabOnDisk | undefined> => {
   if (process.getuid?.() !== 0) throw new UserError(`${paths.root} belongs to root`, 'the same command with sudo');
   if (!(await statIfThere(paths.root))) return undefined;
-  const [entries, state, before] = await Promise.all([
-    readLedger(paths.ledger),
+  const [ledger, state, before] = await Promise.all([
+    readLedgerContent(paths.ledger),
     readState(paths.state).catch(() => undefined),
     readSnapshot(paths.snapshot),
   ]);
-  return { entries, state, before };
+  const blind = before === undefined && (await statIfThere(paths.snapshot)) !== undefined;
+  const unreadable = blind ? [`${paths.snapshot} cannot be read, so the machine is compared with nothing`] : [];
+  return { entries: ledger.entries, state, before, unreadable: [...ledger.unreadable, ...unreadable] };
 };
 
 /** Returns the ids of the steps that have changed this machine, in their order. */

@@ -114,7 +114,7 @@ const withoutLab = async (options: ResetOptions): Promise<void> => {
 
 /** Runs the stages and prints the result. */
 const perform = async (
-  { found: { before }, plan }: Prepared,
+  { found: { before, unreadable = [] }, plan }: Prepared,
   options: ResetOptions,
   { signal, again }: { readonly signal: AbortSignal; readonly again: string },
 ): Promise<void> => {
@@ -122,6 +122,7 @@ const perform = async (
   const show = openShow(options);
   const { failures, runStage } = openGate(options.dryRun ?? false, show.tell, signal);
   const differences: Difference[] = [];
+  for (const what of unreadable) show.tell({ event: 'kept', what });
   const reportDifference = (one: Difference): void => void differences.push(one);
   for (const { name, when, run } of stages) {
     if (when && !when(plan)) continue;

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path';
 import { hasTmux } from '../../lib/daemons/tmux.ts';
 import { UserError } from '../../lib/engine/errors.ts';
 import {
@@ -60,7 +61,7 @@ const sourceOf = ({ source, from }: RequestedOptions): Asked['source'] => {
       `--from names the folder of --source dir, not of --source ${kind}`,
       `--source dir --from ${from}`,
     );
-  return { kind, ...(from && { from }) };
+  return { kind, ...(from && { from: resolve(from) }) };
 };
 
 /** Parses the options. Throws UserError for the first invalid one, with the nearest valid value. */

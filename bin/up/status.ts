@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
-import { runChecks } from '../../lib/engine/check.ts';
+import { type Failure, runChecks } from '../../lib/engine/check.ts';
 import { Unhealthy } from '../../lib/engine/errors.ts';
 import { guideWarning } from '../../lib/engine/lab.ts';
 import { readOnlyContext } from '../../lib/engine/runner.ts';
@@ -11,12 +11,17 @@ import { requireLab } from '../lab.ts';
 
 interface Row {
   readonly step: string;
-  readonly state: 'healthy' | 'unhealthy' | 'not applied';
-  /** Reason why it is unhealthy. */
+  readonly state: 'healthy' | 'unhealthy' | 'not applied' | 'unknown';
+  /** Reason why it is unhealthy, or could not be looked at. */
   readonly reason?: string;
   readonly process?: string;
   readonly since?: string;
 }
+
+const stateOf = (failure: Failure | undefined): Row['state'] => {
+  if (!failure) return 'healthy';
+  return failure.blind ? 'unknown' : 'unhealthy';
+};
 
 const rows = async ({ lab, steps: records }: State): Promise<readonly Row[]> => {
   const steps = stepsWith(lab);
@@ -26,11 +31,12 @@ const rows = async ({ lab, steps: records }: State): Promise<readonly Row[]> => 
   return Promise.all(
     steps.map(async (step): Promise<Row> => {
       if (!(step.id in records)) return { step: step.id, state: 'not applied' };
-      const [failure] = await runChecks(step.checks, context);
+      const failures = await runChecks(step.checks, context);
+      const failure = failures.find(({ blind }) => !blind) ?? failures[0];
       const unit = units[daemons.indexOf(step)];
       return {
         step: step.id,
-        state: failure ? 'unhealthy' : 'healthy',
+        state: stateOf(failure),
         ...(failure && { reason: `${failure.phrase}: ${failure.reason}` }),
         ...(unit && { process: unit.words }),
         ...(unit?.since && { since: new Date(unit.since).toISOString() }),
@@ -46,14 +52,16 @@ const jsonLine = ({ step, state, reason, ...process }: Row): string =>
     step,
     healthy: state === 'healthy',
     reason: state === 'not applied' ? notAppliedYet : reason, // absent where it is undefined
+    ...(state === 'unknown' && { looked: false }),
     ...process,
   });
 
 const line = ({ step, state, reason, process, since }: Row): string => {
-  const health = { healthy: 'healthy', unhealthy: 'NOT HEALTHY', 'not applied': notAppliedYet }[state];
+  const health = { healthy: 'healthy', unhealthy: 'NOT HEALTHY', 'not applied': notAppliedYet, unknown: '??' }[state];
   const start = since ? ` since ${since.replace('T', ' ').slice(0, 19)} UTC` : '';
   const first = `${step.padEnd(25)} ${health.padEnd(16)} ${process ?? ''}${start}`.trimEnd();
-  return reason === undefined ? first : `${first}\n  ${reason}`;
+  if (reason === undefined) return first;
+  return `${first}\n  ${state === 'unknown' ? 'could not be looked at: ' : ''}${reason}`;
 };
 
 /** Returns the notes about a lab's supervisor and PKI. */

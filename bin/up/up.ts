@@ -82,7 +82,8 @@ const takeSteps = async (plan: UpPlan, { options, telling, steps, todo }: Way): 
   const dryRun = options.dryRun ?? false;
   const supervisor = supervisorOf(lab);
   const ledger = openLedger(paths.ledger);
-  const redrawn = process.stdout.isTTY && process.env['TERM'] !== 'dumb' && !options.plain && !dryRun && !telling;
+  // A terminal that does not know its size, as a serial console, says that it has no columns.
+  const redrawn = process.stdout.columns > 0 && process.env['TERM'] !== 'dumb' && !options.plain && !dryRun && !telling;
   const show = options.json ? asJson : redrawn ? asList : asLines({ dryRun });
   try {
     await interruptible('hardway up goes on from here', async (signal) => {

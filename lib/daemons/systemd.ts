@@ -24,6 +24,15 @@ const escaped = (word: string): string => {
   return /[\s"'\\;]/.test(safe) ? `"${safe.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"` : safe;
 };
 
+/**
+ * Variables of a proxy. systemd's DefaultEnvironment= gives them to every unit, and the components would ask one another
+ * and the Pods through it.
+ */
+export const proxyVariables: readonly string[] = ['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY'].flatMap((name) => [
+  name,
+  name.toLowerCase(),
+]);
+
 /** Returns the unit file of a daemon, with one flag a line, as a person would write it. */
 export const unitFile = (daemon: Daemon): string => `[Unit]
 Description=${daemon.description}
@@ -35,7 +44,7 @@ Type=exec
 ExecStart=${commandLine(daemon).map(escaped).join(' \\\n  ')}
 Restart=always
 RestartSec=1
-${(daemon.service ?? []).map((line) => `${line}\n`).join('')}
+${daemon.usesProxy ? '' : `UnsetEnvironment=${proxyVariables.join(' ')}\n`}${(daemon.service ?? []).map((line) => `${line}\n`).join('')}
 [Install]
 WantedBy=multi-user.target
 `;

@@ -7,7 +7,7 @@ import type { Host } from '../host/host.ts';
 import { paths } from '../host/paths.ts';
 import { endProcess } from '../host/proc.ts';
 import { CommandFailed, findCommand, quoted, run, tryRun } from '../host/run.ts';
-import { type Component, isOutdated, type UnitStatus } from './systemd.ts';
+import { type Component, isOutdated, proxyVariables, type UnitStatus } from './systemd.ts';
 
 /** Socket of our own tmux server; other tmux servers of this machine are never touched. */
 const socket = '/run/hardway-tmux';
@@ -67,7 +67,7 @@ export const windowScript = (daemon: Daemon): string => `#!/bin/bash
 # What it writes is seen in its window and kept in the log, which only root may read.
 exec > >(umask 077; exec tee -ia ${logFile(daemon.name)}) 2>&1
 sed 1,5d "$0"
-${environmentOf(daemon)
+${daemon.usesProxy ? '' : `unset ${proxyVariables.join(' ')}\n`}${environmentOf(daemon)
   .map((one) => `export ${quoted([one])}\n`)
   .join('')}exec ${commandLine(daemon)
   .map((word) => quoted([word]))

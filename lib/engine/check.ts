@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cpuMilliseconds } from '../host/proc.ts';
-import { reasonOf } from './errors.ts';
+import { isBlind, reasonOf } from './errors.ts';
 
 /**
  * Looks once and throws the reason when the check's phrase is not true. The signal ends it when it takes too long, or
@@ -28,6 +28,8 @@ export const deferredCheck = <Subject>(phrase: string, probe: Probe<Subject>): C
 export interface Failure {
   readonly phrase: string;
   readonly reason: string;
+  /** True where nobody could look, so that the phrase may be true. */
+  readonly blind?: true;
 }
 
 /** Milliseconds after which a probe that has neither passed nor thrown counts as failed. */
@@ -63,7 +65,7 @@ export const runChecks = async <Subject>(
         await probeWithin(probe, subject, { limitMs, outer: signal });
         return [];
       } catch (error) {
-        return [{ phrase, reason: reasonOf(error) }];
+        return [{ phrase, reason: reasonOf(error), ...(isBlind(error) && { blind: true as const }) }];
       }
     }),
   );

@@ -23,6 +23,8 @@ export interface Daemon {
   readonly after: readonly string[];
   /** True for a daemon that has no state to lose and is slow to stop: it gets SIGKILL at once. */
   readonly killAtOnce?: true;
+  /** True for a daemon that asks hosts of the internet, and so through the proxy of the service manager if it has one. */
+  readonly usesProxy?: true;
   /** Further lines of the [Service] section of its unit. */
   readonly service?: readonly string[];
 }

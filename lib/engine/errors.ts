@@ -54,7 +54,9 @@ const causes: Readonly<Record<string, string>> = {
   ELOOP: 'is a link that leads to itself, or passes through too many links',
   ENOTDIR: 'lies below something that is no folder',
   EISDIR: 'is a folder, not a file',
-  EIO: 'cannot be read: its disk reports an error',
+  EIO: 'cannot be read or written: its disk reports an error',
+  EMFILE: 'cannot be opened: this process may not open more files; ulimit -n shows how many',
+  ENFILE: 'cannot be opened: this machine has too many open files',
   ECONNREFUSED: 'is not listened to by any process',
   ECONNRESET: 'was closed in the middle by the other side',
 };
@@ -71,6 +73,14 @@ export const sentenceOf = (thrown: unknown): string => {
   const what = path ?? (address && `${address}:${port}`);
   return causes[code] && what ? `${what} ${causes[code]}` : reasonOf(thrown);
 };
+
+/**
+ * Tells whether an error says that nobody could look, not what was seen: no descriptor or process was to be had, or the
+ * program that looks could not be started.
+ */
+export const isBlind = (thrown: unknown): boolean =>
+  ['EMFILE', 'ENFILE', 'EAGAIN', 'ENOMEM'].includes((thrown as NodeJS.ErrnoException)?.code ?? '') ||
+  /\bspawn \S+ E[A-Z]+\b|\bE[MN]FILE\b|too many open files/i.test(reasonOf(thrown));
 
 /** Tells whether an error, of Node or of a program that was run, says that a disk is full. */
 export const isDiskFull = (thrown: unknown): boolean =>

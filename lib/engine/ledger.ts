@@ -1,8 +1,10 @@
 import { closeSync, fdatasyncSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Change } from '../host/change.ts';
-import { readIfThere, sha256, writeAtomically } from '../host/files.ts';
-import type { SupervisorName } from './lab.ts';
+import { largeFile, readSmallIfThere, sha256, writeAtomically } from '../host/files.ts';
+import { byKind, fields, listOf, oneOf, optional, type Shape, text } from '../host/shape.ts';
+import { reasonOf, sentenceOf, UserError } from './errors.ts';
+import { type SupervisorName, supervisorNames } from './lab.ts';
 import { type ChangeV1, fromV1 } from './ledger-v1.ts';
 
 /** One line of the ledger: a change, the time just before it, and the step. */
@@ -11,26 +13,74 @@ export interface LedgerEntry extends Change {
   readonly step: string;
 }
 
-/** Parses one line of the ledger, of this version or of hardway 0.1; nothing else knows both. */
+const deedShape = byKind({
+  write: { path: text },
+  'make-dir': { path: text },
+  link: { path: text, target: text },
+  place: { path: text },
+  expect: { path: text, why: text },
+  run: { argv: listOf(text) },
+});
+
+const undoShape = byKind({
+  remove: { path: text, sha256: optional(text) },
+  'remove-tree': { path: text },
+  restore: { path: text, from: text, sha256: optional(text) },
+  run: { argv: listOf(text) },
+  unit: { name: text, supervisor: oneOf(...supervisorNames) },
+  module: { name: text },
+});
+
+const entryShape = fields({ at: text, step: text, do: deedShape, undo: undoShape });
+const entryShapeV1 = fields({ at: text, step: text, what: text, undo: undoShape });
+
+/** Parses one line of the ledger, of this version or of hardway 0.1; nothing else knows both. Throws where it is neither. */
 const parseEntry = (line: string): LedgerEntry => {
   const entry = JSON.parse(line) as LedgerEntry | (Pick<LedgerEntry, 'at' | 'step'> & ChangeV1);
+  const isV1 = fields({ what: text })(entry, '') === undefined;
+  const shape: Shape = isV1 ? entryShapeV1 : entryShape;
+  const wrong = shape(entry, 'it');
+  if (wrong !== undefined) throw new Error(wrong);
   return 'do' in entry ? entry : { at: entry.at, step: entry.step, ...fromV1(entry) };
 };
 
+/** A line that a crash cut while it was written, when its change had not begun: one of ours begins like this. */
+const isTorn = (line: string): boolean => line.startsWith('{"at":') && !line.endsWith('}');
+
+/** Content of the ledger: its changes in the order in which they were made, and a sentence for each line that is none. */
+export interface LedgerContent {
+  readonly entries: readonly LedgerEntry[];
+  readonly unreadable: readonly string[];
+}
+
 /**
- * Reads the entries of the ledger in the order in which they were written. Skips a torn last line, left by a crash
- * during a write: its change had not begun.
+ * Reads the ledger. Passes over a line that is no change of ours, so that the others can be undone. Throws UserError
+ * where the file itself cannot be read.
  */
-export const readLedger = async (path: string): Promise<readonly LedgerEntry[]> => {
-  const lines = ((await readIfThere(path)) ?? '').split('\n').filter((line) => line !== '');
-  return lines.flatMap((line) => {
-    try {
-      return [parseEntry(line)];
-    } catch {
-      return [];
-    }
+export const readLedgerContent = async (path: string): Promise<LedgerContent> => {
+  const content = await readSmallIfThere(path, largeFile).catch((error: unknown) => {
+    throw new UserError(
+      `${path} cannot be read: ${sentenceOf(error)}`,
+      'mend that; or move it away, then hardway reset: it stops the components and compares with the snapshot',
+    );
   });
+  const entries: LedgerEntry[] = [];
+  const unreadable: string[] = [];
+  for (const [index, line] of (content ?? '').split('\n').entries()) {
+    if (line === '' || isTorn(line)) continue;
+    try {
+      entries.push(parseEntry(line));
+    } catch (error) {
+      const shown = line.length > 80 ? `${line.slice(0, 80)}...` : line;
+      unreadable.push(`line ${index + 1} of ${path} is no change of hardway (${reasonOf(error)}): ${shown}`);
+    }
+  }
+  return { entries, unreadable };
 };
+
+/** Reads the changes of the ledger, as readLedgerContent does. */
+export const readLedger = async (path: string): Promise<readonly LedgerEntry[]> =>
+  (await readLedgerContent(path)).entries;
 
 /** Returns the supervisor that started components in these changes; undefined where none was started. */
 export const supervisorIn = (entries: readonly LedgerEntry[]): SupervisorName | undefined =>

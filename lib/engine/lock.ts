@@ -1,10 +1,22 @@
-import { linkSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { linkSync, lstatSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { kindOf } from '../host/files.ts';
 import { identify, isAlive } from '../host/proc.ts';
 import { UserError } from './errors.ts';
 
-/** Reads the lock from the disk, "pid start"; undefined where there is none. */
+/**
+ * Reads the lock from the disk, "pid start"; undefined where there is none. Throws UserError where something else than a
+ * lock is at its path: nothing of ours made it, so nothing of ours removes it.
+ */
 const read = (path: string): string | undefined => {
   try {
+    const stat = lstatSync(path);
+    if (!stat.isFile() || stat.size > 1000) {
+      const what = stat.isFile() ? 'a file of somebody else' : kindOf(stat);
+      throw new UserError(
+        `${path}, the lock of hardway, is ${what}`,
+        `ls -ld ${path}; when it is not needed, remove it`,
+      );
+    }
     return readFileSync(path, 'utf8');
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined;

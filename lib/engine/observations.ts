@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { writeAtomically } from '../host/files.ts';
+import { fields, listOf, mapOf, optional, text } from '../host/shape.ts';
 import { readJsonV1 } from './state.ts';
 import type { LabObservation } from './step.ts';
 
@@ -25,15 +26,23 @@ type ObservationRecord =
 const isOf = (record: ObservationRecord, { id, phrase, command }: LabObservation): boolean =>
   'id' in record ? record.id === id : record.phrase === phrase.en && record.command === command;
 
+const recordsShape = fields({
+  steps: mapOf(
+    listOf(fields({ id: optional(text), phrase: optional(text), command: optional(text), lines: listOf(text) })),
+  ),
+});
+
 /** Records of observations by the id of their step. Many were true at that moment only, so nobody can look again. */
 export type ObservationRecords = Readonly<Record<string, readonly ObservationRecord[]>>;
 
 /**
- * Reads the records of this lab; none where there is no file. Throws UserError when the file is torn or another hardway
+ * Reads the records of this lab; none where there is no file. Throws UserError when the file cannot be read or another hardway
  * wrote it.
  */
 export const readObservations = async (path: string): Promise<ObservationRecords> => {
-  const file = (await readJsonV1(path, 'hardway up --observe')) as { readonly steps: ObservationRecords } | undefined;
+  const file = (await readJsonV1(path, recordsShape, 'hardway up --observe')) as
+    | { readonly steps: ObservationRecords }
+    | undefined;
   return file?.steps ?? {};
 };
 

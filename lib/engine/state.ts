@@ -1,22 +1,26 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { readSmallIfThere, writeAtomically } from '../host/files.ts';
-import { UserError } from './errors.ts';
-import type { Lab } from './lab.ts';
+import { boolean, fields, listOf, mapOf, number, oneOf, optional, type Shape, text } from '../host/shape.ts';
+import { sentenceOf, UserError } from './errors.ts';
+import { cnis, type Lab, pkiProfiles, supervisorNames } from './lab.ts';
 
 /**
- * Reads a JSON file of ours, of version 1; undefined where there is none. Throws UserError where it is torn, naming
- * `anew` as the command to write it again, and where another hardway wrote it. Throws an error that says what is there
- * where it is no file.
+ * Reads a JSON file of ours, of version 1; undefined where there is none. Throws UserError where it cannot be read, naming
+ * `anew` as the command to write it again, and where another hardway wrote it.
  */
-export const readJsonV1 = async (path: string, anew: string): Promise<object | undefined> => {
-  const text = await readSmallIfThere(path);
-  if (text === undefined) return undefined;
+export const readJsonV1 = async (path: string, shape: Shape, anew: string): Promise<object | undefined> => {
+  const refused = (why: string): UserError =>
+    new UserError(`${path} cannot be read: ${why}`, `move it away and run ${anew}`);
+  const content = await readSmallIfThere(path).catch((error: unknown) => {
+    throw refused(sentenceOf(error));
+  });
+  if (content === undefined) return undefined;
   let parsed: unknown;
   try {
-    parsed = JSON.parse(text);
+    parsed = JSON.parse(content);
   } catch {
-    throw new UserError(`${path} is not JSON: it was torn or edited`, `move it away and run ${anew}`);
+    throw refused('it is not JSON, so it was torn or edited');
   }
   const version = typeof parsed === 'object' && parsed !== null && 'version' in parsed ? parsed.version : undefined;
   if (version !== 1) {
@@ -25,6 +29,8 @@ export const readJsonV1 = async (path: string, anew: string): Promise<object | u
       'use the hardway that wrote it',
     );
   }
+  const wrong = shape(parsed, 'its content');
+  if (wrong !== undefined) throw refused(wrong);
   return parsed as object;
 };
 
@@ -42,11 +48,37 @@ export interface StepRecord {
   readonly seconds: number;
 }
 
+const labShape = fields({
+  node: fields({ name: text, address: text, interface: text }),
+  podCIDR: text,
+  serviceCIDR: text,
+  apiServiceAddress: text,
+  dnsAddress: text,
+  domain: text,
+  cni: oneOf(...cnis),
+  pki: oneOf(...pkiProfiles),
+  supervisor: oneOf(...supervisorNames),
+  with: listOf(text),
+  registryMirror: optional(text),
+  machine: fields({
+    arch: oneOf('amd64', 'arm64'),
+    cgroup: oneOf('v1', 'v2'),
+    canLowerOomScoreAdj: optional(boolean), // hardway 0.1 had other names for these two
+    canSetConntrackLimits: optional(boolean),
+    resolvConf: optional(text),
+    swap: boolean,
+    ufw: boolean,
+  }),
+});
+
+const stateShape = fields({ lab: labShape, steps: mapOf(fields({ fingerprint: text, at: text, seconds: number })) });
+
 /**
- * Reads the state file; undefined where there is no lab. Throws UserError when it is torn or another hardway wrote it.
+ * Reads the state file; undefined where there is no lab. Throws UserError when it cannot be read or another hardway
+ * wrote it.
  */
 export const readState = async (path: string): Promise<State | undefined> =>
-  (await readJsonV1(path, 'hardway up: healthy components are kept')) as State | undefined;
+  (await readJsonV1(path, stateShape, 'hardway up: healthy components are kept')) as State | undefined;
 
 /** Writes the state file in one step: a crash leaves the old or the new one. */
 export const writeState = async (path: string, state: State): Promise<void> => {

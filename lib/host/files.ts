@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { constants, createReadStream, type Stats } from 'node:fs';
-import { access, lstat, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { access, lstat, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
@@ -31,48 +31,69 @@ export const exists = async (path: string): Promise<boolean> => {
   }
 };
 
-/** Reads a file as text; undefined where there is none. */
+/** Most bytes of a file that is read as a whole: a ledger of thousands of changes, a snapshot of a large machine. */
+export const largeFile = 64 << 20;
+
+/** Most bytes of a settings or state file: one of ours has some thousands. */
+const smallFile = 1 << 20;
+
+/** Names what is at a path in the place of a regular file. */
+export const kindOf = (stat: Stats): string => {
+  if (stat.isDirectory()) return 'a folder';
+  if (stat.isFIFO()) return 'a FIFO';
+  if (stat.isSymbolicLink()) return 'a link';
+  return 'a device or a socket';
+};
+
+/**
+ * Reads a file as text. Never waits for a writer. Throws an error that says what is there instead of a regular file of
+ * at most `mostBytes`: a folder, a FIFO, more than that. Files of /proc say that they have no bytes, so it reads to the
+ * end.
+ */
+const readRegular = async (path: string, mostBytes: number): Promise<string> => {
+  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    const stat = await file.stat();
+    if (!stat.isFile()) throw new Error(`${path} is ${kindOf(stat)}, not a file`);
+    if (stat.size > mostBytes) throw new Error(`${path} has more than ${mostBytes >> 20} MB`);
+    const parts: Buffer[] = [];
+    let length = 0;
+    for (;;) {
+      const { bytesRead, buffer } = await file.read(Buffer.alloc(1 << 16));
+      if (bytesRead === 0) return Buffer.concat(parts).toString('utf8');
+      parts.push(buffer.subarray(0, bytesRead));
+      length += bytesRead;
+      if (length > mostBytes) throw new Error(`${path} has more than ${mostBytes >> 20} MB`);
+    }
+  } catch (error) {
+    // The errors of a descriptor do not name its file.
+    if (error instanceof Error && 'code' in error && !('path' in error)) Object.assign(error, { path });
+    throw error;
+  } finally {
+    await file.close();
+  }
+};
+
+/** Reads a file of at most 64 MB as text, as readRegular does; undefined where there is none. */
 export const readIfThere = async (path: string): Promise<string | undefined> => {
   try {
-    return await readFile(path, 'utf8');
+    return await readRegular(path, largeFile);
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;
   }
 };
 
-/** Most bytes of a settings or state file: one of ours has some thousands. */
-const mostBytes = 1 << 20;
-
-/** Names what is at a path in the place of a regular file. */
-const kindOf = (stat: Stats): string => {
-  if (stat.isDirectory()) return 'a folder';
-  if (stat.isFIFO()) return 'a FIFO';
-  return 'a device or a socket';
-};
-
 /**
- * Reads a settings or state file as text; undefined where nothing is at that path. Never waits for a writer, and reads
- * at most 1 MB. Throws an error that says what is there instead of a regular file of that size: a folder, a FIFO, a link
- * that leads nowhere.
+ * Reads a file of ours, by default of at most 1 MB, as readRegular does; undefined where nothing is at that path. A link
+ * that leads nowhere is an error: a person meant a file to be there.
  */
-export const readSmallIfThere = async (path: string): Promise<string | undefined> => {
+export const readSmallIfThere = async (path: string, mostBytes = smallFile): Promise<string | undefined> => {
   if (!(await statIfThere(path))) return undefined;
-  const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK).catch((error: unknown) => {
-    throw isMissing(error) ? new Error(`${path} is a link that leads to nothing`) : error;
-  });
   try {
-    const stat = await file.stat();
-    if (!stat.isFile()) throw new Error(`${path} is ${kindOf(stat)}, not a file`);
-    const buffer = Buffer.alloc(mostBytes + 1);
-    let length = 0;
-    for (let read = -1; read !== 0; length += read) {
-      ({ bytesRead: read } = await file.read(buffer, length, buffer.length - length));
-    }
-    if (length > mostBytes) throw new Error(`${path} has more than 1 MB`);
-    return buffer.toString('utf8', 0, length);
-  } finally {
-    await file.close();
+    return await readRegular(path, mostBytes);
+  } catch (error) {
+    throw isMissing(error) ? new Error(`${path} is a link that leads to nothing`) : error;
   }
 };
 

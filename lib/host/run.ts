@@ -18,11 +18,22 @@ export interface Ran {
 export interface RunOptions {
   readonly input?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Folder that it runs in; `/` by default: that of the caller may be removed meanwhile. */
   readonly cwd?: string;
   /** Milliseconds until the command and all that it started are ended; a minute by default. */
   readonly timeout?: number;
   readonly signal?: AbortSignal | undefined;
 }
+
+/** Variables by which a caller's environment would lead the tools of a cluster, or Node, to something else. */
+const misleading =
+  /^(CRI_CONFIG_FILE|CONTAINER_RUNTIME_ENDPOINT|IMAGE_SERVICE_ENDPOINT|KUBECONFIG|NODE_OPTIONS|(CONTAINERD|ETCDCTL|KUBECTL)_\w+)$/;
+
+/** Returns the environment of every command that is run: the caller's, without what misleads, and `own`. */
+const environment = (own: Readonly<Record<string, string>> = {}): NodeJS.ProcessEnv => {
+  const kept = Object.entries(process.env).filter(([name]) => !misleading.test(name));
+  return { ...Object.fromEntries(kept), ...own };
+};
 
 const minute = 60_000;
 /** Milliseconds that a command which is being ended may take before it gets SIGKILL. */
@@ -118,14 +129,15 @@ const ranOf = (result: Result, late: number | undefined): Ran => {
  * of the signal.
  */
 export const tryRun = async (file: string, args: readonly string[] = [], options: RunOptions = {}): Promise<Ran> => {
-  const { input, env, cwd, timeout = minute, signal } = options;
+  const { input, env, cwd = '/', timeout = minute, signal } = options;
   signal?.throwIfAborted();
   const started = execa(file, args, {
     reject: false,
     maxBuffer: 64 * 1024 * 1024,
     ...(input === undefined ? { stdin: 'ignore' } : { input }),
-    ...(env && { env }),
-    ...(cwd && { cwd }),
+    env: environment(env),
+    extendEnv: false,
+    cwd,
   });
   const { result, late } = await waitWithin(started, started, { timeout, signal });
   signal?.throwIfAborted();
@@ -152,8 +164,8 @@ export const runShown = async (
 ): Promise<void> => {
   signal?.throwIfAborted();
   const { $ } = await import('zx/core'); // loaded where it is used: it is a tenth of a second
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
-  const started = $({ quiet: true, nothrow: true, stdio: ['ignore', 'pipe', 'pipe'], env })`${argv}`;
+  const env = environment({ DEBIAN_FRONTEND: 'noninteractive' });
+  const started = $({ quiet: true, nothrow: true, stdio: ['ignore', 'pipe', 'pipe'], env, cwd: '/' })`${argv}`;
   const { result, late } = await waitWithin(started, started, { timeout, signal });
   signal?.throwIfAborted();
   const ran = ranOf(result, late ? timeout : undefined);
@@ -167,9 +179,10 @@ export const attach = async (
   env: Readonly<Record<string, string>> = {},
 ): Promise<number> => {
   const ignore = (): void => {};
+  const own = { env: environment(env), extendEnv: false };
   process.on('SIGINT', ignore); // the terminal sends it to both of us; only the command decides what it means
   try {
-    return codeOf(await execa(file, args, { stdio: 'inherit', env, reject: false }));
+    return codeOf(await execa(file, args, { ...own, stdio: 'inherit', reject: false }));
   } finally {
     process.off('SIGINT', ignore);
   }

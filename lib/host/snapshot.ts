@@ -1,4 +1,5 @@
-import { readIfThere, writeAtomically } from './files.ts';
+import { largeFile, readSmallIfThere, writeAtomically } from './files.ts';
+import { fields, listOf, mapOf, text } from './shape.ts';
 import { files } from './snapshot/files.ts';
 import { firewall } from './snapshot/firewall.ts';
 import { kernel } from './snapshot/kernel.ts';
@@ -45,11 +46,14 @@ export const takeSnapshot = async (homes: readonly string[]): Promise<HostSnapsh
 export const saveSnapshot = (path: string, snapshot: HostSnapshot): Promise<void> =>
   writeAtomically(path, JSON.stringify(snapshot), { mode: 0o600 });
 
+const snapshotShape = fields({ homes: listOf(text), sections: mapOf(mapOf(text)) });
+
 /** Reads a snapshot from a file; undefined where there is none that can be read. */
 export const readSnapshot = async (path: string): Promise<HostSnapshot | undefined> => {
   try {
-    const snapshot = JSON.parse((await readIfThere(path)) ?? 'null') as HostSnapshot | null;
-    return snapshot?.version === 1 ? snapshot : undefined;
+    const snapshot = JSON.parse((await readSmallIfThere(path, largeFile)) ?? 'null') as HostSnapshot | null;
+    const isRight = snapshot?.version === 1 && snapshotShape(snapshot, 'it') === undefined;
+    return isRight ? snapshot : undefined;
   } catch {
     return undefined;
   }

@@ -162,3 +162,15 @@ test('the CPU time of a command counts once it has ended, its waiting does not',
   const computing = await usedBy('i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done');
   expect(computing).toBeGreaterThan(await usedBy('sleep 0.2'));
 });
+
+test.each([
+  ['no descriptor is left', Object.assign(new Error('EMFILE: too many open files'), { code: 'EMFILE' })],
+  ['the program that looks cannot be started', new Error('Command failed with ENOENT: crictl\nspawn crictl ENOENT')],
+  ['the tool itself has no descriptor', new Error('open /x: too many open files')],
+])('a check is told apart that could not be looked at: %s', async (_, error) => {
+  const blind = check('it answers', () => Promise.reject(error));
+  expect(await runChecks([blind, fails('bad')], undefined)).toEqual([
+    { phrase: 'it answers', reason: error.message, blind: true },
+    expect.not.objectContaining({ blind: true }),
+  ]);
+});

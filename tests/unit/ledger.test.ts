@@ -1,8 +1,9 @@
-import { appendFile, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { openLedger, ownedPaths, readLedger, supervisorIn } from '../../lib/engine/ledger.ts';
+import { openLedger, ownedPaths, readLedger, readLedgerContent, supervisorIn } from '../../lib/engine/ledger.ts';
 import type { Change } from '../../lib/host/change.ts';
+import { run } from '../../lib/host/run.ts';
 import { scratchFolder } from '../fixtures.ts';
 
 let scratch: Awaited<ReturnType<typeof scratchFolder>>;
@@ -62,6 +63,46 @@ test('a torn last line is passed over, and swallows nothing that is appended aft
   expect(await readLedger(path)).toMatchObject([write]);
   append(start);
   expect(await readLedger(path)).toMatchObject([write, start]);
+});
+
+test.each([
+  ['null', 'it has no fields'],
+  ['42', 'it has no fields'],
+  ['[]', 'it has no fields'],
+  ['words', 'is not valid JSON'],
+  ['{}', 'it.at is not a text'],
+  ['{"at":"x","step":"etcd","do":{"kind":"run","argv":["x"]}}', 'it.undo has no fields'],
+  ['{"at":"x","step":"etcd","do":{"kind":"fly"},"undo":{"kind":"module","name":"x"}}', 'it.do.kind is not one of'],
+  ['{"at":"x","step":"etcd","what":"x","undo":{"kind":"run","argv":"x"}}', 'it.undo.argv is not a list'],
+])('the line %s is named and passed over, and the others are read', async (line, why) => {
+  append(write);
+  await appendFile(path, `${line}\n`);
+  append(start);
+  const { entries, unreadable } = await readLedgerContent(path);
+  expect(entries).toMatchObject([write, start]);
+  expect(unreadable).toEqual([expect.stringMatching(/^line 3 of .* is no change of hardway/)]);
+  expect(unreadable[0]).toContain(why);
+});
+
+test('a torn line is a change that had not begun, so it is not named', async () => {
+  append(write);
+  await appendFile(path, '{"at":"2026-01-01T00:00:00.000Z","step":"et');
+  expect(await readLedgerContent(path)).toMatchObject({ unreadable: [] });
+});
+
+test.each([
+  ['a folder', mkdir],
+  ['a FIFO', (place: string) => run('mkfifo', [place])],
+  ['a file of gigabytes', (place: string) => run('truncate', ['-s', '3G', place])],
+  ['a link to itself', (place: string) => symlink(place, place)],
+])('a ledger that is %s is refused with the reason and the way out', async (_, make) => {
+  await mkdir(dirname(path), { recursive: true });
+  await make(path);
+  await expect(readLedger(path)).rejects.toMatchObject({
+    name: 'UserError',
+    message: expect.stringContaining(`${path} cannot be read: `),
+    next: expect.stringContaining('hardway reset'),
+  });
 });
 
 test('owned paths are those of files and folders that we made, not of commands', async () => {

@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { takeLock } from '../../lib/engine/lock.ts';
+import { run } from '../../lib/host/run.ts';
 import { scratchFolder } from '../fixtures.ts';
 
 let scratch: Awaited<ReturnType<typeof scratchFolder>>;
@@ -121,5 +122,25 @@ describe('of several processes that want one lock at the same moment exactly one
     expect(readdirSync(scratch.path).toSorted()).toEqual(
       locks.map((one) => one.slice(scratch.path.length + 1)).toSorted(),
     );
+  });
+});
+
+describe('what is no lock', () => {
+  test.each([
+    ['a folder', 'a folder', (place: string) => mkdirSync(place)],
+    ['a link that leads nowhere', 'a link', (place: string) => symlinkSync('/nowhere', place)],
+    ['a FIFO', 'a FIFO', (place: string) => run('mkfifo', [place])],
+    ['a file of gigabytes', 'a file of somebody else', (place: string) => run('truncate', ['-s', '3G', place])],
+  ])('%s at the place of the lock is refused by its name, and left alone', async (_, words, make) => {
+    await make(path);
+    expect(() => takeLock(path)).toThrow(`${path}, the lock of hardway, is ${words}`);
+    expect(() => takeLock(path)).toThrow(expect.objectContaining({ name: 'UserError', next: expect.any(String) }));
+    expect(readdirSync(scratch.path)).toEqual(['lock']);
+  });
+
+  test('at the place of a take-over is refused too', () => {
+    writeFileSync(path, stale);
+    mkdirSync(`${path}.takeover`);
+    expect(() => takeLock(path)).toThrow(`${path}.takeover, the lock of hardway, is a folder`);
   });
 });

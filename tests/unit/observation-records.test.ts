@@ -83,7 +83,13 @@ describe('what was seen', () => {
 });
 
 describe.each([
-  ['torn', '{"version":1,"steps":{"kub', 'is not JSON', 'hardway up --observe'],
+  ['torn', '{"version":1,"steps":{"kub', 'cannot be read: it is not JSON', 'hardway up --observe'],
+  [
+    'edited',
+    '{"version":1,"steps":{"kubelet":7}}',
+    'cannot be read: its content.steps.kubelet',
+    'hardway up --observe',
+  ],
   ['of another hardway', '{"version":2,"steps":{}}', 'has version 2', 'the hardway that wrote it'],
 ])('a file that is %s', (_, text, words, next) => {
   beforeEach(() => writeFile(path, text));

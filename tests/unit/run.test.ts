@@ -1,4 +1,4 @@
-import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { identify, isAlive } from '../../lib/host/proc.ts';
 import { CommandFailed, findCommand, quoted, run, runShown, tryRun } from '../../lib/host/run.ts';
@@ -144,5 +144,26 @@ describe('a program', () => {
     await make();
     vi.stubEnv('PATH', scratch.path);
     expect(await findCommand('tool')).toBeUndefined();
+  });
+});
+
+describe('the environment of a command', () => {
+  test('is the caller’s without what leads the tools of a cluster to something else', async () => {
+    for (const name of ['CRI_CONFIG_FILE', 'KUBECONFIG', 'ETCDCTL_ENDPOINTS', 'CONTAINERD_ADDRESS', 'NODE_OPTIONS'])
+      vi.stubEnv(name, '/nowhere');
+    vi.stubEnv('HTTPS_PROXY', 'http://proxy.example');
+    const given = (await run('env', [], { env: { KUBECONFIG: '/ours' } })).stdout.split('\n');
+    expect(given.filter((line) => line.includes('/nowhere'))).toEqual([]);
+    expect(given).toEqual(expect.arrayContaining(['KUBECONFIG=/ours', 'HTTPS_PROXY=http://proxy.example']));
+    vi.stubEnv('PROOF', at('proof'));
+    await runShown(['sh', '-c', 'env >"$PROOF"']);
+    expect(await readFile(at('proof'), 'utf8')).not.toContain('/nowhere');
+  });
+
+  test('has a folder that nobody removes meanwhile', async () => {
+    expect((await run('pwd')).stdout).toBe('/');
+    vi.stubEnv('PROOF', at('proof'));
+    await runShown(['sh', '-c', 'pwd >"$PROOF"']);
+    expect(await readFile(at('proof'), 'utf8')).toBe('/\n');
   });
 });

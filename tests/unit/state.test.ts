@@ -1,4 +1,4 @@
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { readState, type State, writeState } from '../../lib/engine/state.ts';
 import { plainLab, scratchFolder } from '../fixtures.ts';
@@ -52,4 +52,29 @@ test.each([
 ])('a state of another hardway is refused: %s', async (text, words) => {
   await writeFile(path, text);
   await expect(readState(path)).rejects.toMatchObject({ name: 'UserError', message: expect.stringContaining(words) });
+});
+
+test.each([
+  ['no lab', { lab: undefined }, 'its content.lab has no fields'],
+  ['a lab that is nothing', { lab: null }, 'its content.lab has no fields'],
+  ['a lab without a node', { lab: { ...plainLab, node: undefined } }, 'its content.lab.node has no fields'],
+  ['an address that is a number', { lab: { ...plainLab, node: { ...plainLab.node, address: 7 } } }, 'node.address'],
+  ['a network that there is not', { lab: { ...plainLab, cni: 'cilium' } }, 'its content.lab.cni is not one of'],
+  ['steps that are a list', { steps: [] }, 'its content.steps has no fields'],
+  ['a step without a time', { steps: { etcd: { fingerprint: 'abc', seconds: 1 } } }, 'its content.steps.etcd.at'],
+])('a state with %s is refused with the reason, and with what to do', async (_, change, words) => {
+  await writeFile(path, JSON.stringify({ ...state, ...change }));
+  await expect(readState(path)).rejects.toMatchObject({
+    name: 'UserError',
+    message: expect.stringContaining(words),
+    next: expect.stringContaining('hardway up'),
+  });
+});
+
+test('a folder in the place of the state is refused with the reason', async () => {
+  await mkdir(path);
+  await expect(readState(path)).rejects.toMatchObject({
+    name: 'UserError',
+    message: `${path} cannot be read: ${path} is a folder, not a file`,
+  });
 });

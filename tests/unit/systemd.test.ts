@@ -1,6 +1,6 @@
 import { chmod, copyFile, rename, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { isOutdated, settleUnits } from '../../lib/daemons/systemd.ts';
+import { isOutdated, settleUnits, unitFile } from '../../lib/daemons/systemd.ts';
 import { type Daemon, flag } from '../../lib/engine/daemon.ts';
 import { scratchFolder } from '../fixtures.ts';
 
@@ -65,5 +65,20 @@ describe('a process', () => {
 
   test('that has ended is outdated', async () => {
     expect(await isOutdated(daemon(), { ...now, pid: 0 })).toBe(true);
+  });
+});
+
+describe('a unit file', () => {
+  const daemon: Daemon = { name: 'etcd', description: 'etcd', binary: '/opt/etcd', flags: [], after: [] };
+
+  test('keeps the proxy of the service manager from a component: it would ask the others through it', () => {
+    const line = unitFile(daemon)
+      .split('\n')
+      .find((one) => one.startsWith('UnsetEnvironment='));
+    for (const name of ['HTTP_PROXY', 'HTTPS_PROXY', 'http_proxy', 'https_proxy']) expect(line).toContain(name);
+  });
+
+  test('leaves it to the one that asks registries', () => {
+    expect(unitFile({ ...daemon, usesProxy: true })).not.toContain('PROXY');
   });
 });

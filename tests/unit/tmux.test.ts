@@ -27,6 +27,7 @@ test('a window shows everything after its first five lines, then becomes the com
   const lines = windowScript(daemon).split('\n');
   expect(lines[4]).toBe('sed 1,5d "$0"');
   expect(lines.slice(5)).toEqual([
+    'unset HTTP_PROXY http_proxy HTTPS_PROXY https_proxy ALL_PROXY all_proxy',
     'export PATH=/opt:/bin',
     'exec /opt/kube-apiserver \\',
     "  '--name=it'\\''s' \\",

@@ -31,11 +31,16 @@ export const removePods = async ({ undoer }: Reset): Promise<void> => {
     tryRun(`${paths.bin}/crictl`, ['-r', `unix://${system.containerdSocket}`, '-t', '20s', ...args], {
       timeout: 300_000,
     });
-  const pods = words((await crictl('pods', '--quiet')).stdout);
+  const list = async (): Promise<readonly string[]> => {
+    const { stdout, stderr, code } = await crictl('pods', '--quiet');
+    if (code !== 0) throw new Error(`containerd does not list its Pods: ${stderr.trim().split('\n').at(-1)}`);
+    return words(stdout);
+  };
+  const pods = await list();
   if (pods.length === 0) return;
   await undoer.apply(`${pods.length} Pods`, async () => {
     await crictl('rmp', '--all', '--force');
-    const left = words((await crictl('pods', '--quiet')).stdout);
+    const left = await list();
     if (left.length > 0) throw new Error(`containerd still has ${left.length} of them`);
   });
 };
