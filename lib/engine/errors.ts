@@ -67,10 +67,13 @@ export const sentenceOf = (thrown: unknown): string => {
   const {
     code = '',
     path,
+    dest,
     address,
     port,
-  } = Object(thrown) as NodeJS.ErrnoException & { address?: string; port?: number };
-  const what = path ?? (address && `${address}:${port}`);
+  } = Object(thrown) as NodeJS.ErrnoException & { dest?: string; address?: string; port?: number };
+  // Of a link and of a rename it is the new name that matters; a file is written under a temporary name beside it.
+  const file = (dest ?? path)?.replace(/\.hardway-(?!kept)[^/]+$/, '');
+  const what = file ?? (address && `${address}:${port}`);
   return causes[code] && what ? `${what} ${causes[code]}` : reasonOf(thrown);
 };
 

@@ -1,7 +1,7 @@
-import { rm } from 'node:fs/promises';
+import { rm, unlink } from 'node:fs/promises';
 import { mountsBelow } from '../host/mounts.ts';
 import { processesUsing } from '../host/proc.ts';
-import { reasonOf } from './errors.ts';
+import { sentenceOf } from './errors.ts';
 
 /** Events of a reset. */
 export type UndoEvent =
@@ -40,7 +40,7 @@ export const openGate = (dryRun: boolean, tell: (event: UndoEvent) => void, sign
     } catch (error) {
       signal?.throwIfAborted();
       failures.push(what);
-      tell({ event: 'failed', what, reason: reasonOf(error) });
+      tell({ event: 'failed', what, reason: sentenceOf(error) });
     }
   };
   const undoerOf = (group: string): Undoer => ({
@@ -62,5 +62,12 @@ export const openGate = (dryRun: boolean, tell: (event: UndoEvent) => void, sign
 export const removeTree = async (path: string): Promise<void> => {
   const [busy] = mountsBelow(path);
   if (busy) throw new Error(`${busy} is mounted in it${processesUsing(busy)}`);
-  await rm(path, { recursive: true, force: true });
+  try {
+    await rm(path, { recursive: true, force: true });
+  } catch (error) {
+    // Node takes a file that it may not remove for a folder, and says that it is none.
+    const { code, path: file } = error as NodeJS.ErrnoException;
+    if (code === 'ENOTDIR' && file !== undefined) await unlink(file);
+    throw error;
+  }
 };

@@ -37,6 +37,7 @@ ExecStart=/opt/etcd \\
   --client-cert-auth
 Restart=always
 RestartSec=1
+UnsetEnvironment=HTTP_PROXY http_proxy HTTPS_PROXY https_proxy ALL_PROXY all_proxy
 KillMode=process
 Delegate=yes
 

@@ -50,6 +50,11 @@ const ofKernel = (code: string, more: object) =>
 test.each([
   [ofKernel('ENOENT', { path: '/etc/x' }), '/etc/x is missing'],
   [ofKernel('EROFS', { path: '/etc/x' }), '/etc/x is on a file system that is mounted read-only'],
+  [
+    ofKernel('EPERM', { path: '/etc/x.hardway-67', dest: '/etc/x' }),
+    '/etc/x may not be changed, not even by root: lsattr shows whether it is immutable',
+  ],
+  [ofKernel('ELOOP', { path: '/x.hardway-67' }), '/x is a link that leads to itself, or passes through too many links'],
   [ofKernel('ENOSPC', { path: '/var/x' }), '/var/x is on a disk that is full'],
   [ofKernel('ECONNREFUSED', { address: '127.0.0.1', port: 6443 }), '127.0.0.1:6443 is not listened to by any process'],
   [ofKernel('EBUSY', { path: '/mnt' }), 'EBUSY: as libuv says it'],
