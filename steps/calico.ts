@@ -11,6 +11,7 @@ import {
   nodeCondition,
   nodeIsReady,
 } from '../lib/cluster/objects.ts';
+import { whyPodsAreNotReady } from '../lib/cluster/pods.ts';
 import { check, deferredCheck, until } from '../lib/engine/check.ts';
 import { overlap } from '../lib/engine/settings.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
@@ -61,11 +62,14 @@ const definitionsAreServed = async (context: Context): Promise<void> => {
 };
 
 const isReady = async (context: Context): Promise<void> => {
-  const { status } = await (await apiOf(context)).get<{
+  const api = await apiOf(context);
+  const { status } = await api.get<{
     status: { numberReady?: number; desiredNumberScheduled?: number; updatedNumberScheduled?: number };
   }>('/apis/apps/v1/namespaces/kube-system/daemonsets/calico-node');
   const { numberReady = 0, desiredNumberScheduled: desired = 0, updatedNumberScheduled: updated = 0 } = status;
-  if (numberReady === 0 || updated < desired) throw new Error(`${numberReady} of ${desired} calico-node are ready`);
+  if (numberReady > 0 && updated >= desired) return;
+  const why = await whyPodsAreNotReady(api, 'kube-system', { 'k8s-app': 'calico-node' });
+  throw new Error(`${numberReady} of ${desired} calico-node are ready${why ? `; ${why}` : ''}`);
 };
 
 /** Returns Calico's objects for this lab: its CustomResourceDefinitions, and the objects that need them. */

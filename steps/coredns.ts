@@ -4,8 +4,9 @@ import { ensureImages } from '../lib/cluster/images.ts';
 import { readManifest } from '../lib/cluster/manifest.ts';
 import { applyObjects, deleteObjects, deploymentIsAvailable } from '../lib/cluster/objects.ts';
 import { check } from '../lib/engine/check.ts';
+import { reasonOf } from '../lib/engine/errors.ts';
 import type { Lab } from '../lib/engine/lab.ts';
-import type { Step } from '../lib/engine/step.ts';
+import type { Context, Step } from '../lib/engine/step.ts';
 import { kubectl } from './by-hand.ts';
 import { fromPod } from './demo.ts';
 import { observe, says } from './observe.ts';
@@ -18,6 +19,20 @@ const objects = ({ machine, dnsAddress, domain }: Lab) =>
     // CoreDNS does not start with a forward that has no name server.
     forward: machine.resolvConf ? 'forward . /etc/resolv.conf' : '# this machine knows no name server to forward to',
   });
+
+/** Tells whether CoreDNS has ended because a query that it forwarded came back to it (its plugin loop says so). */
+export const isLoop = (reason: string): boolean => reason.includes('plugin/loop: Loop');
+
+/** Passes when CoreDNS is available. A query that comes back to it names the file with the name servers. */
+export const coreDnsIsAvailable = check('CoreDNS is Available', async (context: Context) => {
+  await deploymentIsAvailable(context, 'kube-system', 'coredns').catch((error: unknown) => {
+    const reason = reasonOf(error);
+    if (!isLoop(reason)) throw error;
+    throw new Error(
+      `${reason}; a name server in ${context.lab.machine.resolvConf} leads back to CoreDNS: name another one there`,
+    );
+  });
+});
 
 export const coredns: Step = {
   id: 'coredns',
@@ -40,7 +55,7 @@ export const coredns: Step = {
   byHand: { proofs: () => [`${kubectl} -n kube-system rollout status deployment coredns --timeout=5s`] },
 
   checks: [
-    check('CoreDNS is Available', (context) => deploymentIsAvailable(context, 'kube-system', 'coredns')),
+    coreDnsIsAvailable,
     check('a name is answered through the address of its Service', async ({ lab }) => {
       // A query sent before the rules of the Service are there is lost, and with it each later one from the same port.
       const ask = async (timeout: number): Promise<readonly string[]> => {

@@ -1,9 +1,9 @@
 import { stringify } from 'yaml';
 import { apiOf } from '../lib/cluster/api.ts';
 import { requestText } from '../lib/cluster/http.ts';
-import { applyObjects, deleteObjects } from '../lib/cluster/objects.ts';
+import { applyObjects, deleteObjects, nodeConditions } from '../lib/cluster/objects.ts';
 import { ensureRunning } from '../lib/daemons/supervisor.ts';
-import { check } from '../lib/engine/check.ts';
+import { check, deferredCheck } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Lab, PkiProfile } from '../lib/engine/lab.ts';
 import type { Observation, Step } from '../lib/engine/step.ts';
@@ -152,6 +152,13 @@ export const kubelet: Step = {
     }),
     check('has registered this machine as a Node', async (context) => {
       await (await apiOf(context)).get(`/api/v1/nodes/${context.lab.node.name}`);
+    }),
+    // The kubelet keeps new Pods away and evicts others meanwhile; it first looks some seconds after its start.
+    deferredCheck('the Node has disk, memory and processes to spare', async (context) => {
+      const pressure = (await nodeConditions(context)).find(
+        ({ type, status }) => type.endsWith('Pressure') && status === 'True',
+      );
+      if (pressure) throw new Error(`${pressure.type}: ${pressure.message}`);
     }),
   ],
 

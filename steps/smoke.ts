@@ -6,12 +6,13 @@ import { ensureImages } from '../lib/cluster/images.ts';
 import { readManifest } from '../lib/cluster/manifest.ts';
 import { applyObjects, deleteObjects, deploymentIsAvailable, nodeIsReady } from '../lib/cluster/objects.ts';
 import { supervisorOf } from '../lib/daemons/supervisor.ts';
-import { type Check, check, until, waitFor } from '../lib/engine/check.ts';
+import { type Check, check, runChecks, until, waitFor } from '../lib/engine/check.ts';
 import { ApiError, Unhealthy } from '../lib/engine/errors.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { kubeconfigFile, paths } from '../lib/host/paths.ts';
 import { run } from '../lib/host/run.ts';
 import { kubectl } from './by-hand.ts';
+import { coreDnsIsAvailable, isLoop } from './coredns.ts';
 import { chainOfWeb, webPods } from './demo.ts';
 import { kubeScheduler } from './kube-scheduler.ts';
 import { act, all, atLeast, lines, observe, says } from './observe.ts';
@@ -98,17 +99,32 @@ const otherProofs = (word: string): readonly Check<Context>[] => [
   }),
 ];
 
-/** Waits until each proof passes, one after the other. Throws Unhealthy with the last reason. */
+/** Throws Unhealthy when CoreDNS asks itself: it starts again and again, and ends each time. */
+const mustNotLoop = async (context: Context): Promise<void> => {
+  const [failure] = await runChecks([coreDnsIsAvailable], context);
+  if (failure && isLoop(failure.reason))
+    throw new Unhealthy(`smoke: ${failure.phrase}: ${failure.reason}`, { next: 'hardway up, once it is mended' });
+};
+
+/**
+ * Waits until each proof passes, one after the other. Throws Unhealthy with the last reason, and why a check that the
+ * proofs rest on does not pass.
+ */
 const prove = async (context: Context, proofs: readonly Check<Context>[]): Promise<void> => {
+  const byName = proofs === proofsByName;
   const failure = await waitFor(proofs, context, {
     interval: 50,
     deadline: timeoutSeconds * 1000,
     signal: context.signal,
     waiting: ({ phrase, reason }) => context.progress(`${phrase}: ${reason}`),
-    failFast: async () => {},
+    failFast: async () => {
+      if (byName) await mustNotLoop(context);
+    },
   });
-  if (failure)
-    throw new Unhealthy(`smoke: "${failure.phrase}" is not so: ${failure.reason}`, { next: 'hardway check' });
+  if (!failure) return;
+  const causes = await runChecks(byName ? [coreDnsIsAvailable] : [], context);
+  const reasons = [failure, ...causes].map(({ phrase, reason }) => `"${phrase}" is not so: ${reason}`);
+  throw new Unhealthy(`smoke: ${reasons.join('; ')}`, { next: 'hardway check' });
 };
 
 const namespaceObject = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } };
@@ -159,10 +175,7 @@ export const smoke: Step = {
         : [],
   },
 
-  checks: [
-    check('the Node is Ready', nodeIsReady),
-    check('CoreDNS is Available', (context) => deploymentIsAvailable(context, 'kube-system', 'coredns')),
-  ],
+  checks: [check('the Node is Ready', nodeIsReady), coreDnsIsAvailable],
 
   observations: (lab) => [
     act(

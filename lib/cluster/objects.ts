@@ -6,6 +6,7 @@ import { sha256 } from '../host/files.ts';
 import { mtuOf } from '../host/net.ts';
 import { certFile } from '../host/paths.ts';
 import { apiOf, ifThere, type KubeObject } from './api.ts';
+import { whyPodsAreNotReady } from './pods.ts';
 
 interface Workload extends KubeObject {
   readonly spec: { readonly template: { readonly metadata: { readonly annotations?: object } } };
@@ -84,10 +85,20 @@ export const deleteObjects = async (context: Context, objects: readonly KubeObje
   for (const object of [...objects].reverse()) await ifThere(api.remove(object)); // its kind may be gone as well
 };
 
+interface Condition {
+  readonly type: string;
+  readonly status: string;
+  readonly message: string;
+}
+
 interface Deployment {
   readonly metadata: { readonly generation: number };
-  readonly spec: { readonly replicas: number };
+  readonly spec: {
+    readonly replicas: number;
+    readonly selector: { readonly matchLabels: Readonly<Record<string, string>> };
+  };
   readonly status: {
+    readonly conditions?: readonly Condition[];
     readonly observedGeneration?: number;
     readonly replicas?: number;
     readonly updatedReplicas?: number;
@@ -95,40 +106,9 @@ interface Deployment {
   };
 }
 
-interface Condition {
-  readonly type: string;
-  readonly status: string;
-  readonly reason: string;
-  readonly message: string;
-}
-
-interface Pod {
-  readonly metadata: { readonly name: string };
-  readonly status: {
-    readonly phase: string;
-    readonly conditions?: readonly Condition[];
-    readonly containerStatuses?: readonly {
-      readonly state: { readonly waiting?: { readonly reason: string; readonly message?: string } };
-    }[];
-  };
-}
-
-/**
- * Returns why a Pod is not ready: what the kubelet says of its containers, else the message of its conditions;
- * undefined when it is ready.
- */
-const whyNotReady = ({ metadata, status }: Pod): string | undefined => {
-  const waiting = status.containerStatuses?.map(({ state }) => state.waiting).find((one) => one !== undefined);
-  if (waiting) return `Pod ${metadata.name}: ${waiting.reason}${waiting.message ? `: ${waiting.message}` : ''}`;
-  const condition = status.conditions?.find(
-    ({ type, status: now }) => ['PodScheduled', 'Ready'].includes(type) && now !== 'True',
-  );
-  return condition && `Pod ${metadata.name}: ${condition.message || condition.reason || status.phase}`;
-};
-
 /**
  * Throws unless every replica of the Deployment is available and none of an older version is left. The message says why
- * its Pods are not ready.
+ * one of its Pods is not ready.
  */
 export const deploymentIsAvailable = async (context: Context, namespace: string, name: string): Promise<void> => {
   const api = await apiOf(context);
@@ -138,19 +118,23 @@ export const deploymentIsAvailable = async (context: Context, namespace: string,
   if ((status.observedGeneration ?? 0) < metadata.generation) throw new Error(`${name} has not been looked at yet`);
   const { replicas = 0, updatedReplicas = 0, availableReplicas: available = 0 } = status;
   if (available >= spec.replicas && updatedReplicas >= spec.replicas && replicas === updatedReplicas) return;
-  const { items } = await api.get<{ items: Pod[] }>(`/api/v1/namespaces/${namespace}/pods`);
-  const why = items.map(whyNotReady).find((one) => one !== undefined);
+  const failure = status.conditions?.find(({ type, status: now }) => type === 'ReplicaFailure' && now === 'True');
+  const why = failure?.message ?? (await whyPodsAreNotReady(api, namespace, spec.selector.matchLabels));
   throw new Error(`${available} of ${spec.replicas} Pods of ${name} available${why ? `; ${why}` : ''}`);
 };
 
-/** Returns a condition of this machine's Node; undefined where it has none of that type. */
-export const nodeCondition = async (context: Context, wanted: string): Promise<Condition | undefined> => {
+/** Returns the conditions of this machine's Node; none before its kubelet has written them. */
+export const nodeConditions = async (context: Context): Promise<readonly Condition[]> => {
   const api = await apiOf(context);
   const { status } = await api.get<{ status: { conditions?: readonly Condition[] } }>(
     `/api/v1/nodes/${context.lab.node.name}`,
   );
-  return status.conditions?.find(({ type }) => type === wanted);
+  return status.conditions ?? [];
 };
+
+/** Returns a condition of this machine's Node; undefined where it has none of that type. */
+export const nodeCondition = async (context: Context, wanted: string): Promise<Condition | undefined> =>
+  (await nodeConditions(context)).find(({ type }) => type === wanted);
 
 /** Throws unless the Node is Ready. The message is the kubelet's. */
 export const nodeIsReady = async (context: Context): Promise<void> => {
