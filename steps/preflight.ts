@@ -1,9 +1,11 @@
-import { check } from '../lib/engine/check.ts';
+import { check, deferredCheck } from '../lib/engine/check.ts';
 import { UserError } from '../lib/engine/errors.ts';
+import { blockedPods } from '../lib/engine/firewall.ts';
 import { changeOf } from '../lib/engine/lab.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { installPackages } from '../lib/host/apt.ts';
 import { missingControllers } from '../lib/host/cgroups.ts';
+import { readFirewall } from '../lib/host/facts/firewall.ts';
 import { nodeNow } from '../lib/host/facts/network.ts';
 import { hostCommands, machineNow, missingCommands } from '../lib/host/facts.ts';
 import { statIfThere } from '../lib/host/files.ts';
@@ -112,6 +114,12 @@ export const preflight: Step = {
     check('the machine is as the lab was made for it', async ({ lab }) => {
       const change = changeOf(lab, await machineNow());
       if (change) throw new Error(`${change}; hardway up adapts the lab`);
+    }),
+    deferredCheck('the firewall lets Pods reach this machine and one another', async ({ lab }) => {
+      const { podCIDR, cni, node, machine } = lab;
+      const place = { podCIDR, cni, address: node.address, ufw: machine.ufw };
+      const [blocked] = blockedPods(await readFirewall(), place);
+      if (blocked) throw new Error(`${blocked.problem}: ${blocked.cure}`);
     }),
     check('the kernel modules of Pods are loaded', async () => {
       const [name] = await unloaded();

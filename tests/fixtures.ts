@@ -44,6 +44,7 @@ export const goodSurvey: HostFacts = {
   resolvers: [{ path: '/etc/resolv.conf', servers: ['10.240.0.3'] }],
   swap: false,
   ufw: false,
+  firewall: { own: 'iptables-nft', iptables: {}, nft: [] },
 };
 
 export const defaultSettings = {

@@ -1,4 +1,5 @@
-import { architectures } from '../../lib/engine/lab.ts';
+import { blockedPods } from '../../lib/engine/firewall.ts';
+import { architectures, type Cni } from '../../lib/engine/lab.ts';
 import { overlap, type Settings } from '../../lib/engine/settings.ts';
 import type { Port, Step } from '../../lib/engine/step.ts';
 import { formatBytes } from '../../lib/engine/text.ts';
@@ -14,6 +15,8 @@ interface FitnessInput {
   readonly settings: Pick<Settings, 'podCIDR' | 'serviceCIDR' | 'interface'>;
   /** Steps of every lab: their ports must be free, and their interfaces do not count as networks of the machine. */
   readonly steps: readonly Pick<Step, 'id' | 'ports' | 'leaves'>[];
+  /** Network of its Pods. */
+  readonly cni: Cni;
   /** True if a lab of ours is here, whole or half: its traces are not foreign. */
   readonly ours: boolean;
 }
@@ -133,6 +136,10 @@ const rules: readonly ((subject: FitnessInput) => readonly Finding[])[] = [
       ? noFindings
       : finding(`missing here: ${found.missing.join(', ')}`, `install the packages ${[...packages].join(', ')}`);
   },
+  ({ found: { node, firewall, ufw }, settings: { podCIDR }, cni }) =>
+    blockedPods(firewall, { podCIDR, address: node?.address ?? '0.0.0.0', cni, ufw }).flatMap(({ problem, cure }) =>
+      finding(problem, `let them in, and keep the rule over a reboot: ${cure}`),
+    ),
   ({ found, steps, ours, settings: { podCIDR, serviceCIDR } }) => {
     const networks = [
       ['podCIDR', podCIDR],

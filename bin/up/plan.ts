@@ -163,15 +163,17 @@ export const planOf = (asked: Asked, file: Settings, old: Old, { host, usualCni,
   const wantedInterface = interfaceFor(asked, file, old);
   const registryMirror = mirrorFor(asked, file, old);
   refuseOtherSupervisor(old.supervisor, supervisor);
+  const cni = asked.cni ?? had?.cni ?? usualCni;
+  const settings = { ...file, interface: wantedInterface };
   refuseUnfit([
-    ...findings({ found: host, settings: { ...file, interface: wantedInterface }, steps: everyStep, ours: old.begun }),
+    ...findings({ found: host, settings, steps: everyStep, cni, ours: old.begun }),
     ...(supervisor === 'tmux' && !host.apt && !tmux ? [noTmux] : []),
   ]);
   const lab = labOf(host, {
     podCIDR: file.podCIDR,
     serviceCIDR: file.serviceCIDR,
     domain: file.domain,
-    cni: asked.cni ?? had?.cni ?? usualCni,
+    cni,
     pki: asked.pki ?? had?.pki ?? 'components',
     supervisor,
     with: [...new Set([...(had?.with ?? []), ...(asked.extra ? [asked.extra] : [])])],

@@ -4,6 +4,7 @@ import { arch, availableParallelism, hostname, totalmem } from 'node:os';
 import { basename } from 'node:path';
 import { hasApt } from './apt.ts';
 import { missingControllers } from './cgroups.ts';
+import { type Firewall, readFirewall } from './facts/firewall.ts';
 import { type Belongings, belongings, type Wanted } from './facts/foreign.ts';
 import { type Network, network } from './facts/network.ts';
 import { type Place, placesOf } from './facts/places.ts';
@@ -58,6 +59,7 @@ export interface HostFacts extends Network, Belongings, MachineNow {
   /** Commands that the components call and that are not on PATH. */
   readonly missing: readonly string[];
   readonly apt: boolean;
+  readonly firewall: Firewall;
 }
 
 const leadsTo = (path: string): string | undefined => {
@@ -164,7 +166,7 @@ interface Names extends Wanted {
  */
 export const gatherFacts = async (wanted: string | undefined, names: Names): Promise<HostFacts> => {
   const hostName = hostname();
-  const [net, machine, listeners, foreign, resolves, places, missingCgroups, forbidden, init, apt, missing] =
+  const [net, machine, listeners, foreign, resolves, places, missingCgroups, forbidden, init, apt, missing, firewall] =
     await Promise.all([
       network(wanted),
       machineNow(),
@@ -177,6 +179,7 @@ export const gatherFacts = async (wanted: string | undefined, names: Names): Pro
       readIfThere('/proc/1/comm'),
       hasApt(),
       missingCommands(),
+      readFirewall(),
     ]);
   return {
     root: process.getuid?.() === 0,
@@ -196,5 +199,6 @@ export const gatherFacts = async (wanted: string | undefined, names: Names): Pro
     ...foreign,
     missing,
     apt,
+    firewall,
   };
 };

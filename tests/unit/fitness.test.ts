@@ -11,6 +11,7 @@ const judge = (found: Partial<HostFacts>, settings: Partial<Settings> = {}, ours
     found: { ...goodSurvey, ...found },
     settings: { ...defaultSettings, ...settings },
     steps: everyStep,
+    cni: 'bridge',
     ours,
   });
 
@@ -218,6 +219,19 @@ describe('each finding comes alone, names what was found and says what to do', (
       {},
       /serviceCIDR 10\.32\.0\.0\/24 overlaps 10\.32\.0\.0\/12 on wg0/,
       /another serviceCIDR/,
+    ],
+    [
+      'a firewall that rejects what Pods send',
+      {
+        firewall: {
+          own: 'iptables-nft',
+          iptables: { 'iptables-nft': [{ table: 'filter', name: 'INPUT', policy: 'DROP', rules: [] }] },
+          nft: [],
+        },
+      },
+      {},
+      /rejects what Pods send to the API server.*INPUT, policy DROP/,
+      /iptables -I INPUT -s 10\.200\.0\.0\/16 -j ACCEPT/,
     ],
     [
       'Pods in a network that a route throws away',
