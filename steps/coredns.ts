@@ -28,9 +28,8 @@ export const coreDnsIsAvailable = check('CoreDNS is Available', async (context: 
   await deploymentIsAvailable(context, 'kube-system', 'coredns').catch((error: unknown) => {
     const reason = reasonOf(error);
     if (!isLoop(reason)) throw error;
-    throw new Error(
-      `${reason}; a name server in ${context.lab.machine.resolvConf} leads back to CoreDNS: name another one there`,
-    );
+    const file = context.lab.machine.resolvConf ?? 'its ConfigMap';
+    throw new Error(`${reason}; a name server that it forwards to leads back to it: name another one in ${file}`);
   });
 });
 
