@@ -61,7 +61,7 @@ const openApi = async (): Promise<Api> => {
     const asked = request({ agent, method, path, headers, host: '127.0.0.1', port: 6443, timeout: timeoutMs });
     const { status, body } = await answerTo(asked, { whom: 'the API server', timeoutMs: timeoutMs, body: text });
     if (status < 400) return body;
-    throw new ApiError(status, withCause(messageOf(body) ?? `${status} from ${path}`));
+    throw new ApiError(status, messageOf(body) ?? `${status} from ${path}`);
   };
 
   const resources = new Map<string, Promise<readonly Resource[]>>();
@@ -108,12 +108,6 @@ const openApi = async (): Promise<Api> => {
     },
   };
 };
-
-/** Adds the cause to a message of the API server that went through a proxy on its way to a kubelet or a Pod. */
-const withCause = (message: string): string =>
-  message.includes('proxyconnect tcp')
-    ? `${message}; kube-apiserver was started with a proxy in its environment: systemctl show-environment`
-    : message;
 
 const messageOf = (text: string): string | undefined => {
   try {
