@@ -1,9 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { check } from '../lib/engine/check.ts';
 import { isBug, sentenceOf } from '../lib/engine/errors.ts';
 import { isWrittenBy, type LedgerEntry, readLedger } from '../lib/engine/ledger.ts';
 import type { Step } from '../lib/engine/step.ts';
-import { readIfThere, statIfThere } from '../lib/host/files.ts';
+import { readIfThere, readText, statIfThere } from '../lib/host/files.ts';
 import type { Host } from '../lib/host/host.ts';
 import { certFile, keyFile, kubeconfigFile, paths } from '../lib/host/paths.ts';
 import { type Person, person } from '../lib/host/person.ts';
@@ -11,7 +10,7 @@ import { kubeconfig } from '../lib/pki/kubeconfig.ts';
 
 const contentFor = async (identity: string): Promise<string> => {
   const [ca, certificate, key] = await Promise.all(
-    [certFile('ca'), certFile(identity), keyFile(identity)].map((file) => readFile(file, 'utf8')),
+    [certFile('ca'), certFile(identity), keyFile(identity)].map((file) => readText(file)),
   );
   return kubeconfig({
     server: 'https://127.0.0.1:6443',

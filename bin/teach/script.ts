@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { stringify } from 'yaml';
 import { Bug } from '../../lib/engine/errors.ts';
 import type { Lab } from '../../lib/engine/lab.ts';
@@ -6,7 +5,7 @@ import { type LedgerEntry, readLedger } from '../../lib/engine/ledger.ts';
 import { readOnlyContext } from '../../lib/engine/runner.ts';
 import type { State } from '../../lib/engine/state.ts';
 import type { Context, LabStep } from '../../lib/engine/step.ts';
-import { statIfThere } from '../../lib/host/files.ts';
+import { readText, statIfThere } from '../../lib/host/files.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { quoted } from '../../lib/host/run.ts';
 import { heredoc, kubectl } from '../../steps/by-hand.ts';
@@ -28,7 +27,7 @@ const commandOf = async ({ do: deed }: LedgerEntry, byHand: FileByHand): Promise
   if (!stat) return [];
   if (deed.kind === 'make-dir') return [`mkdir -p -m ${modeOf(stat.mode)} ${quoted([path])}`];
   if (deed.kind !== 'write') return []; // a daemon makes it by itself, such as a socket or a log
-  const lines = heredoc(path, await readFile(path, 'utf8'));
+  const lines = heredoc(path, await readText(path));
   const mode = modeOf(stat.mode);
   return mode === '644' ? lines : [...lines, `chmod ${mode} ${quoted([path])}`];
 };

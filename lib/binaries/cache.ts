@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { chmod, mkdir, readdir, readFile, rename, rm, stat, statfs } from 'node:fs/promises';
+import { chmod, mkdir, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { isDiskFull, UserError } from '../engine/errors.ts';
 import type { Arch } from '../engine/lab.ts';
 import { formatBytes } from '../engine/text.ts';
-import { sha256, sha256OfFile, writeAtomically } from '../host/files.ts';
+import { readText, sha256, sha256OfFile, writeAtomically } from '../host/files.ts';
+import { fields, number, text } from '../host/shape.ts';
 import { type Image, type Product, versions } from './versions.ts';
 
 /** Origin of a file in the cache; `hand` is an image archive that a person put there. */
@@ -44,9 +45,12 @@ export const recipeOf = (origin: 'release' | 'go', product: Product, image?: Ima
 
 const recordPath = (path: string): string => `${path}.json`;
 
+const recordShape = fields({ origin: text, recipe: text, sha256: text, size: number, mtimeMs: number });
+
 const readRecord = async (path: string): Promise<CacheRecord | undefined> => {
   try {
-    return JSON.parse(await readFile(recordPath(path), 'utf8'));
+    const record: unknown = JSON.parse(await readText(recordPath(path)));
+    return recordShape(record, 'it') === undefined ? (record as CacheRecord) : undefined;
   } catch {
     return undefined;
   }

@@ -1,10 +1,10 @@
-import { mkdir, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import type { Arch } from '../engine/lab.ts';
 import { requireOwnCache, requireOwnOrAsked } from '../engine/own.ts';
 import type { Source } from '../engine/step.ts';
-import { exists, sha256 } from '../host/files.ts';
+import { exists, readText, sha256 } from '../host/files.ts';
 import { archiveName, archivePath, binaryPath, cached, recipeOf, temporaryFor } from './cache.ts';
 import type { Report } from './progress.ts';
 import { versions } from './versions.ts';
@@ -140,7 +140,7 @@ export const calicoManifest = async (
     await fetchVerified(manifestName(), url, expected, `${given}.part`, options);
     await rename(`${given}.part`, given);
   }
-  const text = await readFile(given, 'utf8');
+  const text = await readText(given);
   const found = sha256(text);
   if (found === expected) return text;
   throw new UserError(

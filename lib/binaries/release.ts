@@ -1,7 +1,8 @@
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { Bug } from '../engine/errors.ts';
 import type { Arch } from '../engine/lab.ts';
+import { readText } from '../host/files.ts';
 import { binaryPath, recipeOf, store, temporaryFor } from './cache.ts';
 import type { Report } from './progress.ts';
 import { expand, type Product, type PublishedFile, productOf } from './versions.ts';
@@ -55,7 +56,7 @@ const fetchOne = async (file: Planned, { arch, cache, report, signal }: Options)
   await mkdir(downloads, { recursive: true });
   const name = basename(file.url);
   const place = join(downloads, file.url.replace(/^https:\/\//, '').replaceAll('/', '_'));
-  const remembered = await readFile(`${place}.sha256`, 'utf8').catch(() => undefined);
+  const remembered = await readText(`${place}.sha256`).catch(() => undefined);
   const sha256 = file.sha256 ?? remembered?.trim() ?? (await publishedSum(file.url, signal));
   await fetchVerified(name, file.url, sha256, `${place}.part`, { report, signal });
   if (!file.sha256 && !remembered) await writeFile(`${place}.sha256`, `${sha256}\n`);

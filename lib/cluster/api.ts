@@ -1,7 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { Agent, request } from 'node:https';
 import { ApiError } from '../engine/errors.ts';
 import type { Context } from '../engine/step.ts';
+import { readText } from '../host/files.ts';
 import { paths } from '../host/paths.ts';
 import { answerTo } from './http.ts';
 
@@ -50,7 +50,7 @@ const timeoutMs = 10_000;
  */
 const openApi = async (): Promise<Api> => {
   const [ca, cert, key] = await Promise.all(
-    ['ca.pem', 'admin.pem', 'admin-key.pem'].map((file) => readFile(`${paths.certs}/${file}`)),
+    ['ca.pem', 'admin.pem', 'admin-key.pem'].map((file) => readText(`${paths.certs}/${file}`)),
   );
   const agent = new Agent({ keepAlive: true, ca, cert, key, maxSockets: 8 });
 

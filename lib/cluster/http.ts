@@ -1,6 +1,6 @@
-import { readFile } from 'node:fs/promises';
 import { type ClientRequest, request as plain } from 'node:http';
 import { request as secure } from 'node:https';
+import { readText } from '../host/files.ts';
 
 export interface Credentials {
   /** Credentials of a client, as paths of PEM files. */
@@ -52,7 +52,7 @@ export const answerTo = (
     asked.end(body);
   });
 
-const readOptional = (path: string | undefined) => (path === undefined ? undefined : readFile(path));
+const readOptional = (path: string | undefined) => (path === undefined ? undefined : readText(path));
 
 interface RequestOptions {
   readonly credentials?: Credentials;

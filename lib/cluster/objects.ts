@@ -1,8 +1,7 @@
-import { readFile } from 'node:fs/promises';
 import { reasonOf, Unhealthy, UserError } from '../engine/errors.ts';
 import type { Lab } from '../engine/lab.ts';
 import type { Context } from '../engine/step.ts';
-import { sha256 } from '../host/files.ts';
+import { readText, sha256 } from '../host/files.ts';
 import { mtuOf } from '../host/net.ts';
 import { certFile } from '../host/paths.ts';
 import { apiOf, ifThere, type KubeObject } from './api.ts';
@@ -30,8 +29,8 @@ export const withStart = (object: KubeObject, start: string): KubeObject => {
  */
 const startOfPods = async ({ node, machine }: Lab): Promise<string> => {
   const [ca, tokens, mtu] = await Promise.all([
-    readFile(certFile('ca'), 'utf8'),
-    readFile(certFile('service-account'), 'utf8'),
+    readText(certFile('ca')),
+    readText(certFile('service-account')),
     mtuOf(node.interface),
   ]);
   return [ca, tokens, ...(machine.nameServers ?? []), mtu].join('\n');

@@ -40,9 +40,12 @@ export class ApiError extends Error {
   }
 }
 
-/** Tells whether an error is a fault of hardway, not of the machine: a broken invariant, or a mistake in the code. */
+/**
+ * Tells whether an error is a fault of hardway, not of the machine: a broken invariant, or a mistake in the code. A
+ * SyntaxError is none: JSON.parse throws it for what a program or a server answered.
+ */
 export const isBug = (thrown: unknown): boolean =>
-  [Bug, TypeError, ReferenceError, RangeError, SyntaxError].some((kind) => thrown instanceof kind);
+  [Bug, TypeError, ReferenceError, RangeError].some((kind) => thrown instanceof kind);
 
 /** Meanings of the kernel's error codes for a person, where hardway runs as root. */
 const causes: Readonly<Record<string, string>> = {

@@ -37,8 +37,9 @@ export const largeFile = 64 << 20;
 /** Most bytes of a settings or state file: one of ours has some thousands. */
 const smallFile = 1 << 20;
 
-/** Names what is at a path in the place of a regular file. */
+/** Names what is at a path. */
 export const kindOf = (stat: Stats): string => {
+  if (stat.isFile()) return 'a file';
   if (stat.isDirectory()) return 'a folder';
   if (stat.isFIFO()) return 'a FIFO';
   if (stat.isSymbolicLink()) return 'a link';
@@ -47,10 +48,10 @@ export const kindOf = (stat: Stats): string => {
 
 /**
  * Reads a file as text. Never waits for a writer. Throws an error that says what is there instead of a regular file of
- * at most `mostBytes`: a folder, a FIFO, more than that. Files of /proc say that they have no bytes, so it reads to the
+ * at most `mostBytes`, 64 MB by default: a folder, a FIFO, more than that. Files of /proc say that they have no bytes, so it reads to the
  * end.
  */
-const readRegular = async (path: string, mostBytes: number): Promise<string> => {
+export const readText = async (path: string, mostBytes = largeFile): Promise<string> => {
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const stat = await file.stat();
@@ -74,10 +75,10 @@ const readRegular = async (path: string, mostBytes: number): Promise<string> => 
   }
 };
 
-/** Reads a file of at most 64 MB as text, as readRegular does; undefined where there is none. */
+/** Reads a file of at most 64 MB as text, as readText does; undefined where there is none. */
 export const readIfThere = async (path: string): Promise<string | undefined> => {
   try {
-    return await readRegular(path, largeFile);
+    return await readText(path);
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;
@@ -85,13 +86,13 @@ export const readIfThere = async (path: string): Promise<string | undefined> => 
 };
 
 /**
- * Reads a file of ours, by default of at most 1 MB, as readRegular does; undefined where nothing is at that path. A link
+ * Reads a file of ours, by default of at most 1 MB, as readText does; undefined where nothing is at that path. A link
  * that leads nowhere is an error: a person meant a file to be there.
  */
 export const readSmallIfThere = async (path: string, mostBytes = smallFile): Promise<string | undefined> => {
   if (!(await statIfThere(path))) return undefined;
   try {
-    return await readRegular(path, mostBytes);
+    return await readText(path, mostBytes);
   } catch (error) {
     throw isMissing(error) ? new Error(`${path} is a link that leads to nothing`) : error;
   }

@@ -1,7 +1,7 @@
-import { chmod, chown, cp, lchown, link, mkdir, readlink, symlink } from 'node:fs/promises';
+import { chmod, chown, cp, lchown, link, mkdir, readlink, stat, symlink } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { type Change, type Deed, formatDeed, type Undo } from './change.ts';
-import { readIfThere, sha256, statIfThere, swapIn, writeAtomically } from './files.ts';
+import { kindOf, readIfThere, sha256, statIfThere, swapIn, writeAtomically } from './files.ts';
 import { paths } from './paths.ts';
 import { quoted, runShown } from './run.ts';
 import { readSysctl, writeSysctl } from './sysctl.ts';
@@ -94,7 +94,12 @@ const changesOf = ({ dryRun, ours, planned }: HostState, { record, tell }: Chang
   };
 
   const makeDir = async (path: string, mode = 0o755, owner?: Owner): Promise<boolean> => {
-    if (planned.has(path) || (await statIfThere(path))) return false;
+    if (planned.has(path)) return false;
+    if (await statIfThere(path)) {
+      const there = await stat(path); // a link to a folder is one
+      if (!there.isDirectory()) throw new Error(`${path} is ${kindOf(there)}, where a folder belongs`);
+      return false;
+    }
     await makeDir(dirname(path));
     if (dryRun) planned.add(path);
     await change({ do: { kind: 'make-dir', path }, undo: { kind: 'remove-tree', path } }, async () => {

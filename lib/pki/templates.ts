@@ -1,8 +1,9 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { reasonOf, UserError } from '../engine/errors.ts';
 import type { PkiProfile } from '../engine/lab.ts';
 import { fillTemplate } from '../engine/text.ts';
+import { readText } from '../host/files.ts';
 import type { Template } from './schema.ts';
 
 /** A certificate as data: a template of certs-templates/ with its variables filled in. */
@@ -79,7 +80,7 @@ export const readProfile = async (
   const requests = await Promise.all(
     names.map(async (name) => ({
       name,
-      ...(await readTemplate(fileOf(name), await readFile(fileOf(name), 'utf8'), variables)),
+      ...(await readTemplate(fileOf(name), await readText(fileOf(name)), variables)),
     })),
   );
   const authorities = requests.filter(isAuthority);

@@ -9,6 +9,7 @@ import {
   swapIn,
   writeAtomically,
 } from '../../lib/host/files.ts';
+import { run } from '../../lib/host/run.ts';
 import { readSysctl, sysctlFile } from '../../lib/host/sysctl.ts';
 import { scratchFolder } from '../fixtures.ts';
 
@@ -36,6 +37,17 @@ describe('a path', () => {
     expect(await exists(at('file/inner'))).toBe(false);
     expect(await readIfThere(at('file/inner'))).toBeUndefined();
     expect(await statIfThere(at('file/inner'))).toBeUndefined();
+  });
+
+  test('that is no regular file of a usual size is not read, and never waited for', async () => {
+    await run('mkfifo', [at('fifo')]);
+    await run('truncate', ['-s', '3G', at('big')]);
+    await expect(readIfThere(at('fifo'))).rejects.toThrow(`${at('fifo')} is a FIFO, not a file`);
+    await expect(readIfThere(at('big'))).rejects.toThrow(`${at('big')} has more than 64 MB`);
+  });
+
+  test('of /proc, which says that it has no bytes, is read to its end', async () => {
+    expect((await readIfThere('/proc/self/stat'))?.length).toBeGreaterThan(10);
   });
 
   test('that cannot be looked at is an error, not nothing', async () => {

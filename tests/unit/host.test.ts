@@ -158,6 +158,12 @@ describe('a file', () => {
   });
 });
 
+test('a file where a folder belongs is named, and left alone', async () => {
+  await writeFile(at('there'), 'mine');
+  await expect(open().makeDir(at('there'))).rejects.toThrow(`${at('there')} is a file, where a folder belongs`);
+  expect(await readFile(at('there'), 'utf8')).toBe('mine');
+});
+
 test('a folder that is there is no change, whatever its mode', async () => {
   await mkdir(at('there'), { mode: 0o700 });
   expect(await open().makeDir(at('there'), 0o755)).toBe(false);

@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readText } from '../../../lib/host/files.ts';
 import { certFile, keyFile } from '../../../lib/host/paths.ts';
 import { type CertificateRequest, extendedUsages } from '../../../lib/pki/templates.ts';
 
@@ -19,7 +19,7 @@ const usageOf = (oid: string): string =>
 export const explainCertificate = async (request: CertificateRequest, reason: string): Promise<string> => {
   const { name, CN, signer } = request;
   if (CN === undefined) return `${keyFile(name)}\n  ${reason}`;
-  const certificate = new X509Certificate(await readFile(certFile(name)));
+  const certificate = new X509Certificate(await readText(certFile(name)));
   const rows: readonly (readonly [string, string | undefined])[] = [
     ['subject', certificate.subject.split('\n').join(', ')],
     ['issuer', certificate.issuer.split('\n').join(', ')],
