@@ -83,6 +83,8 @@ const changesOf = ({ dryRun, ours, planned }: HostState, { record, tell }: Chang
     const mark = checksum ? { sha256: checksum } : {};
     const there = await statIfThere(path);
     if (ours.has(path) || !there) return { kind: 'remove', path, ...mark };
+    if (!there.isFile() && !there.isSymbolicLink())
+      throw new Error(`${path} is ${kindOf(there)}, where a file belongs`);
     const from = `${paths.before}/${sha256(path).slice(0, 8)}-${basename(path)}`;
     if (!dryRun) {
       await mkdir(paths.before, { recursive: true, mode: 0o700 });

@@ -19,6 +19,7 @@ import type { Change } from '../../lib/host/change.ts';
 import { sha256 } from '../../lib/host/files.ts';
 import { type ChangeListener, createHosts, type HostOptions } from '../../lib/host/host.ts';
 import { paths } from '../../lib/host/paths.ts';
+import { run } from '../../lib/host/run.ts';
 import { needsRoot, scratchFolder } from '../fixtures.ts';
 
 // Every place of ours in a folder of this test's own, so that nothing on this machine is touched.
@@ -162,6 +163,17 @@ test('a file where a folder belongs is named, and left alone', async () => {
   await writeFile(at('there'), 'mine');
   await expect(open().makeDir(at('there'))).rejects.toThrow(`${at('there')} is a file, where a folder belongs`);
   expect(await readFile(at('there'), 'utf8')).toBe('mine');
+});
+
+test.each([
+  ['a folder', (path: string) => mkdir(path)],
+  ['a FIFO', (path: string) => run('mkfifo', [path])],
+])('%s where a file belongs is named, and left alone', async (what, make) => {
+  await make(at('there'));
+  await expect(open().writeFile(at('there'), 'ours')).rejects.toThrow(
+    `${at('there')} is ${what}, where a file belongs`,
+  );
+  expect(changes).toEqual([]);
 });
 
 test('a folder that is there is no change, whatever its mode', async () => {

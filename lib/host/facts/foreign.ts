@@ -83,7 +83,8 @@ const dropInFolders = (unit: string): readonly string[] => {
 
 const unitFilesOf = async (folder: string, unit: string, dropIns: readonly string[]): Promise<readonly string[]> => {
   const file = `${folder}/${unit}.service`;
-  const text = (await statIfThere(file)) && ((await readIfThere(file)) ?? '');
+  // A unit that is masked is a link to /dev/null: it starts nothing, and nothing of ours.
+  const text = (await statIfThere(file)) && ((await readIfThere(file).catch(() => '')) ?? '');
   const changes = await Promise.all(
     dropIns.map(async (name) => {
       const files = await readdir(`${folder}/${name}`).catch(() => []);
