@@ -38,6 +38,8 @@ export interface Pod {
     readonly namespace: string;
     readonly uid: string;
     readonly creationTimestamp: string;
+    /** Set while it is being deleted. */
+    readonly deletionTimestamp?: string;
   };
   readonly status: {
     readonly phase: string;
@@ -190,9 +192,9 @@ export const whyNotReady = async (api: Asker, pod: Pod, now: number): Promise<st
   return [`Pod ${pod.metadata.name}: ${found.said}`, more].filter(Boolean).join(': ');
 };
 
-/** Leaves out Pods that have failed for good, such as evicted ones, where there are others in their place. */
+/** Leaves out Pods that are being deleted or have failed for good, such as evicted ones, where there are others. */
 const counting = (pods: readonly Pod[]): readonly Pod[] => {
-  const alive = pods.filter(({ status }) => status.phase !== 'Failed');
+  const alive = pods.filter(({ metadata, status }) => !metadata.deletionTimestamp && status.phase !== 'Failed');
   return alive.length > 0 ? alive : pods.slice(-1);
 };
 

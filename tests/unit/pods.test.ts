@@ -198,10 +198,11 @@ test('a Pod that is ready has no reason', async () => {
   expect(await whyNotReady(apiOf({}), ready, later)).toBeUndefined();
 });
 
-test('among Pods only those with the labels are looked at, and an evicted one only where there is no other', async () => {
+test('among Pods only those with the labels are looked at, and one that is evicted or deleted only where there is no other', async () => {
   const evicted = podWith({ phase: 'Failed', reason: 'Evicted' });
   const waiting = podOf({ state: { waiting: { reason: 'ErrImagePull', message: 'not found' } } });
-  const api = apiOf({ '/pods?': { items: [evicted, waiting] } });
+  const deleted = { ...podWith({ phase: 'Pending' }), metadata: { ...waiting.metadata, deletionTimestamp: created } };
+  const api = apiOf({ '/pods?': { items: [evicted, deleted, waiting] } });
   expect(await whyPodsAreNotReady(api, 'default', { app: 'web', tier: 'front' })).toBe(
     'Pod web-1: ErrImagePull: not found',
   );
