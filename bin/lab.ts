@@ -1,4 +1,6 @@
+import { unitsHere } from '../lib/daemons/supervisor.ts';
 import { UserError } from '../lib/engine/errors.ts';
+import { readLedger } from '../lib/engine/ledger.ts';
 import { readState, type State } from '../lib/engine/state.ts';
 import type { LabStep } from '../lib/engine/step.ts';
 import { paths } from '../lib/host/paths.ts';
@@ -7,11 +9,25 @@ import { paths } from '../lib/host/paths.ts';
 export const noSuchStep = (id: string): UserError =>
   new UserError(`this lab has no step ${id}`, `hardway up --with ${id}`);
 
+/** Throws UserError where units of a lab are here and its folder is not: only a reset helps. */
+export const refuseLostLab = async (): Promise<void> => {
+  if ((await readLedger(paths.ledger)).length > 0) return;
+  const units = await unitsHere();
+  if (units.length === 0) return;
+  throw new UserError(
+    `the lab on this machine has lost its folder ${paths.root}; its units are here: ${units.join(', ')}`,
+    `hardway reset; where ${paths.root} is a disk that is not mounted, mount it instead`,
+  );
+};
+
 /** Returns the state of this machine's lab. Throws UserError where there is none, or the user is not root. */
 export const requireLab = async (): Promise<State> => {
   if (process.getuid?.() !== 0) throw new UserError(`${paths.root} belongs to root`, 'the same command with sudo');
   const state = await readState(paths.state);
-  if (!state) throw new UserError('there is no lab on this machine', 'hardway up, or hardway vm up for one in a VM');
+  if (!state) {
+    await refuseLostLab();
+    throw new UserError('there is no lab on this machine', 'hardway up, or hardway vm up for one in a VM');
+  }
   return state;
 };
 

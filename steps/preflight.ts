@@ -13,6 +13,7 @@ import { canBeLoaded } from '../lib/host/modules.ts';
 import { paths } from '../lib/host/paths.ts';
 import { person } from '../lib/host/person.ts';
 import { CommandFailed, tryRun } from '../lib/host/run.ts';
+import { modulesAtStart } from '../lib/host/snapshot/kernel.ts';
 import { saveSnapshot, takeSnapshot } from '../lib/host/snapshot.ts';
 import { filesAgainst, readSysctl } from '../lib/host/sysctl.ts';
 
@@ -58,9 +59,10 @@ const loadModules = async ({ host }: Context): Promise<void> => {
 };
 
 /** Takes the snapshot of the machine that reset compares with, once, before the first change. */
-const saveSnapshotOnce = async ({ host }: Context): Promise<void> => {
+const saveSnapshotOnce = async ({ host, places }: Context): Promise<void> => {
   const known = host.dryRun || (await statIfThere(paths.snapshot)) || (await statIfThere(paths.state));
-  const snapshot = known ? undefined : await takeSnapshot([...new Set(['/root', (await person()).home])]);
+  const homes = [...new Set(['/root', (await person()).home])];
+  const snapshot = known ? undefined : await takeSnapshot({ homes, places }, modulesAtStart);
   await host.makeDir(paths.root, 0o700);
   if (snapshot) await saveSnapshot(paths.snapshot, snapshot);
 };

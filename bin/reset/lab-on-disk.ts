@@ -5,6 +5,7 @@ import { statIfThere } from '../../lib/host/files.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { type HostSnapshot, readSnapshot } from '../../lib/host/snapshot.ts';
 import { stepIds } from '../../steps/index.ts';
+import { entriesOfLostLab } from './lost-lab.ts';
 
 /** Ledger, state and snapshot of this machine's lab, as far as they can be read. */
 export interface LabOnDisk {
@@ -15,18 +16,22 @@ export interface LabOnDisk {
   readonly unreadable?: readonly string[];
 }
 
-/** Reads what hardway left on this machine; undefined where there is nothing. A torn state file counts as missing. */
+/**
+ * Reads what hardway left on this machine; undefined where there is nothing. A torn state file counts as missing. A lab
+ * whose folder is lost, or lies on a disk that is not mounted, is known by its units.
+ */
 export const readLabOnDisk = async (): Promise<LabOnDisk | undefined> => {
   if (process.getuid?.() !== 0) throw new UserError(`${paths.root} belongs to root`, 'the same command with sudo');
-  if (!(await statIfThere(paths.root))) return undefined;
   const [ledger, state, before] = await Promise.all([
     readLedgerContent(paths.ledger),
     readState(paths.state).catch(() => undefined),
     readSnapshot(paths.snapshot),
   ]);
+  const entries = ledger.entries.length > 0 ? ledger.entries : await entriesOfLostLab();
+  if (entries.length === 0 && !(await statIfThere(paths.root))) return undefined;
   const blind = before === undefined && (await statIfThere(paths.snapshot)) !== undefined;
   const unreadable = blind ? [`${paths.snapshot} cannot be read, so the machine is compared with nothing`] : [];
-  return { entries: ledger.entries, state, before, unreadable: [...ledger.unreadable, ...unreadable] };
+  return { entries, state, before, unreadable: [...ledger.unreadable, ...unreadable] };
 };
 
 /** Returns the ids of the steps that have changed this machine, in their order. */

@@ -3,7 +3,7 @@ import { exampleLab, type Lab, type SupervisorName } from '../../lib/engine/lab.
 import { allLeaves, type Leaves } from '../../lib/engine/leaves.ts';
 import { type LedgerEntry, supervisorIn } from '../../lib/engine/ledger.ts';
 import type { Step } from '../../lib/engine/step.ts';
-import { everyStep, stepIds } from '../../steps/index.ts';
+import { components, everyStep, stepIds } from '../../steps/index.ts';
 import { installedSteps, type LabOnDisk } from './lab-on-disk.ts';
 
 /** The steps that a reset undoes, and what follows from them. It is made from the lab's own files only. */
@@ -20,12 +20,14 @@ export interface ResetPlan {
   readonly supervisor: SupervisorName;
   /** Components to stop, the last one first. */
   readonly stopped: readonly Component[];
-  /** Leaves of the undone steps, of every network, because an earlier lab may have had the other one. */
+  /** Leaves of the undone steps that were begun, of every network, because an earlier lab may have had the other one. */
   readonly leaves: Leaves;
   /** Leaves of the remaining steps, which stay. */
   readonly spared: Leaves;
   /** Changes to undo, in the order in which they were made. */
   readonly entries: readonly LedgerEntry[];
+  /** Time of the first change, in milliseconds of the Unix epoch; undefined where the ledger has none. */
+  readonly begun: number | undefined;
   /** Data that is destroyed for good. */
   readonly loses: readonly NonNullable<Step['loses']>[];
   /**
@@ -58,8 +60,7 @@ export const planReset = ({ found, to, sharesContainers, purges }: ResetFacts): 
   const lab = state?.lab;
   const stays = new Set(to === undefined ? [] : stepIds.slice(0, stepIds.indexOf(to) + 1));
   const undone = stepIds.filter((id) => !stays.has(id)).reverse();
-  const known = installedSteps(found);
-  const here = known.length > 0 ? known : stepIds; // of a lab whose files are lost everything may run
+  const here = installedSteps(found);
   const installed = undone.filter((id) => here.includes(id));
 
   const nameOf = (step: Step): Component => step.daemon?.(lab ?? exampleLab) ?? { name: step.id };
@@ -71,6 +72,9 @@ export const planReset = ({ found, to, sharesContainers, purges }: ResetFacts): 
     allLeaves(everyStep.filter(({ id }) => is(id)).map(({ leaves }) => leaves));
 
   const kubelet = stepOf(({ runsPods }) => runsPods);
+  const hasPods = kubelet !== undefined && here.includes(kubelet.id);
+  // What a step that was not begun would have left is somebody else's. One without a daemon leaves what Pods make.
+  const hasBegun = (id: string): boolean => here.includes(id) || (hasPods && !components.includes(id));
   const shared = sharesContainers && goes(({ runsContainers }) => runsContainers);
   const losesNetwork = to !== undefined && goes(({ carriesPods }) => carriesPods);
   const podsGo = shared || losesNetwork;
@@ -85,14 +89,12 @@ export const planReset = ({ found, to, sharesContainers, purges }: ResetFacts): 
       const step = stepOf((one) => one.id === id && one.daemon !== undefined);
       return step && installed.includes(id) ? [nameOf(step)] : [];
     }),
-    leaves: leavesOf((id) => !stays.has(id)),
+    leaves: leavesOf((id) => !stays.has(id) && hasBegun(id)),
     spared: leavesOf((id) => stays.has(id)),
     entries: entries.filter(({ step }) => !stays.has(step)),
+    begun: entries[0] && Date.parse(entries[0].at),
     loses: installed.flatMap((id) => stepOf((one) => one.id === id)?.loses ?? []),
-    paused:
-      kubelet && podsGo && here.includes(kubelet.id)
-        ? { name: nameOf(kubelet).name, resumed: stays.has(kubelet.id) }
-        : undefined,
+    paused: hasPods && podsGo ? { name: nameOf(kubelet).name, resumed: stays.has(kubelet.id) } : undefined,
     removesPods: shared || (losesNetwork && remains(({ runsContainers }) => runsContainers)),
     sharesContainers: shared,
     deletesObjects: lab !== undefined && remains(({ servesObjects }) => servesObjects),

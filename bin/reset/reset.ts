@@ -120,14 +120,14 @@ const perform = async (
 ): Promise<void> => {
   const begin = performance.now();
   const show = openShow(options);
-  const { failures, runStage } = openGate(options.dryRun ?? false, show.tell, signal);
+  const { failures, remaining, runStage } = openGate(options.dryRun ?? false, show.tell, signal);
   const differences: Difference[] = [];
   for (const what of unreadable) show.tell({ event: 'kept', what });
   const reportDifference = (one: Difference): void => void differences.push(one);
   for (const { name, when, run } of stages) {
     if (when && !when(plan)) continue;
     signal.throwIfAborted();
-    await runStage(name, (undoer) => run({ plan, before, undoer, failures, signal, reportDifference }));
+    await runStage(name, (undoer) => run({ plan, before, undoer, failures, remaining, signal, reportDifference }));
     show.endStage(name);
   }
   show.sum();
@@ -137,6 +137,9 @@ const perform = async (
     throw new Unhealthy(`${failures.length} of these could not be taken back`, {
       next: `remove what is in the way, then ${again}`,
     });
+  }
+  if (remaining.length > 0) {
+    throw new Unhealthy(`${remaining.join(', ')} stays: others need it`, { next: `${again}, once nobody does` });
   }
   if (differences.length > 0) {
     throw new Unhealthy(`the host differs in ${differences.length} points from what it was before`, {

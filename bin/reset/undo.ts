@@ -1,11 +1,14 @@
 import { lstatSync, readlinkSync } from 'node:fs';
 import { chmod, copyFile, lchown, readdir, readFile, rename, rm, rmdir, symlink } from 'node:fs/promises';
-import { removeTree } from '../../lib/engine/gate.ts';
+import type { Undoer } from '../../lib/engine/gate.ts';
 import type { LedgerEntry } from '../../lib/engine/ledger.ts';
+import { installed, purge, reasonToKeep } from '../../lib/host/apt.ts';
 import { formatUndo, type Undo } from '../../lib/host/change.ts';
 import { readIfThere, removeTemporaries, sha256, statIfThere, swapIn } from '../../lib/host/files.ts';
 import { paths } from '../../lib/host/paths.ts';
+import { isBelow } from '../../lib/host/remove.ts';
 import { runShown } from '../../lib/host/run.ts';
+import { removePlace } from './clean/files.ts';
 import type { Reset } from './clean/scope.ts';
 
 /** Copies a file or a link with its mode and owner, the whole of it or nothing. */
@@ -46,9 +49,10 @@ const freeName = async (path: string): Promise<string> => {
   }
 };
 
-/** Tells whether an undo was done already: nothing is at its path, or the kept copy is back. */
+/** Tells whether an undo was done already: nothing is at its path, or the kept copy is back or gone. */
 const isDone = async (undo: Undo): Promise<boolean> => {
-  if (undo.kind === 'restore') return sameFile(undo.from, undo.path);
+  // A reset that was killed at its very end had put the file back and removed the copy.
+  if (undo.kind === 'restore') return !(await statIfThere(undo.from)) || (await sameFile(undo.from, undo.path));
   const target = 'path' in undo ? undo.path : undo.kind === 'run' ? undo.argv.at(-1) : undefined;
   return target?.startsWith('/') === true && (await statIfThere(target)) === undefined;
 };
@@ -59,54 +63,92 @@ const isDone = async (undo: Undo): Promise<boolean> => {
  */
 const isSingle = ({ kind }: Undo): boolean => kind !== 'unit' && kind !== 'module';
 
-const isBelow = (path: string, folder: string): boolean => path === folder || path.startsWith(`${folder}/`);
-
 /** Tells whether a path is in the lab's own folder, which a whole reset removes at once, and last. */
 const isInRoot = (undo: Undo): boolean => 'path' in undo && isBelow(undo.path, paths.root);
+
+/** What we put at a path: the checksum of a file, or the target of a link. */
+type Mark = string;
+
+/** Collects what we put at each path. The ledger does not tell it of a file that was linked from the cache. */
+const marksOf = (entries: readonly LedgerEntry[]): ReadonlyMap<string, ReadonlySet<Mark>> => {
+  const marks = new Map<string, Set<Mark>>();
+  const add = (path: string, mark: Mark): void => void marks.set(path, (marks.get(path) ?? new Set()).add(mark));
+  for (const { do: deed, undo } of entries) {
+    if ('sha256' in undo && undo.sha256) add(undo.path, undo.sha256);
+    if (deed.kind === 'link') add(deed.path, deed.target);
+  }
+  return marks;
+};
+
+/** Returns the mark of what is at a path now; undefined where that is neither a file nor a link. */
+const markOf = async (path: string): Promise<Mark | undefined> => {
+  const stat = await statIfThere(path);
+  if (stat?.isSymbolicLink()) return readlinkSync(path);
+  return stat?.isFile() ? sha256(await readFile(path)) : undefined;
+};
+
+/** Purges packages that we brought. They stay where others need them or have changed their settings. */
+const removePackages = async (names: readonly string[], undoer: Undoer): Promise<void> => {
+  const there = await installed(names);
+  if (there.length === 0) return;
+  const reason = await reasonToKeep(there);
+  if (reason === undefined) return undoer.apply(formatUndo({ kind: 'packages', names: there }), () => purge(there));
+  undoer.reportKept(`${there.join(', ')}: ${reason}`);
+  undoer.reportRemaining(there.join(', '));
+};
+
+/** Moves a file or link aside and names it, if it is none of what we put there. */
+const saveModified = async (path: string, ours: ReadonlySet<Mark> | undefined, undoer: Undoer): Promise<void> => {
+  const mark = ours && (await markOf(path));
+  if (mark === undefined || ours?.has(mark)) return;
+  const kept = await freeName(path);
+  undoer.reportKept(`${path} was changed since hardway wrote it: it is now ${kept}`);
+  await rename(path, kept);
+};
+
+/** Removes a folder if it is empty; else names what is in it. */
+const removeFolder = async (path: string, undoer: Undoer): Promise<void> => {
+  const inside = await readdir(path);
+  if (inside.length === 0) return rmdir(path);
+  undoer.reportKept(`${path}: ${inside.join(', ')} in it ${inside.length > 1 ? 'are' : 'is'} not ours`, path);
+};
+
+/** Puts back or removes what we put at a path. */
+const undoFile = async (
+  undo: Extract<Undo, { path: string }>,
+  scope: Reset,
+  ours?: ReadonlySet<Mark>,
+): Promise<void> => {
+  if (undo.kind === 'remove-tree') return removeFolder(undo.path, scope.undoer);
+  await saveModified(undo.path, ours, scope.undoer);
+  if (undo.kind === 'restore') return restoreFile(undo.from, undo.path);
+  await removeTemporaries(undo.path);
+  await rm(undo.path, { force: true });
+};
+
+/** Undoes one change, unless that was done already. */
+const undoOne = async (undo: Undo, scope: Reset, ours?: ReadonlySet<Mark>): Promise<void> => {
+  const { undoer, plan, signal } = scope;
+  if (undo.kind === 'packages') return removePackages(undo.names, undoer);
+  if (undo.kind === 'remove-tree' && [paths.root, ...plan.leaves.paths].some((own) => isBelow(undo.path, own)))
+    return removePlace(undo.path, scope);
+  if (await isDone(undo).catch(() => false)) {
+    if (undo.kind === 'remove' && !undoer.dryRun) await removeTemporaries(undo.path); // what a killed write left
+  } else if (undo.kind === 'run') await undoer.apply(formatUndo(undo), () => runShown(undo.argv, { signal }));
+  else if ('path' in undo) await undoer.apply(formatUndo(undo), () => undoFile(undo, scope, ours));
+};
 
 /**
  * Undoes the ledger's changes, the last one first. An undo that was done already does nothing, so that an interrupted
  * reset can run again. Keeps a file beside its path, and names it, if somebody changed it since we wrote it; keeps a
- * folder that contains something neither we nor our daemons put there.
+ * folder that contains something neither we nor our daemons put there, and what an earlier stage has kept.
  */
-export const undoChanges = async ({ undoer, plan, signal }: Reset): Promise<void> => {
-  const { entries, leaves } = plan;
-  const checksums = new Map<string, Set<string>>();
-  for (const { undo } of entries) {
-    if ('sha256' in undo && undo.sha256)
-      checksums.set(undo.path, (checksums.get(undo.path) ?? new Set()).add(undo.sha256));
-  }
-
-  /** Moves a file aside if its content is none of what we wrote. */
-  const saveModifiedFile = async (path: string): Promise<void> => {
-    const ours = checksums.get(path);
-    if (!ours || !(await statIfThere(path))?.isFile() || ours.has(sha256(await readFile(path)))) return;
-    const kept = await freeName(path);
-    undoer.reportKept(`${path} was changed since hardway wrote it: it is now ${kept}`);
-    await rename(path, kept);
-  };
-
-  const removeFolder = async (path: string): Promise<void> => {
-    if (plan.sharesContainers && leaves.shared.includes(path)) return; // reported already
-    if ([paths.root, ...leaves.paths].some((own) => isBelow(path, own))) return removeTree(path);
-    const inside = await readdir(path);
-    if (inside.length === 0) return rmdir(path);
-    undoer.reportKept(`${path}: ${inside.join(', ')} in it ${inside.length > 1 ? 'are' : 'is'} not ours`);
-  };
-
-  const perform = async (undo: Undo): Promise<void> => {
-    if (undo.kind === 'remove-tree') return removeFolder(undo.path);
-    if (undo.kind === 'run') return runShown(undo.argv, { signal });
-    if (!('path' in undo)) return;
-    await saveModifiedFile(undo.path);
-    if (undo.kind === 'restore') return restoreFile(undo.from, undo.path);
-    await removeTemporaries(undo.path);
-    await rm(undo.path, { force: true });
-  };
-
-  for (const { undo } of [...firstOfEach(entries)].reverse()) {
+export const undoChanges = async (scope: Reset): Promise<void> => {
+  const { undoer, plan } = scope;
+  const marks = marksOf(plan.entries);
+  for (const { undo } of [...firstOfEach(plan.entries)].reverse()) {
     if (!isSingle(undo) || (plan.to === undefined && isInRoot(undo))) continue;
-    if (!(await isDone(undo).catch(() => false))) await undoer.apply(formatUndo(undo), () => perform(undo));
-    else if (undo.kind === 'remove' && !undoer.dryRun) await removeTemporaries(undo.path); // what a killed write left
+    const path = 'path' in undo ? undo.path : '';
+    if (!undoer.isKept(path)) await undoer.attempt(formatUndo(undo), () => undoOne(undo, scope, marks.get(path)));
   }
 };

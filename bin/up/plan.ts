@@ -23,6 +23,7 @@ import { paths } from '../../lib/host/paths.ts';
 import { requireClock } from '../../lib/pki/clock.ts';
 import { components, everyStep, extras, stepIds, stepsWith } from '../../steps/index.ts';
 import { modules } from '../../steps/preflight.ts';
+import { refuseLostLab } from '../lab.ts';
 import { findings } from './fitness.ts';
 import type { Finding } from './leftovers.ts';
 import { placesUsed } from './places.ts';
@@ -236,6 +237,7 @@ export const planUp = async (options: RequestedOptions): Promise<UpPlan> => {
     root ? readLedger(paths.ledger) : [],
     readSettings(paths.settings),
   ]);
+  if (root) await refuseLostLab();
   const begun = state !== undefined || ledgerEntries.length > 0;
   const old: Old = { state, begun, supervisor: supervisorIn(ledgerEntries) };
   const host = await gatherFacts(interfaceFor(asked, file, old), {

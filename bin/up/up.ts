@@ -1,6 +1,7 @@
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { Bug } from '../../lib/engine/errors.ts';
 import { guideWarning, type Lab } from '../../lib/engine/lab.ts';
+import { allLeaves } from '../../lib/engine/leaves.ts';
 import { openLedger, ownedPaths } from '../../lib/engine/ledger.ts';
 import { takeLock } from '../../lib/engine/lock.ts';
 import { createRunner } from '../../lib/engine/runner.ts';
@@ -8,7 +9,7 @@ import type { State } from '../../lib/engine/state.ts';
 import { type LabStep, needsOf } from '../../lib/engine/step.ts';
 import { languageOf } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { components, stepsWith } from '../../steps/index.ts';
+import { components, everyStep, stepsWith } from '../../steps/index.ts';
 import { interruptible } from '../interrupt.ts';
 import { noSuchStep } from '../lab.ts';
 import { Stopped } from '../teach/pause.ts';
@@ -93,6 +94,7 @@ const takeSteps = async (plan: UpPlan, { options, telling, steps, todo }: Way): 
           lab,
           steps: todo,
           needs: needsOf(steps),
+          places: allLeaves(everyStep.map(({ leaves }) => leaves)).paths,
           source: asked.source,
           signal,
           dryRun,

@@ -3,7 +3,9 @@ import type { Undoer } from '../engine/gate.ts';
 import type { Lab, SupervisorName } from '../engine/lab.ts';
 import type { Context } from '../engine/step.ts';
 import type { Text } from '../engine/text.ts';
+import { statIfThere } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
+import { paths } from '../host/paths.ts';
 import { run } from '../host/run.ts';
 import {
   type Component,
@@ -11,6 +13,7 @@ import {
   ensureUnit,
   lastLog,
   logCommand,
+  ownUnits,
   reloadUnits,
   settleUnits,
   stopTimeoutMs,
@@ -99,6 +102,15 @@ const supervisors: Readonly<Record<SupervisorName, Supervisor>> = {
     },
   },
 };
+
+/** Lists the units of a lab of ours, whether its own folder is there or not: of its components, and of tmux. */
+export const unitsHere = async (): Promise<readonly string[]> => [
+  ...(await ownUnits()),
+  ...((await statIfThere(`${paths.units}/${tmuxUnit}.service`)) ? [tmuxUnit] : []),
+];
+
+/** Returns the supervisor that a unit belongs to. */
+export const supervisorOfUnit = (name: string): SupervisorName => (name === tmuxUnit ? 'tmux' : 'systemd');
 
 /** Returns the supervisor of a lab. */
 export const supervisorOf = ({ supervisor }: Partial<Pick<Lab, 'supervisor'>>): Supervisor =>

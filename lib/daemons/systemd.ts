@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
 import { until } from '../engine/check.ts';
 import { commandLine, type Daemon, filesReadBy } from '../engine/daemon.ts';
 import type { Undoer } from '../engine/gate.ts';
@@ -48,6 +49,18 @@ ${daemon.usesProxy ? '' : `UnsetEnvironment=${proxyVariables.join(' ')}\n`}${(da
 [Install]
 WantedBy=multi-user.target
 `;
+
+/**
+ * Lists the names of the units in /etc/systemd/system that start a program of ours: a lab is known by them where its own
+ * folder is lost.
+ */
+export const ownUnits = async (): Promise<readonly string[]> => {
+  const files = (await readdir(paths.units).catch(() => [])).filter((name) => name.endsWith('.service'));
+  const texts = await Promise.all(files.map((name) => readFile(`${paths.units}/${name}`, 'utf8').catch(() => '')));
+  return files
+    .filter((_, index) => texts[index]?.includes(`\nExecStart=${paths.bin}/`))
+    .map((name) => name.replace(/\.service$/, ''));
+};
 
 /** Status of a component under its supervisor. */
 export interface UnitStatus {

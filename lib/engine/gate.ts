@@ -1,6 +1,4 @@
-import { rm, unlink } from 'node:fs/promises';
-import { mountsBelow } from '../host/mounts.ts';
-import { processesUsing } from '../host/proc.ts';
+import { isBelow } from '../host/remove.ts';
 import { sentenceOf } from './errors.ts';
 
 /** Events of a reset. */
@@ -17,13 +15,26 @@ export interface Undoer {
   readonly dryRun: boolean;
   /** Announces a change, and performs it unless this is a dry run. A failure is recorded and does not stop the rest. */
   apply(what: string, perform: () => Promise<unknown>): Promise<void>;
-  reportKept(what: string): void;
+  /** Looks for changes to make. A failure is recorded and does not stop the rest. */
+  attempt(what: string, look: () => Promise<unknown>): Promise<void>;
+  /** Says that something stays because it belongs to somebody else. No later stage touches `path`, if one is named. */
+  reportKept(what: string, path?: string): void;
+  /** Says that something of ours is still there, and why: a second reset is needed. */
+  reportLeft(what: string, reason: string): void;
+  /** Says that something of ours stays for the sake of others: a later reset may remove it. */
+  reportRemaining(what: string): void;
+  /** Tells whether a path, or the folder that it is in, was reported as kept. */
+  isKept(path: string): boolean;
+  /** Tells whether something in a folder was reported as kept. */
+  holdsKept(folder: string): boolean;
 }
 
 /** Runs the stages of a reset; every change passes it. */
 export interface Gate {
   /** Changes that could not be undone so far. */
   readonly failures: readonly string[];
+  /** Things of ours that stay for the sake of others. */
+  readonly remaining: readonly string[];
   /** Runs a stage. An error that leaves it is a failure of that stage; the next one can run all the same. */
   runStage(name: string, run: (undoer: Undoer) => Promise<void>): Promise<void>;
 }
@@ -34,40 +45,36 @@ export interface Gate {
  */
 export const openGate = (dryRun: boolean, tell: (event: UndoEvent) => void, signal?: AbortSignal): Gate => {
   const failures: string[] = [];
+  const remaining: string[] = [];
+  const kept = new Set<string>();
+  const fail = (what: string, reason: string): void => {
+    failures.push(what);
+    tell({ event: 'failed', what, reason });
+  };
   const attempt = async (what: string, perform: () => Promise<unknown>): Promise<void> => {
     try {
       await perform();
     } catch (error) {
       signal?.throwIfAborted();
-      failures.push(what);
-      tell({ event: 'failed', what, reason: sentenceOf(error) });
+      fail(what, sentenceOf(error));
     }
   };
   const undoerOf = (group: string): Undoer => ({
     dryRun,
-    reportKept: (what) => tell({ event: 'kept', what }),
+    attempt,
+    reportKept(what, path) {
+      if (path !== undefined) kept.add(path);
+      tell({ event: 'kept', what });
+    },
+    reportLeft: fail,
+    reportRemaining: (what) => void remaining.push(what),
+    isKept: (path) => [...kept].some((one) => isBelow(path, one)),
+    holdsKept: (folder) => [...kept].some((one) => isBelow(one, folder)),
     async apply(what, perform) {
       signal?.throwIfAborted();
       tell({ event: 'undo', group, what });
       if (!dryRun) await attempt(what, perform);
     },
   });
-  return { failures, runStage: (name, run) => attempt(name, () => run(undoerOf(name))) };
-};
-
-/**
- * Removes a file or a folder with its content. Throws when something is mounted in it; the message names the processes
- * that use the mount.
- */
-export const removeTree = async (path: string): Promise<void> => {
-  const [busy] = mountsBelow(path);
-  if (busy) throw new Error(`${busy} is mounted in it${processesUsing(busy)}`);
-  try {
-    await rm(path, { recursive: true, force: true });
-  } catch (error) {
-    // Node takes a file that it may not remove for a folder, and says that it is none.
-    const { code, path: file } = error as NodeJS.ErrnoException;
-    if (code === 'ENOTDIR' && file !== undefined) await unlink(file);
-    throw error;
-  }
+  return { failures, remaining, runStage: (name, run) => attempt(name, () => run(undoerOf(name))) };
 };

@@ -30,6 +30,7 @@ const undoOf = ({ undo }: ChangeV1): Undo => {
   if (undo.kind !== 'run') return undo;
   const [file = '', verb = ''] = undo.argv;
   const last = undo.argv.at(-1) ?? '';
+  if (file === 'apt-get') return { kind: 'packages', names: undo.argv.slice(undo.argv.indexOf('purge') + 1) };
   if (file === 'modprobe') return { kind: 'module', name: last };
   if (file === 'tmux' && undo.argv[2] === tmux.socket)
     return { kind: 'unit', name: last.replace(/^=/, ''), supervisor: 'tmux' };

@@ -1,4 +1,4 @@
-import { closeSync, fdatasyncSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fdatasyncSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Change } from '../host/change.ts';
 import { largeFile, readSmallIfThere, sha256, writeAtomically } from '../host/files.ts';
@@ -27,6 +27,7 @@ const undoShape = byKind({
   'remove-tree': { path: text },
   restore: { path: text, from: text, sha256: optional(text) },
   run: { argv: listOf(text) },
+  packages: { names: listOf(text) },
   unit: { name: text, supervisor: oneOf(...supervisorNames) },
   module: { name: text },
 });
@@ -93,9 +94,17 @@ export const keepEntries = async (path: string, steps: readonly string[]): Promi
   await writeAtomically(path, text, { mode: 0o600 });
 };
 
-/** Returns the paths that the ledger's changes made, so that a later run tells its own files from foreign ones. */
-export const ownedPaths = (entries: readonly LedgerEntry[]): ReadonlySet<string> =>
-  new Set(entries.flatMap(({ undo }) => ('path' in undo ? [undo.path] : [])));
+/**
+ * Returns the paths that the ledger's changes made, so that a later run tells its own files from foreign ones. A file
+ * whose kept copy is gone was put back by a reset that was killed at its very end: it is no longer ours.
+ */
+export const ownedPaths = (entries: readonly LedgerEntry[]): ReadonlySet<string> => {
+  const isBack = new Set(
+    entries.flatMap(({ undo }) => (undo.kind === 'restore' && !existsSync(undo.from) ? [undo.path] : [])),
+  );
+  const made = entries.flatMap(({ undo }) => ('path' in undo ? [undo.path] : []));
+  return new Set(made.filter((path) => !isBack.has(path)));
+};
 
 /** Tells whether one of these changes wrote this content to a path: byte for byte, by its checksum. */
 export const isWrittenBy = (entries: readonly LedgerEntry[], path: string, content: string): boolean => {

@@ -24,6 +24,7 @@ export interface Run {
   readonly lab: Lab;
   /** Needs of all steps of the lab, also of those that this run does not take. */
   readonly needs: Needs;
+  readonly places: Context['places'];
   /** Steps of this run, in their order. */
   readonly steps: readonly LabStep[];
   readonly source: Context['source'];
@@ -143,6 +144,7 @@ const contextOf = (
   return {
     lab: run.lab,
     needs: run.needs,
+    places: run.places,
     source: run.source,
     signal,
     memo,
@@ -368,6 +370,7 @@ export const createRunner = (run: Run): ((step: LabStep) => Promise<void>) => {
 export const readOnlyContext = (lab: Lab, steps: readonly LabStep[]): Context => ({
   lab,
   needs: needsOf(steps),
+  places: [],
   signal: new AbortController().signal,
   source: { kind: 'auto' },
   memo: memoize(),

@@ -15,6 +15,8 @@ export interface Context {
   readonly host: Host;
   /** Needs of all steps of the lab together. */
   readonly needs: Needs;
+  /** Files and folders that the daemons of every step fill, whether this lab has the step or not. */
+  readonly places: readonly string[];
   readonly source: { readonly kind: Source; readonly from?: string };
   readonly signal: AbortSignal;
   /** Reports the progress of a long change, for the step's line on the screen. */

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import type { Undo } from './change.ts';
 import { CommandFailed, findCommand, runShown, tryRun } from './run.ts';
 
@@ -48,8 +50,7 @@ export const installPackages = async (
   perform: Perform = (argv) => runShown(argv),
 ): Promise<void> => {
   const install = async (added: readonly string[] | undefined): Promise<CommandFailed | undefined> => {
-    const purge: Undo = { kind: 'run', argv: [...apt, 'purge', ...(added ?? packages)] };
-    const undo = added?.length === 0 ? undefined : purge;
+    const undo: Undo | undefined = added?.length === 0 ? undefined : { kind: 'packages', names: added ?? packages };
     return failureOf(perform([...apt, 'install', '--no-install-recommends', ...packages], undo));
   };
   const known = await simulate(packages);
@@ -60,3 +61,47 @@ export const installPackages = async (
   const failed = await install(await simulate(packages));
   if (failed) throw stale ?? failed;
 };
+
+/** Lists those of these packages that are on this machine, also one of which only settings are left. */
+export const installed = async (names: readonly string[]): Promise<readonly string[]> => {
+  const { stdout } = await tryRun('dpkg-query', ['-W', '-f', `\${Package} \${Status}\n`, ...names]);
+  const there = new Set(
+    stdout
+      .split('\n')
+      .filter((line) => / (installed|config-files|half-\S+|unpacked|triggers-\S+)$/.test(line))
+      .map((line) => line.split(' ')[0]),
+  );
+  return names.filter((name) => there.has(name.replace(/:.*/, '')));
+};
+
+/** The packages that `apt-get purge --simulate` says it would remove (apt-get(8): Remv, and Purg with their settings). */
+export const removedPackages = (simulation: string): readonly string[] => [
+  ...new Set([...simulation.matchAll(/^(?:Purg|Remv) (\S+) \[/gm)].map(([, name = '']) => name)),
+];
+
+/** Finds a file of settings of these packages that is not as its package brought it (deb-conffiles(5)). */
+const changedSettings = async (names: readonly string[]): Promise<string | undefined> => {
+  const { stdout } = await tryRun('dpkg-query', ['-W', '-f', `\${Conffiles}\n`, ...names]);
+  for (const [, path = '', sum] of stdout.matchAll(/^ (\/.+) ([0-9a-f]{32})$/gm)) {
+    const now = await readFile(path).catch(() => undefined);
+    if (now && createHash('md5').update(now).digest('hex') !== sum) return path;
+  }
+  return undefined;
+};
+
+/**
+ * Tells why packages are not to be purged: with them apt would remove others, which rest on them, or somebody changed
+ * their settings. Undefined where nothing is against it.
+ */
+export const reasonToKeep = async (names: readonly string[]): Promise<string | undefined> => {
+  const args = ['purge', '--simulate', ...names];
+  const { stdout, stderr, code } = await tryRun('apt-get', args, { env: { LC_ALL: 'C' } });
+  if (code !== 0) return `apt-get cannot say what would go with it: ${stderr.trim().split('\n').at(-1)}`;
+  const others = removedPackages(stdout).filter((name) => !names.includes(name));
+  if (others.length > 0) return `${others.join(', ')} ${others.length > 1 ? 'rest' : 'rests'} on it`;
+  const changed = await changedSettings(names);
+  return changed && `${changed} was changed since`;
+};
+
+/** Removes packages with their settings. */
+export const purge = (names: readonly string[]): Promise<void> => runShown([...apt, 'purge', ...names]);

@@ -23,6 +23,8 @@ export type Undo =
   /** Puts back a file that existed before; `from` is its copy. */
   | { readonly kind: 'restore'; readonly path: string; readonly from: string; readonly sha256?: string }
   | { readonly kind: 'run'; readonly argv: readonly string[] }
+  /** Purges packages that came with a change, unless others need them by now. */
+  | { readonly kind: 'packages'; readonly names: readonly string[] }
   /** Stops and disables a component, or the server that it runs under: reset stops all of them at once. */
   | { readonly kind: 'unit'; readonly name: string; readonly supervisor: 'systemd' | 'tmux' }
   /**
@@ -65,6 +67,8 @@ export const formatUndo = (undo: Undo): string => {
       return `put back ${undo.path}`;
     case 'run':
       return quoted(undo.argv);
+    case 'packages':
+      return `apt-get purge ${undo.names.join(' ')}`;
     case 'unit':
       return `stop ${undo.name}`;
     case 'module':

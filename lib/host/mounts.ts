@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs';
 
 /** A mount of /proc/self/mountinfo (proc(5)). */
 export interface Mount {
+  /** Number of the mount, which no other has had since the boot. */
+  readonly id: number;
   readonly point: string;
   readonly type: string;
   readonly source: string;
@@ -30,10 +32,10 @@ export const parseMounts = (text: string): readonly Mount[] =>
     .filter((line) => line !== '')
     .map((line) => {
       const [before = '', after = ''] = line.split(' - ');
-      const [, , , , point = '', own = ''] = before.split(' ');
+      const [id = '', , , , point = '', own = ''] = before.split(' ');
       const [type = '', source = '', shared = ''] = after.split(' ');
       const options = [...own.split(','), ...shared.split(',')];
-      return { point: unescaped(point), type, source: unescaped(source), options };
+      return { id: Number(id), point: unescaped(point), type, source: unescaped(source), options };
     });
 
 /** Lists all mounts of this process's namespace, in the order in which they were made. */

@@ -1,7 +1,8 @@
 import { largeFile, readSmallIfThere, writeAtomically } from './files.ts';
-import { fields, listOf, mapOf, text } from './shape.ts';
+import { fields, listOf, mapOf, optional, text } from './shape.ts';
 import { files } from './snapshot/files.ts';
 import { firewall } from './snapshot/firewall.ts';
+import { type Identities, identities, identitiesShape } from './snapshot/identity.ts';
 import { kernel } from './snapshot/kernel.ts';
 import { network } from './snapshot/network.ts';
 import type { Section } from './snapshot/section.ts';
@@ -16,6 +17,13 @@ export interface HostSnapshot {
   readonly version: 1;
   /** Homes that it covers; the snapshot that is compared with it must cover the same. */
   readonly homes: readonly string[];
+  /**
+   * Folders that a lab fills and that were looked into whatever they are: a mount point, a link, a folder of logs. The
+   * snapshots of hardway 0.1 have none.
+   */
+  readonly places?: readonly string[];
+  /** Absent in the snapshots of hardway 0.1. */
+  readonly identities?: Identities;
   readonly sections: Readonly<Record<string, Section>>;
 }
 
@@ -28,16 +36,25 @@ export interface Difference {
   readonly after?: string;
 }
 
-/** Takes a snapshot of this machine. Takes about a third of a second and changes nothing. */
-export const takeSnapshot = async (homes: readonly string[]): Promise<HostSnapshot> => {
+/**
+ * Takes a snapshot of this machine; `homes` and `places` are what it covers, `modules` is the text of /proc/modules, by
+ * default that of now. Takes about a third of a second and changes
+ * nothing but the modules that a look loads.
+ */
+export const takeSnapshot = async (
+  { homes, places = [] }: Pick<HostSnapshot, 'homes' | 'places'>,
+  modules?: string,
+): Promise<HostSnapshot> => {
   // Modules are read first: listing rules may load one.
-  const kernelFound = await kernel();
-  const asked = Promise.all([network(), firewall(), system()]);
-  const filesFound = files(homes); // while the commands of the others run
-  const [networkFound, firewallFound, systemFound] = await asked;
+  const kernelFound = await kernel(modules);
+  const asked = Promise.all([network(), firewall(), system(), identities()]);
+  const filesFound = files(homes, places); // while the commands of the others run
+  const [networkFound, firewallFound, systemFound, identitiesFound] = await asked;
   return {
     version: 1,
     homes,
+    places,
+    identities: identitiesFound,
     sections: { ...networkFound, ...firewallFound, ...systemFound, ...kernelFound, file: filesFound },
   };
 };
@@ -46,7 +63,12 @@ export const takeSnapshot = async (homes: readonly string[]): Promise<HostSnapsh
 export const saveSnapshot = (path: string, snapshot: HostSnapshot): Promise<void> =>
   writeAtomically(path, JSON.stringify(snapshot), { mode: 0o600 });
 
-const snapshotShape = fields({ homes: listOf(text), sections: mapOf(mapOf(text)) });
+const snapshotShape = fields({
+  homes: listOf(text),
+  places: optional(listOf(text)),
+  identities: optional(identitiesShape),
+  sections: mapOf(mapOf(text)),
+});
 
 /** Reads a snapshot from a file; undefined where there is none that can be read. */
 export const readSnapshot = async (path: string): Promise<HostSnapshot | undefined> => {

@@ -1,6 +1,6 @@
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { addedPackages, installPackages, type Perform } from '../../lib/host/apt.ts';
+import { addedPackages, installPackages, type Perform, removedPackages } from '../../lib/host/apt.ts';
 import { CommandFailed, runShown } from '../../lib/host/run.ts';
 import { install } from '../../lib/vm/needs.ts';
 import { scratchFolder } from '../fixtures.ts';
@@ -71,7 +71,7 @@ describe('packages', () => {
     const apt = ['apt-get', '-y', '-o', 'DPkg::Lock::Timeout=120'];
     expect(performed).toEqual([
       [...apt, 'install', '--no-install-recommends', 'tmux'],
-      { kind: 'run', argv: [...apt, 'purge', 'libevent-core', 'tmux'] },
+      { kind: 'packages', names: ['libevent-core', 'tmux'] },
     ]);
     expect((await readFile(at('log'), 'utf8')).trim().split('\n').at(-1)).toMatch(/\[noninteractive\]$/);
   });
@@ -107,4 +107,10 @@ test('what a VM needs and cannot be had is an ordinary refusal with the reason a
     message: expect.stringContaining('Temporary failure resolving the archive'),
     next: 'apt-get update && apt-get install ubuntu-keyring, then the same command again',
   });
+});
+
+test('what a purge would remove is read from its simulation, with settings or without', () => {
+  const text = 'Purg myfw [1]\nRemv libx [2:3.4 amd64]\nPurg iptables [1.8.9-2]\nInst other (1 [all])\n';
+  expect(removedPackages(text)).toEqual(['myfw', 'libx', 'iptables']);
+  expect(removedPackages('0 to remove\n')).toEqual([]);
 });

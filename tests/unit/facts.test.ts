@@ -45,7 +45,7 @@ describe('the data in a folder', () => {
 });
 
 describe('the file system of a path', () => {
-  const mount = (point: string, source = point) => ({ point, source, type: 'ext4', options: [] });
+  const mount = (point: string, source = point) => ({ point, source, type: 'ext4', id: 1, options: [] });
   const mounts = [mount('/'), mount('/var'), mount('/var/lib', 'old'), mount('/var/lib', 'new'), mount('/va')];
 
   test('is the one that was mounted last, next above it', () => {

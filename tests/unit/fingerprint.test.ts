@@ -60,7 +60,7 @@ const madeBy = async (step: LabStep, lab: Lab, steps: readonly LabStep[]): Promi
   const memo: Context['memo'] = (_, make) => make();
   const { signal } = new AbortController();
   const context: Context = {
-    ...{ lab, host, memo, signal, needs: needsOf(steps) },
+    ...{ lab, host, memo, signal, needs: needsOf(steps), places: [] },
     ...{ source: { kind: 'auto' }, progress: () => {} },
   };
   await step.apply(context);

@@ -195,3 +195,17 @@ describe('a change that hardway 0.1 wrote down', () => {
     expect(await readLedger(path)).toEqual([{ at: 'then', step: 'etcd', ...change }]);
   });
 });
+
+test('an undo of every kind is read back', async () => {
+  const undos: readonly Change['undo'][] = [
+    { kind: 'remove', path: '/a', sha256: '0' },
+    { kind: 'remove-tree', path: '/b' },
+    { kind: 'restore', path: '/c', from: '/d' },
+    { kind: 'run', argv: ['true'] },
+    { kind: 'packages', names: ['iptables', 'libnftnl11'] },
+    { kind: 'unit', name: 'etcd', supervisor: 'systemd' },
+    { kind: 'module', name: 'overlay' },
+  ];
+  append(...undos.map((undo): Change => ({ do: { kind: 'run', argv: [] }, undo })));
+  expect((await readLedger(path)).map(({ undo }) => undo)).toEqual(undos);
+});

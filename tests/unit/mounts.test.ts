@@ -16,11 +16,11 @@ describe('mountinfo', () => {
     ['/café', '/café'],
     ['/a(b)-c', '/a(b)-c'],
   ])('has %s for %j', (written, point) => {
-    expect(parseMounts(line(written, written))).toEqual([{ point, type: 'ext4', source: point, options }]);
+    expect(parseMounts(line(written, written))).toEqual([{ id: 36, point, type: 'ext4', source: point, options }]);
   });
 
   test('may have no optional fields, and no source', () => {
-    expect(parseMounts(line('/one', '', ''))).toEqual([{ point: '/one', type: 'ext4', source: '', options }]);
+    expect(parseMounts(line('/one', '', ''))).toEqual([{ id: 36, point: '/one', type: 'ext4', source: '', options }]);
   });
 
   test('of nothing is no mount', () => {

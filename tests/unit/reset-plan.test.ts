@@ -114,8 +114,18 @@ test('a step that was recorded nowhere but in the ledger is taken back: a crash 
   expect(plan.lab).toBeUndefined();
 });
 
-test('of a lab whose ledger and state are lost every component is stopped: any may run', () => {
-  expect(names(planOf({ entries: [], state: undefined, before: undefined }))).toEqual([...components].reverse());
+test('of a lab that was not begun nothing is stopped, and what a daemon would have left is somebody else’s', () => {
+  const plan = planOf({ entries: [], state: undefined, before: undefined });
+  expect(names(plan)).toEqual([]);
+  expect(Object.values(plan.leaves).flat()).toEqual([]);
+});
+
+test('a lab up to containerd leaves what containerd leaves, and nothing of a kubelet, a kube-proxy or a network', () => {
+  const { leaves } = planOf(labWith(stepIds.slice(0, stepIds.indexOf('containerd') + 1)));
+  expect(leaves.paths).toContain('/var/lib/containerd');
+  expect(leaves.paths).not.toContain('/var/lib/kubelet');
+  expect(leaves.paths).not.toContain('/var/lib/cni');
+  expect([...leaves.chains, ...leaves.bridges]).toEqual([]);
 });
 
 test('with containers of others containerd is emptied of Pods first, and the kubelet stands still meanwhile', () => {

@@ -67,6 +67,7 @@ const runOf = (more: Partial<Run> = {}) =>
     lab: plainLab,
     steps: [],
     needs: needsOf([]),
+    places: [],
     source: { kind: 'auto' },
     sequential: false,
     signal: new AbortController().signal,

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { removalOf } from '../../bin/reset/clean/firewall.ts';
 import { files, folderMode } from '../../lib/host/snapshot/files.ts';
-import { letsAllPass, parseChains } from '../../lib/host/snapshot/firewall.ts';
+import { type Chain, letsAllPass, parseChains, rulesOf } from '../../lib/host/snapshot/firewall.ts';
 import { hasRoute } from '../../lib/host/snapshot/network.ts';
 import {
   diffSnapshots,
@@ -74,8 +74,16 @@ test('chains are read with their policy and rules, without counters', () => {
   ]);
 });
 
+const names = (name: string): boolean => /^(KUBE|cali)-/.test(name);
+const daemons = {
+  chain: ({ name }: Chain) => names(name),
+  wasThere: () => false,
+  names,
+  comments: [/^cali:.{16}$/],
+};
+
 test('of the rules only those that lead to our chains are removed, and only our chains', () => {
-  expect(removalOf(parseChains(saved), ({ name }) => /^(KUBE|cali)-/.test(name), [/^cali:.{16}$/])).toEqual([
+  expect(removalOf(parseChains(saved), daemons)).toEqual([
     '*filter',
     '-D FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD',
     '-D FORWARD -m comment --comment "cali:S93hcgKJrXEqnTfs" -m mark --mark 0x10000/0x10000 -j ACCEPT',
@@ -88,7 +96,28 @@ test('of the rules only those that lead to our chains are removed, and only our 
 });
 
 test('where nothing is ours nothing is removed', () => {
-  expect(removalOf(parseChains(saved), () => false, [])).toEqual([]);
+  expect(removalOf(parseChains(saved), { ...daemons, chain: () => false, names: () => false, comments: [] })).toEqual(
+    [],
+  );
+});
+
+test('of a chain that was there only what came since is removed, and a rule that was there stays', () => {
+  const [forward, cali] = [
+    '-A FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD',
+    '-A FORWARD -m comment --comment "cali:S93hcgKJrXEqnTfs" -m mark --mark 0x10000/0x10000 -j ACCEPT',
+  ];
+  const wasThere = (_: Chain, rule: string): boolean => rule === cali;
+  const removed = removalOf(parseChains(saved), { ...daemons, chain: () => false, wasThere });
+  expect(removed).toContain(forward.replace('-A', '-D'));
+  expect(removed).not.toContain(cali.replace('-A', '-D'));
+  expect(removed.filter((line) => /^-[FX] /.test(line))).toEqual([]);
+});
+
+test('the rules of a chain are read back as they were recorded', () => {
+  const rules = ['-A X -m comment --comment "a; b" -j ACCEPT', '-A X -j DROP'];
+  expect(rulesOf(`policy DROP; ${rules.join('; ')}`)).toEqual(rules);
+  expect(rulesOf('no rules')).toEqual([]);
+  expect(rulesOf(undefined)).toEqual([]);
 });
 
 test('the mode of a folder is read back as it was recorded, and of nothing else', async () => {
@@ -97,7 +126,7 @@ test('the mode of a folder is read back as it was recorded, and of nothing else'
   await mkdir(join(home, 'data'));
   await chmod(join(home, 'data'), 0o1711);
   await writeFile(join(home, 'note'), 'x', { mode: 0o640 });
-  const recorded = files([home]);
+  const recorded = files([home], []);
   expect(folderMode(recorded[join(home, 'data')])).toBe(0o1711);
   expect(folderMode(recorded[join(home, 'note')])).toBeUndefined();
   expect(folderMode(undefined)).toBeUndefined();

@@ -4,7 +4,7 @@ import { beforeEach, expect, test } from 'vitest';
 import { planReset } from '../../bin/reset/plan.ts';
 import { undoChanges } from '../../bin/reset/undo.ts';
 import { openGate, type UndoEvent } from '../../lib/engine/gate.ts';
-import { keepEntries, type LedgerEntry, openLedger, readLedger } from '../../lib/engine/ledger.ts';
+import { keepEntries, type LedgerEntry, openLedger, ownedPaths, readLedger } from '../../lib/engine/ledger.ts';
 import type { Change, Undo } from '../../lib/host/change.ts';
 import { sha256, statIfThere } from '../../lib/host/files.ts';
 import { needsRoot, scratchFolder } from '../fixtures.ts';
@@ -24,18 +24,18 @@ const entry = (undo: Undo, step = 'etcd'): LedgerEntry => ({ at: '2026-01-01T00:
 
 /** Takes changes back as a whole reset does, and returns what failed. */
 const undo = async (
-  undos: readonly Undo[],
+  undos: readonly (Undo | LedgerEntry)[],
   { dryRun = false, sharesContainers = false, filled = [] as readonly string[] } = {},
 ): Promise<readonly string[]> => {
-  const { failures, runStage } = openGate(dryRun, (event) => told.push(event));
-  const entries = undos.map((one) => entry(one));
+  const { failures, remaining, runStage } = openGate(dryRun, (event) => told.push(event));
+  const entries = undos.map((one) => ('do' in one ? one : entry(one)));
   const found = { entries, state: undefined, before: undefined };
   const plan = planReset({ found, to: undefined, sharesContainers, purges: false });
   const leaves = { ...plan.leaves, paths: filled, shared: filled };
   const { signal } = new AbortController();
   await runStage('own changes', (undoer) =>
     undoChanges({
-      ...{ undoer, failures, signal, before: undefined, reportDifference: () => {} },
+      ...{ undoer, failures, remaining, signal, before: undefined, reportDifference: () => {} },
       plan: { ...plan, leaves },
     }),
   );
@@ -190,4 +190,25 @@ test('of the ledger only the entries of the steps that stay are kept, a torn las
   await keepEntries(file, ['etcd']);
   expect(await readLedger(file)).toMatchObject([{ step: 'etcd', undo: { path: '/one' } }]);
   expect(await readFile(file, 'utf8')).not.toContain('{"at":"20\n');
+});
+
+test('a file whose kept copy is gone was put back by a reset that was killed: it stays, and is no longer ours', async () => {
+  await writeFile(at('kubectl'), 'theirs');
+  const gone: Undo = { kind: 'restore', path: at('kubectl'), from: at('gone'), sha256: sha256('ours') };
+  expect(await undo([gone])).toEqual([]);
+  expect(await readFile(at('kubectl'), 'utf8')).toBe('theirs');
+  expect([...ownedPaths([entry(gone)])]).toEqual([]);
+  await writeFile(at('gone'), 'theirs');
+  expect([...ownedPaths([entry(gone)])]).toEqual([at('kubectl')]);
+});
+
+test('a link that somebody has turned elsewhere since is kept beside, and named', async () => {
+  await symlink('/theirs', at('tool'));
+  const made: LedgerEntry = {
+    ...entry({ kind: 'remove', path: at('tool') }),
+    do: { kind: 'link', path: at('tool'), target: '/ours' },
+  };
+  await undo([made]);
+  expect(await readlink(at('tool.hardway-kept'))).toBe('/theirs');
+  expect(kept()).toHaveLength(1);
 });

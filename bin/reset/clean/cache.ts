@@ -1,7 +1,7 @@
 import { readdir } from 'node:fs/promises';
-import { removeTree } from '../../../lib/engine/gate.ts';
 import { isMountPoint } from '../../../lib/host/mounts.ts';
 import { paths } from '../../../lib/host/paths.ts';
+import { removeTree } from '../../../lib/host/remove.ts';
 import type { Reset } from './scope.ts';
 
 /**

@@ -1,3 +1,4 @@
+import { namespacesWithData } from '../../../lib/cluster/containerd-data.ts';
 import { statIfThere } from '../../../lib/host/files.ts';
 import { paths, system } from '../../../lib/host/paths.ts';
 import { tryRun } from '../../../lib/host/run.ts';
@@ -9,20 +10,12 @@ const ctr = (...args: readonly string[]) =>
   });
 const words = (text: string): string[] => text.split('\n').filter((line) => line.trim() !== '');
 
-/** Lists the namespaces of containerd, other than Kubernetes', that have a container or an image. */
-export const foreignNamespaces = async (): Promise<readonly string[]> => {
-  if (!(await statIfThere(system.containerdSocket))) return [];
-  const { stdout, code } = await ctr('namespaces', 'list', '--quiet');
-  if (code !== 0) return [];
-  const others = words(stdout).filter((name) => name !== 'k8s.io');
-  const used = await Promise.all(
-    others.map(async (name) => {
-      const lists = await Promise.all(['containers', 'images'].map((kind) => ctr('-n', name, kind, 'list', '--quiet')));
-      return lists.some(({ stdout: list }) => words(list).length > 0) ? [name] : [];
-    }),
-  );
-  return used.flat();
-};
+/** Namespace of Kubernetes' containers and images. */
+const kubernetes = 'k8s.io';
+
+/** Lists the namespaces of containerd, other than Kubernetes', that have a container or an image; also of one that has ended. */
+export const foreignNamespaces = async (): Promise<readonly string[]> =>
+  (await namespacesWithData(system.containerd)).filter((name) => name !== kubernetes);
 
 /** Removes all Pods through the CRI, for a containerd that keeps running. */
 export const removePods = async ({ undoer }: Reset): Promise<void> => {
@@ -46,8 +39,9 @@ export const removePods = async ({ undoer }: Reset): Promise<void> => {
 };
 
 /** Removes Kubernetes' namespace from containerd's data, where the rest belongs to somebody else. */
-export const removeKubernetesNamespace = async ({ undoer }: Reset): Promise<void> =>
-  undoer.apply('namespace k8s.io', async () => {
+export const removeKubernetesNamespace = async ({ undoer }: Reset): Promise<void> => {
+  if (!(await namespacesWithData(system.containerd)).includes(kubernetes)) return;
+  await undoer.apply('namespace k8s.io', async () => {
     for (const kind of ['containers', 'images', 'leases']) {
       const names = words((await ctr('-n', 'k8s.io', kind, 'list', '--quiet')).stdout);
       const sync = kind === 'containers' ? [] : ['--sync'];
@@ -58,6 +52,7 @@ export const removeKubernetesNamespace = async ({ undoer }: Reset): Promise<void
     const { code, stderr } = await ctr('namespaces', 'remove', 'k8s.io');
     if (code !== 0) throw new Error(stderr.trim());
   });
+};
 
 /** Tells whether containerd made a mount for a container that is not Kubernetes'. */
 export const isOfOtherContainers = (point: string): boolean =>

@@ -15,10 +15,12 @@ export const restoreParameters = async ({ undoer, before }: Reset): Promise<void
   }
 };
 
-/** Kernel modules that containers, their networks and rules load; other modules belong to somebody else. */
+/** Kernel modules that containers, their networks and rules load, and our looks; others belong to somebody else. */
 const broughtByUse = [
   /^(overlay|veth|bridge|br_netfilter|stp|llc|vxlan|ip6?_udp_tunnel|udp_tunnel|ipip|tunnel4|ip_tunnel|dummy)/,
   /^(nf_|nft_|nfnetlink|xt_|x_tables|ip6?t_|ip_set|ip6?_tables|ip_vs|nfnetlink_acct)/,
+  /^(libcrc32c|crc32c_generic)$/, // connection tracking needs it
+  /^(tcp|udp|raw|inet|unix|netlink|af_packet|mptcp|sctp|dccp|vsock)_diag$/, // ss loads these
 ];
 
 /**

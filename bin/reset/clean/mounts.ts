@@ -1,20 +1,28 @@
-import { isMountPoint, mountTable } from '../../../lib/host/mounts.ts';
+import { basename, dirname } from 'node:path';
+import { mountTable } from '../../../lib/host/mounts.ts';
 import { processesUsing } from '../../../lib/host/proc.ts';
+import { realPath } from '../../../lib/host/remove.ts';
 import { tryRun } from '../../../lib/host/run.ts';
+import { bootId } from '../../../lib/host/snapshot/identity.ts';
 import { isOfOtherContainers } from './containerd.ts';
-import { type Reset, wasThere } from './scope.ts';
+import { isTheOne, type Reset } from './scope.ts';
+
+/** Returns a prefix of mount points as the kernel lists them: behind the links on the way to it. */
+const realPrefix = async (prefix: string): Promise<string> =>
+  prefix.endsWith('/')
+    ? `${await realPath(prefix.slice(0, -1))}/`
+    : `${await realPath(dirname(prefix))}/${basename(prefix)}`;
 
 /** Unmounts what daemons mounted, the innermost first. */
 export const unmount = async ({ undoer, before, plan }: Reset): Promise<void> => {
-  const points = mountTable()
-    .map(({ point }) => point)
-    .reverse();
-  for (const point of points) {
-    if (!plan.leaves.mounts.some((place) => point.startsWith(place)) || wasThere(before, 'mount', point)) continue;
+  const prefixes = await Promise.all(plan.leaves.mounts.map(realPrefix));
+  const boot = await bootId();
+  for (const { point, id } of mountTable().toReversed()) {
+    if (!prefixes.some((place) => point.startsWith(place)) || isTheOne(before, boot, 'mount', [point, id])) continue;
     if (plan.sharesContainers && isOfOtherContainers(point)) continue;
     await undoer.apply(point, async () => {
       const { code, stderr } = await tryRun('umount', [point]);
-      const isLeft = code !== 0 && isMountPoint(point);
+      const isLeft = code !== 0 && mountTable().some((mount) => mount.id === id);
       if (isLeft) throw new Error(`${stderr.trim()}${processesUsing(point)}`);
     });
   }

@@ -2,8 +2,9 @@ import { readdir, rm, rmdir } from 'node:fs/promises';
 import { isMountPoint } from '../../../lib/host/mounts.ts';
 import { ipJson } from '../../../lib/host/net.ts';
 import { run, tryRun } from '../../../lib/host/run.ts';
+import { bootId } from '../../../lib/host/snapshot/identity.ts';
 import { hasRoute } from '../../../lib/host/snapshot/network.ts';
-import { matches, type Reset, wasThere } from './scope.ts';
+import { isTheOne, matches, type Reset, wasThere } from './scope.ts';
 
 const folder = '/run/netns';
 
@@ -23,6 +24,7 @@ export const removeNamespaces = async ({ undoer, before, plan }: Reset): Promise
 };
 
 interface Link {
+  readonly ifindex: number;
   readonly ifname: string;
   readonly master?: string;
 }
@@ -32,8 +34,9 @@ export const removeLinks = async ({ undoer, before, plan }: Reset): Promise<void
   const { links, bridges } = plan.leaves;
   const isOurs = ({ ifname, master = '' }: Link): boolean =>
     matches(links, ifname) || bridges.includes(ifname) || (ifname.startsWith('veth') && bridges.includes(master));
+  const boot = await bootId();
   const ours = (await ipJson<Link>('link', 'show')).filter(
-    (link) => isOurs(link) && !wasThere(before, 'link', link.ifname),
+    (link) => isOurs(link) && !isTheOne(before, boot, 'link', [link.ifname, link.ifindex]),
   );
   const isBridge = ({ ifname }: Link): number => Number(bridges.includes(ifname));
   for (const { ifname } of ours.sort((a, b) => isBridge(a) - isBridge(b))) {

@@ -55,8 +55,18 @@ export const endOrphans = async ({ undoer, plan }: Reset): Promise<void> => {
   if (count > 0) await undoer.apply(`${count} processes`, () => end(find));
 };
 
+/** Removes what systemd leaves of the cgroups of stopped components in hierarchies that it does not use itself. */
+const removeEmptyCgroups = ({ stopped }: ResetPlan): void => {
+  for (const cgroup of stopped.flatMap(({ name }) => cgroupsOf(name).flatMap(cgroupsNamed)).flatMap(cgroupTree)) {
+    try {
+      rmdirSync(cgroup);
+    } catch {} // somebody's process is in it
+  }
+};
+
 /** Removes the cgroups of Pods, the innermost first. */
 export const removeCgroups = async ({ undoer, plan }: Reset): Promise<void> => {
+  if (!undoer.dryRun) removeEmptyCgroups(plan);
   const all = podCgroups(plan).flatMap(cgroupTree);
   if (all.length === 0) return;
   await undoer.apply(`${all.length} below ${plan.leaves.cgroups.join(' or ')}`, async () => {

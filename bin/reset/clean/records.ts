@@ -18,6 +18,6 @@ export const dropStepRecords = async ({ plan, undoer }: Reset): Promise<void> =>
 };
 
 /** Removes the changes of undone steps from the ledger, if all of them were undone. */
-export const shortenLedger = async ({ plan, undoer, failures }: Reset): Promise<void> => {
-  if (!undoer.dryRun && failures.length === 0) await keepEntries(paths.ledger, [...plan.stays]);
+export const shortenLedger = async ({ plan, undoer, failures, remaining }: Reset): Promise<void> => {
+  if (!undoer.dryRun && failures.length + remaining.length === 0) await keepEntries(paths.ledger, [...plan.stays]);
 };

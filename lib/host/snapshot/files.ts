@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { type Dirent, lstatSync, readdirSync, readFileSync, readlinkSync, type Stats } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, readlinkSync, type Stats, statSync } from 'node:fs';
 import { paths } from '../paths.ts';
 import { type Section, section } from './section.ts';
 
@@ -50,29 +50,38 @@ export const folderMode = (recorded: string | undefined): number | undefined => 
 };
 
 /**
- * Records every file below the roots and the homes, in one synchronous walk, which is several times faster than
- * thousands of promises. Does not enter other file systems that are mounted below: their content is not this machine's
- * state.
+ * Records every file below the roots, the homes and `places`, in one synchronous walk, which is several times faster
+ * than thousands of promises. Does not enter other file systems that are mounted below: their content is not this
+ * machine's state. The places are folders that a lab fills: there everything is recorded, also where the place itself is
+ * a mount point or a link to a folder.
  */
-export const files = (homes: readonly string[]): Section => {
-  const found: [string, string][] = [];
-  const visit = (path: string, device: number, depth: number): void => {
-    let stat: Stats;
-    let entries: Dirent[] = [];
+export const files = (homes: readonly string[], places: readonly string[]): Section => {
+  const found = new Map<string, string>();
+  const record = (path: string): Stats | undefined => {
     try {
-      stat = lstatSync(path);
-      found.push([path, describe(path, stat)]);
-      if (!stat.isDirectory() || depth === 0 || (device !== 0 && stat.dev !== device)) return;
-      entries = readdirSync(path, { withFileTypes: true });
+      const stat = lstatSync(path);
+      found.set(path, describe(path, stat));
+      return stat;
     } catch {
-      return; // removed between listing and reading
+      return undefined; // removed between listing and reading
     }
-    for (const { name } of entries) {
-      const inner = `${path}/${name}`;
-      if (!isIgnored(inner)) visit(inner, stat.dev, depth - 1);
-    }
+  };
+  const visit = (path: string, device: number, depth: number, skips = isIgnored): void => {
+    const stat = record(path);
+    if (!stat?.isDirectory() || depth === 0 || (device !== 0 && stat.dev !== device)) return;
+    visitIn(path, stat.dev, depth - 1, skips);
+  };
+  const visitIn = (path: string, device: number, depth: number, skips: (path: string) => boolean): void => {
+    try {
+      for (const name of readdirSync(path))
+        if (!skips(`${path}/${name}`)) visit(`${path}/${name}`, device, depth, skips);
+    } catch {} // removed, or no folder
   };
   for (const root of roots) visit(root, 0, 32);
   for (const home of homes) visit(home, 0, homeDepth);
+  for (const place of places) {
+    const target = record(place) && statSync(place, { throwIfNoEntry: false });
+    if (target?.isDirectory()) visitIn(place, target.dev, 32, () => false);
+  }
   return section(found);
 };

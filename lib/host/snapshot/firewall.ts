@@ -41,6 +41,13 @@ export const parseChains = (text: string): readonly Chain[] => {
  */
 const matters = ({ policy, rules }: Chain): boolean => policy !== 'ACCEPT' || rules.length > 0;
 
+/** Returns the rules of a chain as the section `iptables chain` recorded them; none for a chain that it has not. */
+export const rulesOf = (recorded: string | undefined): readonly string[] =>
+  (recorded ?? '')
+    .replace(/^policy \w+; /, '')
+    .split(/; (?=-A )/)
+    .filter((rule) => rule.startsWith('-A '));
+
 const iptables = async (): Promise<Section> => {
   const found = await Promise.all(
     iptablesPrograms.map(async (program) =>

@@ -1,5 +1,5 @@
-import { readdirSync } from 'node:fs';
-import { readIfThere, statIfThere } from '../files.ts';
+import { readdirSync, readFileSync } from 'node:fs';
+import { statIfThere } from '../files.ts';
 import { readSysctl } from '../sysctl.ts';
 import { type Section, section } from './section.ts';
 
@@ -46,10 +46,24 @@ const interfaceParameters = (): string[] =>
 /** Tells whether this machine has its own kernel. A container shares it with others, who may change it. */
 const hasOwnKernel = async (): Promise<boolean> => (await statIfThere('/run/systemd/container')) === undefined;
 
+const loadedModules = (): string => {
+  try {
+    return readFileSync('/proc/modules', 'utf8');
+  } catch {
+    return ''; // a kernel without modules
+  }
+};
+
+/**
+ * Text of /proc/modules when this program was started: later it has those that our own looks load, such as udp_diag by
+ * ss.
+ */
+export const modulesAtStart = loadedModules();
+
 /** Records kernel parameters and modules; in a container only the parameters that are its own. */
-export const kernel = async (): Promise<Record<string, Section>> => {
+export const kernel = async (modulesFound = loadedModules()): Promise<Record<string, Section>> => {
   const own = await hasOwnKernel();
-  const modules = own ? ((await readIfThere('/proc/modules')) ?? '') : '';
+  const modules = own ? modulesFound : '';
   const names = [...parameters, ...interfaceParameters()].filter((name) => own || name.startsWith('net.'));
   return {
     'kernel module': section(
