@@ -102,8 +102,16 @@ case $cache in
 esac
 own_node=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/hardway/node
 
+# require_own_cache: root brings nothing into a cache that others may change.
+require_own_cache() {
+  [ "$(id -u)" -eq 0 ] || return 0
+  if ! (SUDO_UID=0 && others_may_change "$shared_node"); then return 0; fi
+  die "$cache is not used: others than root may change it or a folder above it" "See who: namei -l $cache"
+}
+
 # choose_folder: sets $into to where Node is brought, for everybody or else for this user.
 choose_folder() {
+  require_own_cache
   into=$shared_node
   { mkdir -p "$into" && [ -w "$into" ]; } 2>/dev/null || into=$own_node
   mkdir -p "$into" || die "Node 22.18 or later is needed, and $into cannot be made to hold it"
@@ -133,6 +141,7 @@ bring_node() {
 
 # bring_shared_node: brings Node to where VMs see it, whatever this machine has itself.
 bring_shared_node() {
+  require_own_cache
   into=$shared_node
   mkdir -p "$into" || die "$into cannot be made to hold Node"
   take_turn "$into"

@@ -2,7 +2,7 @@ import { check } from '../lib/engine/check.ts';
 import { Bug } from '../lib/engine/errors.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
-import { readIfThere } from '../lib/host/files.ts';
+import { readIfThere, requireAccess } from '../lib/host/files.ts';
 import { certFile, keyFile, paths } from '../lib/host/paths.ts';
 import { issue, type Pem, problemsOf } from '../lib/pki/issue.ts';
 import { opensslCommands } from '../lib/pki/openssl.ts';
@@ -99,6 +99,13 @@ export const certificates: Step = {
         if (!pem) throw new Error(`${certFile(request.name)} or its key is missing`);
         const [problem] = problemsOf(request, pem, pems.get(request.signer ?? request.name)?.certificate ?? '');
         if (problem) throw new Error(`${certFile(request.name)}: ${problem}`);
+      }
+    }),
+    check('only root can read the keys', async (context) => {
+      await requireAccess(paths.certs, 0o700);
+      for (const { name } of everyName(await requestsOf(context))) {
+        await requireAccess(keyFile(name), 0o600);
+        await requireAccess(certFile(name), 0o644);
       }
     }),
   ],

@@ -9,6 +9,7 @@ import { check, until } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
+import { requireAccess } from '../lib/host/files.ts';
 import { paths, system } from '../lib/host/paths.ts';
 import { observe, printsNothing, says } from './observe.ts';
 
@@ -129,6 +130,7 @@ export const containerd: Step = {
   },
 
   checks: [
+    check('only root can read its configuration', () => requireAccess(configFile, 0o600)),
     check('answers the CRI', (_, signal) => answers(signal)),
     check('has the sandbox image', (_, signal) => hasImage(imageReference('pause'), signal)),
   ],

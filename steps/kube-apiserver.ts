@@ -6,7 +6,7 @@ import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Lab, PkiProfile } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
-import { readIfThere } from '../lib/host/files.ts';
+import { readIfThere, requireAccess } from '../lib/host/files.ts';
 import { certFile, keyFile, paths } from '../lib/host/paths.ts';
 import { heredoc, kubectl } from './by-hand.ts';
 import { beginDemo, demoFile, web } from './demo.ts';
@@ -135,6 +135,9 @@ export const kubeApiserver: Step = {
   },
 
   checks: [
+    check('only root can read its configuration and the key of Secrets', async () => {
+      for (const file of [auditPolicy, encryption]) await requireAccess(file, 0o600);
+    }),
     check('says that it is ready (/readyz?verbose)', async (context) => {
       const answer = await (await apiOf(context)).text('/readyz?verbose');
       if (!answer.includes('readyz check passed')) throw new Error(answer.trim().split('\n').at(-1));

@@ -5,6 +5,7 @@ import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
+import { requireAccess } from '../lib/host/files.ts';
 import { kubeconfigFile, paths } from '../lib/host/paths.ts';
 import { run } from '../lib/host/run.ts';
 import { demoFile, services, writeDemo } from './demo.ts';
@@ -61,6 +62,7 @@ export const kubeProxy: Step = {
   byHand: { proofs: () => ["sh -c 'iptables -t nat -S KUBE-SERVICES | grep default/kubernetes'"] },
 
   checks: [
+    check('only root can read its configuration', () => requireAccess(configFile, 0o600)),
     check('answers http://127.0.0.1:10256/healthz', async () => {
       await requestText('http://127.0.0.1:10256/healthz');
     }),

@@ -2,7 +2,7 @@ import { check } from '../lib/engine/check.ts';
 import { isBug, sentenceOf } from '../lib/engine/errors.ts';
 import { isWrittenBy, type LedgerEntry, readLedger } from '../lib/engine/ledger.ts';
 import type { Step } from '../lib/engine/step.ts';
-import { readIfThere, readText, statIfThere } from '../lib/host/files.ts';
+import { readIfThere, readSmallIfThere, readText, requireAccess, statIfThere } from '../lib/host/files.ts';
 import type { Host } from '../lib/host/host.ts';
 import { certFile, keyFile, kubeconfigFile, paths } from '../lib/host/paths.ts';
 import { type Person, person } from '../lib/host/person.ts';
@@ -48,7 +48,7 @@ export const givePerson = async (
   const file = `${folder}/config`;
   const stats = await Promise.all([folder, file].map(statIfThere));
   if (stats.some((stat) => stat?.isSymbolicLink())) return;
-  const there = await readIfThere(file);
+  const there = await readSmallIfThere(file);
   if (there !== undefined && !isWrittenBy(entries, file, there)) return;
   await host.makeDir(folder, 0o750, owner);
   await host.writeFile(file, content, 0o600, owner);
@@ -91,6 +91,10 @@ export const kubeconfigs: Step = {
           throw new Error(`${kubeconfigFile(identity)} is missing or holds another certificate`);
         }
       }
+    }),
+    check('only root can read the kubeconfigs', async ({ needs }) => {
+      await requireAccess(paths.kubeconfigs, 0o700);
+      for (const identity of needs.identities) await requireAccess(kubeconfigFile(identity), 0o600);
     }),
   ],
 };

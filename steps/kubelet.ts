@@ -7,6 +7,7 @@ import { check, deferredCheck } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Lab, PkiProfile } from '../lib/engine/lab.ts';
 import type { Observation, Step } from '../lib/engine/step.ts';
+import { requireAccess } from '../lib/host/files.ts';
 import { certFile, keyFile, kubeconfigFile, paths, system } from '../lib/host/paths.ts';
 import { kubectl } from './by-hand.ts';
 import { lines, observe, says } from './observe.ts';
@@ -147,6 +148,7 @@ export const kubelet: Step = {
   byHand: { proofs: ({ node }) => [`${kubectl} get node ${node.name}`] },
 
   checks: [
+    check('only root can read its configuration', () => requireAccess(configFile, 0o600)),
     check('answers http://127.0.0.1:10248/healthz', async () => {
       await requestText('http://127.0.0.1:10248/healthz');
     }),

@@ -8,7 +8,7 @@ import { missingControllers } from '../lib/host/cgroups.ts';
 import { readFirewall } from '../lib/host/facts/firewall.ts';
 import { nodeNow } from '../lib/host/facts/network.ts';
 import { hostCommands, machineNow, missingCommands } from '../lib/host/facts.ts';
-import { statIfThere } from '../lib/host/files.ts';
+import { requireAccess, statIfThere } from '../lib/host/files.ts';
 import { canBeLoaded } from '../lib/host/modules.ts';
 import { paths } from '../lib/host/paths.ts';
 import { person } from '../lib/host/person.ts';
@@ -139,5 +139,6 @@ export const preflight: Step = {
       const [name] = await missingControllers();
       if (name) throw new Error(`the kernel has no ${name} cgroup`);
     }),
+    check('only root can enter the folder of the lab', () => requireAccess(paths.root, 0o700)),
   ],
 };

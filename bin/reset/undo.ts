@@ -1,7 +1,9 @@
 import { lstatSync, readlinkSync } from 'node:fs';
 import { chmod, copyFile, lchown, readdir, readFile, rename, rm, rmdir, symlink } from 'node:fs/promises';
+import { basename, dirname } from 'node:path';
 import type { Undoer } from '../../lib/engine/gate.ts';
 import type { LedgerEntry } from '../../lib/engine/ledger.ts';
+import { ForeignLink, inFolderOf } from '../../lib/host/anchor.ts';
 import { installed, purge, reasonToKeep } from '../../lib/host/apt.ts';
 import { formatUndo, type Undo } from '../../lib/host/change.ts';
 import { readIfThere, removeTemporaries, sha256, statIfThere, swapIn } from '../../lib/host/files.ts';
@@ -97,34 +99,45 @@ const removePackages = async (names: readonly string[], undoer: Undoer): Promise
   undoer.reportRemaining(there.join(', '));
 };
 
+/** A path, and the same name through its open folder, which no link leads elsewhere meanwhile. */
+interface Place {
+  readonly path: string;
+  readonly place: string;
+}
+
 /** Moves a file or link aside and names it, if it is none of what we put there. */
-const saveModified = async (path: string, ours: ReadonlySet<Mark> | undefined, undoer: Undoer): Promise<void> => {
-  const mark = ours && (await markOf(path));
+const saveModified = async (
+  { path, place }: Place,
+  ours: ReadonlySet<Mark> | undefined,
+  undoer: Undoer,
+): Promise<void> => {
+  const mark = ours && (await markOf(place));
   if (mark === undefined || ours?.has(mark)) return;
-  const kept = await freeName(path);
-  undoer.reportKept(`${path} was changed since hardway wrote it: it is now ${kept}`);
-  await rename(path, kept);
+  const kept = await freeName(place);
+  undoer.reportKept(`${path} was changed since hardway wrote it: it is now ${dirname(path)}/${basename(kept)}`);
+  await rename(place, kept);
 };
 
 /** Removes a folder if it is empty; else names what is in it. */
-const removeFolder = async (path: string, undoer: Undoer): Promise<void> => {
-  const inside = await readdir(path);
-  if (inside.length === 0) return rmdir(path);
+const removeFolder = async ({ path, place }: Place, undoer: Undoer): Promise<void> => {
+  const inside = await readdir(place);
+  if (inside.length === 0) return rmdir(place);
   undoer.reportKept(`${path}: ${inside.join(', ')} in it ${inside.length > 1 ? 'are' : 'is'} not ours`, path);
 };
 
-/** Puts back or removes what we put at a path. */
-const undoFile = async (
-  undo: Extract<Undo, { path: string }>,
-  scope: Reset,
-  ours?: ReadonlySet<Mark>,
-): Promise<void> => {
-  if (undo.kind === 'remove-tree') return removeFolder(undo.path, scope.undoer);
-  await saveModified(undo.path, ours, scope.undoer);
-  if (undo.kind === 'restore') return restoreFile(undo.from, undo.path);
-  await removeTemporaries(undo.path);
-  await rm(undo.path, { force: true });
-};
+/** Puts back or removes what we put at a path. What lies behind a link that a person has put there since is theirs. */
+const undoFile = (undo: Extract<Undo, { path: string }>, { undoer }: Reset, ours?: ReadonlySet<Mark>): Promise<void> =>
+  inFolderOf(undo.path, async (place) => {
+    const { path } = undo;
+    if (undo.kind === 'remove-tree') return removeFolder({ path, place }, undoer);
+    await saveModified({ path, place }, ours, undoer);
+    if (undo.kind === 'restore') return restoreFile(undo.from, path);
+    await removeTemporaries(path);
+    await rm(place, { force: true });
+  }).catch((error: unknown) => {
+    if (!(error instanceof ForeignLink)) throw error;
+    undoer.reportKept(error.message);
+  });
 
 /** Undoes one change, unless that was done already. */
 const undoOne = async (undo: Undo, scope: Reset, ours?: ReadonlySet<Mark>): Promise<void> => {

@@ -1,8 +1,9 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { constants, createReadStream, type Stats } from 'node:fs';
-import { access, lstat, open, readdir, rename, rm } from 'node:fs/promises';
+import { access, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { ForeignLink, inFolderOf } from './anchor.ts';
 
 /** Returns the SHA-256 of a text or of bytes, in hex. */
 export const sha256 = (content: string | Buffer): string => createHash('sha256').update(content).digest('hex');
@@ -108,29 +109,66 @@ export const statIfThere = async (path: string) => {
   }
 };
 
-/** Returns the temporary path at which this process prepares `path`. */
-const temporaryOf = (path: string): string => `${path}.hardway-${process.pid}`;
+/**
+ * Returns a temporary path beside `path`: the pid tells later runs whether its process has ended, and nobody can guess
+ * the rest.
+ */
+const temporaryOf = (path: string): string => `${path}.hardway-${process.pid}-${randomBytes(6).toString('hex')}`;
 
 /** Removes the files named `prefix` and the pid of a process that has ended: it was killed before it could. */
 export const removeAbandoned = async (prefix: string): Promise<void> => {
   const start = basename(prefix);
   const names = await readdir(dirname(prefix)).catch(() => []);
   for (const name of names.filter((one) => one.startsWith(start))) {
-    const pid = name.slice(start.length);
-    if (/^\d+$/.test(pid) && !(await statIfThere(`/proc/${pid}`))) await rm(`${prefix}${pid}`, { force: true });
+    const [, pid] = /^(\d+)(?:-[0-9a-f]+)?$/.exec(name.slice(start.length)) ?? [];
+    if (pid && !(await statIfThere(`/proc/${pid}`))) await rm(`${dirname(prefix)}/${name}`, { force: true });
   }
 };
 
-/** Removes the temporary files of killed processes for `path`. */
-export const removeTemporaries = (path: string): Promise<void> => removeAbandoned(`${path}.hardway-`);
-
-/** Makes a file or link at a temporary path beside `path` and renames it to `path`, so that nobody sees half of it. */
-export const swapIn = async (path: string, make: (temporary: string) => Promise<void>): Promise<void> => {
-  const temporary = temporaryOf(path);
-  await removeTemporaries(path);
-  await rm(temporary, { force: true });
-  await makeThenRename(temporary, path, make);
+/** Removes the temporary files of killed processes for `path`; none where its folder is gone or led elsewhere. */
+export const removeTemporaries = async (path: string): Promise<void> => {
+  await inFolderOf(path, (place) => removeAbandoned(`${place}.hardway-`)).catch((error: unknown) => {
+    if (!isMissing(error) && !(error instanceof ForeignLink)) throw error;
+  });
 };
+
+/**
+ * Makes a file or link at a temporary path beside `path` and renames it to `path`, so that nobody sees half of it.
+ * Follows no link that others can have made, as inFolderOf.
+ */
+export const swapIn = (path: string, make: (temporary: string) => Promise<void>): Promise<void> =>
+  inFolderOf(path, async (place) => {
+    await removeAbandoned(`${place}.hardway-`);
+    await makeThenRename(temporaryOf(place), place, make);
+  });
+
+/** Makes a folder with exactly this mode and, if given, owner, as swapIn; leaves one that is there as it is. */
+export const makeFolder = (
+  path: string,
+  mode: number,
+  owner?: { readonly uid: number; readonly gid: number },
+): Promise<void> =>
+  inFolderOf(path, async (place) => {
+    await mkdir(place, { mode });
+    await setAccess(place, mode, owner);
+  });
+
+/** Sets the mode and, if given, the owner of a file or folder, which may not be a link. */
+export const setAccess = (
+  path: string,
+  mode: number,
+  owner?: { readonly uid: number; readonly gid: number },
+): Promise<void> =>
+  inFolderOf(path, async (place) => {
+    // Waits for no writer, should it be a FIFO meanwhile.
+    const file = await open(place, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    try {
+      if (owner) await file.chown(owner.uid, owner.gid);
+      await file.chmod(mode); // after the owner: chown removes the setuid bit
+    } finally {
+      await file.close();
+    }
+  });
 
 const makeThenRename = async (
   temporary: string,
@@ -150,8 +188,8 @@ export interface WriteOptions {
   readonly mode: number;
   readonly owner?: { readonly uid: number; readonly gid: number };
   /**
-   * Path of the temporary file; by default beside it, with this process's pid in its name. A folder that several
-   * machines write to needs a unique name: their pids may be equal, and they do not see each other's processes.
+   * Path of the temporary file, which nothing may have; by default beside it, with this process's pid in its name. In a
+   * folder that several machines write to, one machine would take another's for that of a process that has ended.
    */
   readonly temporary?: string;
 }
@@ -166,7 +204,8 @@ export const writeAtomically = async (
   { mode, owner, temporary }: WriteOptions,
 ): Promise<void> => {
   const make = async (place: string): Promise<void> => {
-    const file = await open(place, 'w', mode);
+    const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+    const file = await open(place, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
     try {
       await file.writeFile(content);
       await file.chmod(mode); // the umask may have removed bits
@@ -177,4 +216,12 @@ export const writeAtomically = async (
     }
   };
   await (temporary === undefined ? swapIn(path, make) : makeThenRename(temporary, path, make));
+};
+
+/** Throws an error unless a file or folder of ours belongs to whoever runs this, which is root, and has this mode. */
+export const requireAccess = async (path: string, mode: number): Promise<void> => {
+  const stat = await lstat(path);
+  const found = (stat.mode & 0o7777).toString(8).padStart(4, '0');
+  if (stat.uid !== process.getuid?.()) throw new Error(`${path} belongs to uid ${stat.uid}, not to root`);
+  if ((stat.mode & 0o777) !== mode) throw new Error(`${path} has the mode ${found}, not 0${mode.toString(8)}`);
 };

@@ -1,7 +1,8 @@
-import { chmod, chown, cp, lchown, link, mkdir, readlink, stat, symlink } from 'node:fs/promises';
+import type { Stats } from 'node:fs';
+import { chmod, cp, lchown, link, mkdir, readlink, stat, symlink } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { type Change, type Deed, formatDeed, type Undo } from './change.ts';
-import { kindOf, readIfThere, sha256, statIfThere, swapIn, writeAtomically } from './files.ts';
+import { kindOf, makeFolder, readIfThere, setAccess, sha256, statIfThere, swapIn, writeAtomically } from './files.ts';
 import { paths } from './paths.ts';
 import { quoted, runShown } from './run.ts';
 import { readSysctl, writeSysctl } from './sysctl.ts';
@@ -69,6 +70,9 @@ interface HostState {
   readonly planned: Set<string>;
 }
 
+/** Owner of what is not for a person. */
+const runner: Owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+
 /** Makes the changes of one step: each is announced and recorded before it is performed. */
 const changesOf = ({ dryRun, ours, planned }: HostState, { record, tell }: ChangeListener) => {
   const change = async (made: Change, perform: () => Promise<void>): Promise<void> => {
@@ -95,21 +99,41 @@ const changesOf = ({ dryRun, ours, planned }: HostState, { record, tell }: Chang
     return { kind: 'restore', path, from, ...mark };
   };
 
-  const makeDir = async (path: string, mode = 0o755, owner?: Owner): Promise<boolean> => {
+  /** Gives a file or folder of ours the mode and the owner that it is to have. */
+  const mend = async (path: string, there: Stats, mode: number, owner: Owner = runner): Promise<boolean> => {
+    const chownTo = ({ uid, gid }: Owner) => ({ kind: 'run', argv: ['chown', `${uid}:${gid}`, path] }) as const;
+    const chmodTo = (wanted: number) =>
+      ({ kind: 'run', argv: ['chmod', (wanted & 0o7777).toString(8), path] }) as const;
+    const isOwners = there.uid === owner.uid;
+    if (!isOwners) await change({ do: chownTo(owner), undo: chownTo(there) }, () => setAccess(path, there.mode, owner));
+    if ((there.mode & 0o777) === mode) return !isOwners;
+    await change({ do: chmodTo(mode), undo: chmodTo(there.mode) }, () => setAccess(path, mode));
+    return true;
+  };
+
+  const makeMissing = async (path: string, mode = 0o755, owner?: Owner): Promise<boolean> => {
     if (planned.has(path)) return false;
     if (await statIfThere(path)) {
       const there = await stat(path); // a link to a folder is one
       if (!there.isDirectory()) throw new Error(`${path} is ${kindOf(there)}, where a folder belongs`);
       return false;
     }
-    await makeDir(dirname(path));
+    await makeMissing(dirname(path));
     if (dryRun) planned.add(path);
-    await change({ do: { kind: 'make-dir', path }, undo: { kind: 'remove-tree', path } }, async () => {
-      await mkdir(path, { mode, recursive: true }); // recording this change may have made the root folder
-      await chmod(path, mode); // the umask may have removed bits
-      if (owner) await chown(path, owner.uid, owner.gid);
-    });
+    await change({ do: { kind: 'make-dir', path }, undo: { kind: 'remove-tree', path } }, () =>
+      makeFolder(path, mode, owner).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EEXIST') throw error; // recording this change may have made the root folder
+      }),
+    );
     return true;
+  };
+
+  /** A folder that is there keeps its mode, unless it is the lab's own or in it. */
+  const makeDir = async (path: string, mode = 0o755, owner?: Owner): Promise<boolean> => {
+    const there = await statIfThere(path);
+    if (there?.isDirectory() && (path === paths.root || path.startsWith(`${paths.root}/`)))
+      return mend(path, there, mode, owner);
+    return makeMissing(path, mode, owner);
   };
 
   const put = async (
@@ -117,25 +141,21 @@ const changesOf = ({ dryRun, ours, planned }: HostState, { record, tell }: Chang
     perform: () => Promise<void>,
     checksum?: string,
   ): Promise<true> => {
-    await makeDir(dirname(deed.path));
+    await makeMissing(dirname(deed.path));
     await change({ do: deed, undo: await backUpAndUndo(deed.path, checksum) }, perform);
     ours.add(deed.path);
     return true;
   };
 
-  return { change, makeDir, put };
+  return { change, makeDir, mend, put };
 };
 
 /** Makes the methods of Host that put a file or a link in its place. */
-const filesOf = ({ change, put }: ReturnType<typeof changesOf>): Pick<Host, 'writeFile' | 'symlink' | 'linkFile'> => ({
+const filesOf = ({ mend, put }: ReturnType<typeof changesOf>): Pick<Host, 'writeFile' | 'symlink' | 'linkFile'> => ({
   async writeFile(path, content, mode = 0o644, owner = undefined) {
     const stat = await statIfThere(path);
     if (stat?.isFile() && (await readIfThere(path)) === content) {
-      if ((stat.mode & 0o777) === mode) return false;
-      const chmodTo = (wanted: number) =>
-        ({ kind: 'run', argv: ['chmod', (wanted & 0o777).toString(8), path] }) as const;
-      await change({ do: chmodTo(mode), undo: chmodTo(stat.mode) }, () => chmod(path, mode));
-      return true;
+      return mend(path, stat, mode, owner);
     }
     return put(
       { kind: 'write', path },

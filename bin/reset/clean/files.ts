@@ -1,6 +1,7 @@
 import type { Stats } from 'node:fs';
 import { chmod, readdir, rmdir } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import { inFolderOf, removeInHome } from '../../../lib/host/anchor.ts';
 import { removeAbandoned, statIfThere } from '../../../lib/host/files.ts';
 import { isMountPoint, mountTable } from '../../../lib/host/mounts.ts';
 import { paths } from '../../../lib/host/paths.ts';
@@ -74,11 +75,12 @@ export const removeHomeFolders = async ({ undoer, before, plan }: Reset): Promis
   const places = (before?.homes ?? ['/root']).flatMap((home) => plan.leaves.homes.map((name) => `${home}/${name}`));
   for (const path of places) {
     if ((await statIfThere(dirname(path)))?.isSymbolicLink()) continue; // somebody's folder elsewhere
-    if (!wasThere(before, 'file', path) && (await statIfThere(path))) await undoer.apply(path, () => removeTree(path));
+    if (!wasThere(before, 'file', path) && (await statIfThere(path)))
+      await undoer.apply(path, () => removeInHome(path));
     const around = dirname(path);
     // A folder with a file of ours is undone from the ledger.
     if (!wasThere(before, 'file', around) && (await readdir(around).catch(() => ['none'])).length === 0)
-      await undoer.apply(around, () => rmdir(around));
+      await undoer.apply(around, () => inFolderOf(around, rmdir));
   }
 };
 
