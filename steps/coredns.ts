@@ -1,9 +1,12 @@
+import { randomBytes } from 'node:crypto';
 import { Resolver } from 'node:dns/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { imageReference } from '../lib/binaries/versions.ts';
+import { apiOf } from '../lib/cluster/api.ts';
 import { ensureImages } from '../lib/cluster/images.ts';
 import { readManifest } from '../lib/cluster/manifest.ts';
 import { applyObjects, deleteObjects, deploymentIsAvailable } from '../lib/cluster/objects.ts';
-import { check } from '../lib/engine/check.ts';
+import { check, deferredCheck } from '../lib/engine/check.ts';
 import { reasonOf } from '../lib/engine/errors.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
@@ -33,6 +36,34 @@ export const coreDnsIsAvailable = check('CoreDNS is Available', async (context: 
   });
 });
 
+/** Returns a client of CoreDNS. A query is sent once, and given up after `timeout` milliseconds. */
+const resolverOf = ({ dnsAddress }: Lab, timeout: number): Resolver => {
+  const resolver = new Resolver({ timeout, tries: 1 });
+  resolver.setServers([dnsAddress]);
+  return resolver;
+};
+
+/** Makes a Service of a new name, which stands for another name, and tells whether CoreDNS says so after `pauseMs`. */
+const findsNewService = async (context: Context, pauseMs: number): Promise<boolean> => {
+  const { lab, signal } = context;
+  const api = await apiOf(context);
+  const name = `hardway-check-${randomBytes(4).toString('hex')}`;
+  const externalName = `${name}.invalid`;
+  const metadata = { name, namespace: 'kube-system' };
+  const service = { apiVersion: 'v1', kind: 'Service', metadata, spec: { type: 'ExternalName', externalName } };
+  await api.apply(service); // of this type it has no address, and kube-proxy writes no rule for it
+  try {
+    await sleep(pauseMs, undefined, { signal });
+    const found = await resolverOf(lab, 1500).resolveCname(`${name}.kube-system.svc.${lab.domain}`);
+    return found[0] === externalName;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOTFOUND') return false;
+    throw error;
+  } finally {
+    await api.remove(service);
+  }
+};
+
 export const coredns: Step = {
   id: 'coredns',
   title: 'CoreDNS',
@@ -57,13 +88,18 @@ export const coredns: Step = {
     coreDnsIsAvailable,
     check('a name is answered through the address of its Service', async ({ lab }) => {
       // A query sent before the rules of the Service are there is lost, and with it each later one from the same port.
-      const ask = async (timeout: number): Promise<readonly string[]> => {
-        const resolver = new Resolver({ timeout, tries: 1 });
-        resolver.setServers([lab.dnsAddress]);
-        return resolver.resolve4(`kubernetes.default.svc.${lab.domain}`);
-      };
+      const ask = (timeout: number): Promise<readonly string[]> =>
+        resolverOf(lab, timeout).resolve4(`kubernetes.default.svc.${lab.domain}`);
       const [address] = await ask(250).catch(() => ask(1500)); // a slow machine needs the time
       if (address !== lab.apiServiceAddress) throw new Error(`kubernetes.default is said to be at ${address}`);
+    }),
+    // A CoreDNS that may no longer watch answers old names for ever.
+    deferredCheck('the name of a Service made now is answered', async (context) => {
+      // CoreDNS remembers for 5 s that there is no such name: a second try needs another one.
+      for (const pause of [100, 1500]) if (await findsNewService(context, pause)) return;
+      throw new Error(
+        'CoreDNS does not know it, so it does not see what changes in the cluster: kubectl -n kube-system logs deployment/coredns says why',
+      );
     }),
   ],
 

@@ -1,14 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import { askEtcd, base64, etcdCredentials, etcdUrl } from '../lib/cluster/etcd.ts';
 import { requestText } from '../lib/cluster/http.ts';
-import { ensureRunning } from '../lib/daemons/supervisor.ts';
+import { ensureRunning, supervisorOf } from '../lib/daemons/supervisor.ts';
 import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
+import { UserError } from '../lib/engine/errors.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
+import { statIfThere } from '../lib/host/files.ts';
 import { certFile, keyFile, paths } from '../lib/host/paths.ts';
 import { etcdctl } from './by-hand.ts';
 import { observe, says } from './observe.ts';
+
+/** Folder of etcd's data. It is as old as the data: etcd writes below it only. */
+export const store = `${paths.etcd}/member`;
 
 const peer = 'https://127.0.0.1:2380';
 
@@ -37,6 +42,24 @@ const daemon = (lab: Lab) => ({
   ],
 });
 
+const lostStore = `${store} was deleted while etcd runs: the objects are only in files that etcd holds open`;
+
+/** Tells whether etcd runs without its folder. One that has just started has not made it yet. */
+const hasLostStore = async (lab: Lab): Promise<boolean> => {
+  if (await statIfThere(`${store}/wal`)) return false;
+  const [status] = await supervisorOf(lab).statuses(['etcd']);
+  return status?.active === true && Date.now() - status.since > 10_000;
+};
+
+/** Throws UserError where etcd's data were deleted while it runs: a restart would lose what can still be saved. */
+const refuseLostStore = async (lab: Lab): Promise<void> => {
+  if (!(await hasLostStore(lab))) return;
+  throw new UserError(
+    lostStore,
+    'hardway shell, etcdctl snapshot save /root/etcd.db saves them; then hardway reset --to kubeconfigs (all objects go) and hardway up',
+  );
+};
+
 export const etcd: Step = {
   id: 'etcd',
   holdsObjects: true,
@@ -49,6 +72,7 @@ export const etcd: Step = {
   daemon,
 
   async apply({ lab, host }) {
+    if (!host.dryRun) await refuseLostStore(lab);
     await host.makeDir(paths.etcd, 0o700);
     await ensureRunning({ lab, host }, daemon(lab));
   },
@@ -56,6 +80,9 @@ export const etcd: Step = {
   byHand: { proofs: () => [`${etcdctl} endpoint health`] },
 
   checks: [
+    check('its data are on the disk', async ({ lab }) => {
+      if (await hasLostStore(lab)) throw new Error(lostStore);
+    }),
     check(`answers ${etcdUrl}/readyz to a client with a certificate`, async () => {
       await requestText(`${etcdUrl}/readyz`, { credentials: etcdCredentials });
     }),

@@ -1,3 +1,5 @@
+import { requireCurrent } from '../lib/daemons/supervisor.ts';
+import { check } from '../lib/engine/check.ts';
 import type { Cni, Lab } from '../lib/engine/lab.ts';
 import { type LabStep, type Step, stepIn } from '../lib/engine/step.ts';
 import { binaries } from './binaries.ts';
@@ -39,11 +41,22 @@ const inOrder = (network: Step): readonly Step[] => [
   smoke,
 ];
 
+/** Adds the check that a daemon runs with its files as they are now: it holds for every daemon. */
+const withItsFiles =
+  (lab: Lab) =>
+  (step: LabStep): LabStep => {
+    const { daemon } = step;
+    if (!daemon) return step;
+    const current = check('runs with its files as they are now', () => requireCurrent(lab, daemon));
+    return { ...step, checks: [...step.checks, current] };
+  };
+
 /** The steps of a lab, in their order: those that every lab has, and the extras that it was asked for. */
 export const stepsWith = (lab: Lab): readonly LabStep[] =>
   inOrder(networks[lab.cni])
     .filter(({ id, extra }) => !extra || lab.with.includes(id))
-    .map(stepIn(lab));
+    .map(stepIn(lab))
+    .map(withItsFiles(lab));
 
 /** Every step that a lab can have; of the two networks both. */
 export const everyStep: readonly Step[] = [...inOrder(calico), bridge];

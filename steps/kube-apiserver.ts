@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { stringify } from 'yaml';
 import { apiOf } from '../lib/cluster/api.ts';
 import { ensureRunning } from '../lib/daemons/supervisor.ts';
@@ -10,10 +9,11 @@ import { readIfThere, requireAccess } from '../lib/host/files.ts';
 import { certFile, keyFile, paths } from '../lib/host/paths.ts';
 import { heredoc, kubectl } from './by-hand.ts';
 import { beginDemo, demoFile, web } from './demo.ts';
+import { encryption, encryptionConfig, requireEncryptionKey } from './encryption.ts';
+import { store } from './etcd.ts';
 import { act, all, observe, says, saysNot } from './observe.ts';
 
 const auditPolicy = `${paths.config}/audit-policy.yaml`;
-const encryption = `${paths.config}/encryption.yaml`;
 
 /** Common name of the proxy that may act for users. */
 const proxies: Readonly<Record<PkiProfile, string>> = { components: 'front-proxy-client', guide: 'admin' };
@@ -26,6 +26,7 @@ const daemon = (lab: Lab) => ({
   service: ['TimeoutStopSec=5'],
   killAtOnce: true as const,
   after: ['network.target', 'etcd'],
+  reads: [store],
   flags: [
     flag('etcd-servers', 'https://127.0.0.1:2379'),
     flag('etcd-cafile', certFile('etcd-ca')),
@@ -84,26 +85,6 @@ const policy = {
   ],
 };
 
-/**
- * Returns the encryption configuration of Secrets; keeps an existing one, because another key could not read what is in
- * etcd.
- */
-const encryptionConfig = async (): Promise<string> =>
-  (await readIfThere(encryption)) ??
-  stringify({
-    apiVersion: 'apiserver.config.k8s.io/v1',
-    kind: 'EncryptionConfiguration',
-    resources: [
-      {
-        resources: ['secrets'],
-        providers: [
-          { secretbox: { keys: [{ name: 'key1', secret: randomBytes(32).toString('base64') }] } },
-          { identity: {} },
-        ],
-      },
-    ],
-  });
-
 export const kubeApiserver: Step = {
   id: 'kube-apiserver',
   servesObjects: true,
@@ -114,10 +95,11 @@ export const kubeApiserver: Step = {
   daemon,
   inputs: () => policy,
 
-  async apply({ lab, host }) {
+  async apply(context) {
+    const { lab, host } = context;
     await host.makeDir(paths.logs, 0o700);
     await host.writeFile(auditPolicy, stringify(policy), 0o600);
-    await host.writeFile(encryption, await encryptionConfig(), 0o600);
+    await host.writeFile(encryption, await encryptionConfig(context), 0o600);
     await ensureRunning({ lab, host }, daemon(lab));
   },
 
@@ -142,6 +124,7 @@ export const kubeApiserver: Step = {
       const answer = await (await apiOf(context)).text('/readyz?verbose');
       if (!answer.includes('readyz check passed')) throw new Error(answer.trim().split('\n').at(-1));
     }),
+    check('its encryption key is that of the Secrets in etcd', requireEncryptionKey),
     check('has published itself as the Service `kubernetes`', async (context) => {
       const service = await (await apiOf(context)).get<{ spec: { clusterIP: string } }>(
         '/api/v1/namespaces/default/services/kubernetes',

@@ -7,6 +7,7 @@ import type { Step } from '../lib/engine/step.ts';
 import { certFile, keyFile, kubeconfigFile, paths } from '../lib/host/paths.ts';
 import { kubectl } from './by-hand.ts';
 import { webPods } from './demo.ts';
+import { store } from './etcd.ts';
 import { all, lines, observe, says } from './observe.ts';
 
 const kubeconfig = kubeconfigFile('kube-controller-manager');
@@ -16,6 +17,7 @@ const daemon = () => ({
   description: 'kube-controller-manager: turns what is asked for into objects',
   binary: `${paths.bin}/kube-controller-manager`,
   after: ['kube-apiserver'],
+  reads: [store],
   flags: [
     flag('kubeconfig', kubeconfig),
     flag('authentication-kubeconfig', kubeconfig),

@@ -1,6 +1,6 @@
 import { stringify } from 'yaml';
 import { requestText } from '../lib/cluster/http.ts';
-import { ensureRunning } from '../lib/daemons/supervisor.ts';
+import { ensureRunning, requireOwnPort } from '../lib/daemons/supervisor.ts';
 import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Lab } from '../lib/engine/lab.ts';
@@ -9,6 +9,7 @@ import { requireAccess } from '../lib/host/files.ts';
 import { kubeconfigFile, paths } from '../lib/host/paths.ts';
 import { run } from '../lib/host/run.ts';
 import { demoFile, services, writeDemo } from './demo.ts';
+import { store } from './etcd.ts';
 import { act, all, lines, observe, says, saysNot } from './observe.ts';
 
 const configFile = `${paths.config}/kube-proxy.yaml`;
@@ -18,6 +19,7 @@ const daemon = (lab: Lab) => ({
   description: 'kube-proxy: makes the addresses of Services lead to Pods',
   binary: `${paths.bin}/kube-proxy`,
   after: ['kube-apiserver'],
+  reads: [store],
   flags: [flag('config', configFile)],
   config: configuration(lab),
 });
@@ -63,8 +65,9 @@ export const kubeProxy: Step = {
 
   checks: [
     check('only root can read its configuration', () => requireAccess(configFile, 0o600)),
-    check('answers http://127.0.0.1:10256/healthz', async () => {
+    check('answers http://127.0.0.1:10256/healthz', async ({ lab }) => {
       await requestText('http://127.0.0.1:10256/healthz');
+      await requireOwnPort(10256, daemon(lab));
     }),
     check('has written the chain of the Service `kubernetes`', async (_, signal) => {
       const { stdout } = await run('iptables', ['-w', '5', '-t', 'nat', '-S', 'KUBE-SERVICES'], { signal });

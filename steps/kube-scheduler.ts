@@ -5,6 +5,7 @@ import { flag } from '../lib/engine/daemon.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { certFile, keyFile, kubeconfigFile, paths } from '../lib/host/paths.ts';
 import { webPods } from './demo.ts';
+import { store } from './etcd.ts';
 import { lines, observe, says } from './observe.ts';
 
 const kubeconfig = kubeconfigFile('kube-scheduler');
@@ -14,6 +15,7 @@ const daemon = () => ({
   description: 'kube-scheduler: chooses a Node for each Pod',
   binary: `${paths.bin}/kube-scheduler`,
   after: ['kube-apiserver'],
+  reads: [store],
   flags: [
     flag('kubeconfig', kubeconfig),
     flag('authentication-kubeconfig', kubeconfig),

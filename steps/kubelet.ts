@@ -2,7 +2,7 @@ import { stringify } from 'yaml';
 import { apiOf } from '../lib/cluster/api.ts';
 import { requestText } from '../lib/cluster/http.ts';
 import { applyObjects, deleteObjects, nodeConditions } from '../lib/cluster/objects.ts';
-import { ensureRunning } from '../lib/daemons/supervisor.ts';
+import { ensureRunning, requireOwnPort } from '../lib/daemons/supervisor.ts';
 import { check, deferredCheck } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Lab, PkiProfile } from '../lib/engine/lab.ts';
@@ -10,6 +10,7 @@ import type { Observation, Step } from '../lib/engine/step.ts';
 import { requireAccess } from '../lib/host/files.ts';
 import { certFile, keyFile, kubeconfigFile, paths, system } from '../lib/host/paths.ts';
 import { kubectl } from './by-hand.ts';
+import { store } from './etcd.ts';
 import { lines, observe, says } from './observe.ts';
 
 const configFile = `${paths.config}/kubelet.yaml`;
@@ -20,6 +21,8 @@ const daemon = (lab: Lab) => ({
   description: 'kubelet: registers this machine as a Node and runs its Pods',
   binary: `${paths.bin}/kubelet`,
   after: ['containerd', 'kube-apiserver'],
+  // It asks for the tokens of Pods once, and again when the key that signs them is another one.
+  reads: [store, certFile('service-account')],
   flags: [
     flag('kubeconfig', kubeconfigFile('kubelet')),
     flag('config', configFile),
@@ -149,8 +152,9 @@ export const kubelet: Step = {
 
   checks: [
     check('only root can read its configuration', () => requireAccess(configFile, 0o600)),
-    check('answers http://127.0.0.1:10248/healthz', async () => {
+    check('answers http://127.0.0.1:10248/healthz', async ({ lab }) => {
       await requestText('http://127.0.0.1:10248/healthz');
+      await requireOwnPort(10248, daemon(lab));
     }),
     check('has registered this machine as a Node', async (context) => {
       await (await apiOf(context)).get(`/api/v1/nodes/${context.lab.node.name}`);

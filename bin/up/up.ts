@@ -1,4 +1,5 @@
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
+import { newerFile } from '../../lib/daemons/systemd.ts';
 import { Bug } from '../../lib/engine/errors.ts';
 import { guideWarning, type Lab } from '../../lib/engine/lab.ts';
 import { allLeaves } from '../../lib/engine/leaves.ts';
@@ -8,7 +9,9 @@ import { createRunner } from '../../lib/engine/runner.ts';
 import type { State } from '../../lib/engine/state.ts';
 import { type LabStep, needsOf } from '../../lib/engine/step.ts';
 import { languageOf } from '../../lib/engine/text.ts';
+import { statIfThere } from '../../lib/host/files.ts';
 import { paths } from '../../lib/host/paths.ts';
+import { store } from '../../steps/etcd.ts';
 import { components, everyStep, stepsWith } from '../../steps/index.ts';
 import { interruptible } from '../interrupt.ts';
 import { noSuchStep } from '../lab.ts';
@@ -32,6 +35,17 @@ const changedAddress = ({ lab: old }: State, lab: Lab): string =>
   old.node.address === lab.node.address
     ? ''
     : `this machine's address was ${old.node.address}, is now ${lab.node.address}: certificates and flags follow\n`;
+
+/**
+ * Returns a line about data of etcd that are gone, or were made anew since the API server was brought up:
+ * the other components would watch for ever what is no longer there.
+ */
+const changedStore = async ({ steps }: State): Promise<string> => {
+  const { at } = everyStep.flatMap(({ id, servesObjects }) => (servesObjects && steps[id]) || [])[0] ?? {};
+  return at !== undefined && (!(await statIfThere(store)) || (await newerFile([store], Date.parse(at))))
+    ? "etcd's data are not those of the last hardway up: what was created before is gone from it, and all that reads it is started again\n"
+    : '';
+};
 
 /** Returns the status of one component, for the runner. */
 const statusOf = (lab: Lab) => async (name: string) => {
@@ -120,7 +134,7 @@ const upLocked = async (options: Options, telling: LessonOptions | undefined): P
   const plan = await planUp(options);
   const { lab, state } = plan;
   const last = plan.asked.to;
-  if (state) process.stderr.write(changedAddress(state, lab));
+  if (state) process.stderr.write(`${changedAddress(state, lab)}${await changedStore(state)}`);
   const warning = guideWarning(lab, languageOf(options.lang));
   if (warning) process.stderr.write(`${warning}\n`);
   const steps = stepsWith(lab);

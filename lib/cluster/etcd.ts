@@ -25,6 +25,13 @@ export const askEtcd = async <Answer>(method: 'put' | 'range' | 'deleterange', b
   return JSON.parse(text) as Answer;
 };
 
+/** Tells whether etcd holds a Secret that an API server has encrypted: its value begins with k8s:enc:. */
+export const holdsEncryptedSecrets = async (): Promise<boolean> => {
+  const secrets = { key: base64('/registry/secrets/'), range_end: base64('/registry/secrets0'), limit: 100 };
+  const { kvs = [] } = await askEtcd<{ kvs?: { value: string }[] }>('range', secrets);
+  return kvs.some(({ value }) => Buffer.from(value, 'base64').toString('latin1').startsWith('k8s:enc:'));
+};
+
 /** Range of the keys that begin with /registry/, the API server's objects. 0 is the character after /. */
 const objects = { key: base64('/registry/'), range_end: base64('/registry0') };
 

@@ -1,11 +1,13 @@
-import type { Daemon } from '../engine/daemon.ts';
+import { type Daemon, filesReadBy } from '../engine/daemon.ts';
 import type { Undoer } from '../engine/gate.ts';
 import type { Lab, SupervisorName } from '../engine/lab.ts';
 import type { Context } from '../engine/step.ts';
 import type { Text } from '../engine/text.ts';
 import { statIfThere } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
+import { sockets } from '../host/net.ts';
 import { paths } from '../host/paths.ts';
+import { executableOf, runsFile } from '../host/proc.ts';
 import { run } from '../host/run.ts';
 import {
   type Component,
@@ -13,6 +15,7 @@ import {
   ensureUnit,
   lastLog,
   logCommand,
+  newerFile,
   ownUnits,
   reloadUnits,
   settleUnits,
@@ -121,6 +124,37 @@ export const supervisorOf = ({ supervisor }: Partial<Pick<Lab, 'supervisor'>>): 
  */
 export const cgroupsOf = (name: string): readonly string[] =>
   [name, tmuxUnit].map((unit) => `system.slice/${unit}.service`);
+
+/**
+ * Throws when a daemon that runs was started before one of its files was written, or runs another program than is there
+ * now: what it does at its next start is not what it does now.
+ */
+export const requireCurrent = async (lab: Pick<Lab, 'supervisor'>, daemon: Daemon): Promise<void> => {
+  const [status] = await supervisorOf(lab).statuses([daemon.name]);
+  if (!status?.active) return; // the checks of its work say so
+  const since = new Date(status.since).toISOString();
+  const file = await newerFile(filesReadBy(daemon), status.since);
+  if (file) throw new Error(`it started on ${since}, before ${file} was written; hardway up starts it again`);
+  if (!runsFile(status.pid, daemon.binary)) throw new Error(`it does not run the file that ${daemon.binary} is now`);
+};
+
+/**
+ * Throws when a port of this machine's own address is held by another program than this daemon: what answers there says
+ * nothing of it.
+ */
+export const requireOwnPort = async (
+  port: number,
+  { name, binary }: Pick<Daemon, 'name' | 'binary'>,
+): Promise<void> => {
+  const own = ['127.0.0.1', '0.0.0.0', '*', '[::]', '[::ffff:127.0.0.1]'];
+  const holders = (await sockets('tcp')).filter((one) => one.port === port && own.includes(one.address));
+  const other = holders.find(({ pid }) => !runsFile(pid, binary));
+  if (other) {
+    const program = executableOf(other.pid) || other.process || 'an unknown program';
+    throw new Error(`port ${port} is held by ${program} (pid ${other.pid}), not by ${name}`);
+  }
+  if (holders.length === 0) throw new Error(`ss shows no program on port ${port}`);
+};
 
 /** Makes a daemon run as described under the lab's supervisor. Every component's step calls it. */
 export const ensureRunning = ({ lab, host }: Pick<Context, 'lab' | 'host'>, daemon: Daemon): Promise<void> =>

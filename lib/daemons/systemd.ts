@@ -167,21 +167,18 @@ export const lastLog = async (name: string, lines: number): Promise<readonly str
   return stdout.split('\n').filter((line) => line !== '');
 };
 
-/**
- * Tells whether one of these files is newer than a moment, in milliseconds; systemd's clock has whole seconds. Returns
- * true for a moment in the future: the clock was set back, so the files' times prove nothing.
- */
-export const anyNewer = async (files: readonly string[], moment: number): Promise<boolean> => {
-  if (moment > Date.now()) return true;
+/** Returns the first of these files that is newer than a moment, in milliseconds; systemd's clock has whole seconds. */
+export const newerFile = async (files: readonly string[], moment: number): Promise<string | undefined> => {
   const stats = await Promise.all(files.map((file) => statIfThere(file)));
-  return stats.some((found) => found !== undefined && found.mtimeMs > moment + 999);
+  return files.find((_, index) => (stats[index]?.mtimeMs ?? 0) > moment + 999);
 };
 
 /**
  * Tells whether a process runs an older program than its binary is now, or started before one of its files was written.
+ * One that started in the future is outdated too: the clock was set back, so the files' times prove nothing.
  */
 export const isOutdated = async (daemon: Daemon, { pid, since }: Pick<UnitStatus, 'pid' | 'since'>): Promise<boolean> =>
-  !runsFile(pid, daemon.binary) || (await anyNewer(filesReadBy(daemon), since));
+  !runsFile(pid, daemon.binary) || since > Date.now() || (await newerFile(filesReadBy(daemon), since)) !== undefined;
 
 /**
  * Makes a daemon run as described, now and after every boot. Restarts it for a changed unit, or when a file that it

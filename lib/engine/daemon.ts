@@ -25,6 +25,11 @@ export interface Daemon {
   readonly killAtOnce?: true;
   /** True for a daemon that asks hosts of the internet, and so through the proxy of the service manager if it has one. */
   readonly usesProxy?: true;
+  /**
+   * Files that it reads and that neither a flag nor a field names, and the store whose content it remembers. When one is
+   * newer than the process, the daemon is restarted.
+   */
+  readonly reads?: readonly string[];
   /** Further lines of the [Service] section of its unit. */
   readonly service?: readonly string[];
 }
@@ -59,10 +64,12 @@ const stringsIn = (value: unknown): readonly string[] => {
  * Lists the files of ours that a daemon reads when it starts: every value of a flag or configuration field that is a
  * path of a certificate, kubeconfig or configuration file. If one is newer than the process, the daemon is restarted.
  */
-export const filesReadBy = ({ flags, config }: Daemon): readonly string[] => {
+export const filesReadBy = ({ flags, config, reads = [] }: Daemon): readonly string[] => {
   const values = [...flags.flatMap(({ value }) => value ?? []), ...stringsIn(config)];
   const folders = [paths.certs, paths.kubeconfigs, paths.config];
-  return [...new Set(values.filter((value) => folders.some((folder) => value.startsWith(`${folder}/`))))];
+  return [
+    ...new Set([...values.filter((value) => folders.some((folder) => value.startsWith(`${folder}/`))), ...reads]),
+  ];
 };
 
 /** Returns the command line, one word an element. */

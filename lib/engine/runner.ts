@@ -1,4 +1,5 @@
 import type { Change } from '../host/change.ts';
+import { placesOf } from '../host/facts/places.ts';
 import { sha256 } from '../host/files.ts';
 import { createHosts, type HostOptions } from '../host/host.ts';
 import { paths } from '../host/paths.ts';
@@ -11,6 +12,7 @@ import type { Lab } from './lab.ts';
 import type { openLedger } from './ledger.ts';
 import { type State, writeState } from './state.ts';
 import { type Context, type LabStep, type Needs, needsOf } from './step.ts';
+import { formatBytes } from './text.ts';
 
 /** Queries about a component: whether it has ended since it was started, and its last log lines. */
 export interface Supervisor {
@@ -200,12 +202,22 @@ const applyStep = async (session: Session, step: LabStep): Promise<void> => {
   }
 };
 
+/** Folders that daemons write to, and the least bytes they need there: etcd reserves 64 MB for a log, and for its next. */
+const written = [paths.root, paths.etcd, '/var/lib/containerd', '/var/log'];
+const leastFree = 128e6;
+
 const unhealthy = async ({ run }: Session, step: LabStep, message: string): Promise<Unhealthy> => {
   if (!step.daemon) return new Unhealthy(message, { next: `hardway check ${step.id}, then hardway up` });
   const { name } = step.daemon;
-  return new Unhealthy(`${message}\ncommand: ${quoted(commandLine(step.daemon))}`, {
-    log: await run.supervisor.lastLog(name, 8).catch(() => []),
-    next: `hardway logs ${name}, then hardway up`,
+  const log = await run.supervisor.lastLog(name, 8).catch(() => []);
+  const full = (await placesOf(written).catch(() => [])).find(({ freeBytes }) => freeBytes < leastFree);
+  const disk = full && `\nthe disk of ${full.path} has ${formatBytes(full.freeBytes)} free`;
+  return new Unhealthy(`${message}${disk ?? ''}\ncommand: ${quoted(commandLine(step.daemon))}`, {
+    log,
+    next:
+      full || log.some(isDiskFull)
+        ? `df -h ${written.join(' ')} shows which disk is full; make room there, then hardway up`
+        : `hardway logs ${name}, then hardway up`,
   });
 };
 

@@ -286,6 +286,14 @@ describe('a step that fails', () => {
     expect(lastLog).toHaveBeenCalledWith('etcd', expect.any(Number));
   });
 
+  test('with a daemon whose log tells of a full disk says how to find it', async () => {
+    const lastLog = async () => ['panic: write wal: no space left on device', 'goroutine 1'];
+    const run = runOf({ deadline: 0, supervisor: { status: async () => running, lastLog } });
+    await expect(run(step('one', { daemon, checks: sick('refused') }))).rejects.toMatchObject({
+      next: expect.stringMatching(/^df -h .* shows which disk is full; make room there, then hardway up$/),
+    });
+  });
+
   test.each([
     ['is down', { words: 'ended: exit-code, exit code 1', restarts: 0, active: false }],
     ['was started again since', { words: 'active (running)', restarts: 2, active: true }],
