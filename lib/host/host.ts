@@ -1,11 +1,22 @@
-import type { Stats } from 'node:fs';
-import { chmod, cp, lchown, link, mkdir, readlink, stat, symlink } from 'node:fs/promises';
+import { constants, type Stats } from 'node:fs';
+import { chmod, copyFile, cp, lchown, link, mkdir, readlink, stat, symlink } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { type Change, type Deed, formatDeed, type Undo } from './change.ts';
-import { kindOf, makeFolder, readIfThere, setAccess, sha256, statIfThere, swapIn, writeAtomically } from './files.ts';
+import {
+  kindOf,
+  makeFolder,
+  readIfThere,
+  setAccess,
+  sha256,
+  sha256OfFile,
+  statIfThere,
+  swapIn,
+  writeAtomically,
+} from './files.ts';
 import { paths } from './paths.ts';
 import { quoted, runShown } from './run.ts';
 import { readSysctl, writeSysctl } from './sysctl.ts';
+import { faultIn } from './trust.ts';
 
 /**
  * The only way in which hardway changes a machine. Every change is passed to `record` with its undo before it happens;
@@ -22,7 +33,10 @@ export interface Host {
   makeDir(path: string, mode?: number, owner?: Owner): Promise<boolean>;
   writeFile(path: string, content: string, mode?: number, owner?: Owner): Promise<boolean>;
   symlink(path: string, target: string): Promise<boolean>;
-  /** Puts `from` at `path`: a hard link on the same file system, else a symbolic link, so that no bytes are copied. */
+  /**
+   * Puts `from` at `path`: a hard link on the same file system, else a symbolic link, so that no bytes are copied. A file
+   * that others may change, such as one of a person's own folder, is copied: root will run it.
+   */
   linkFile(path: string, from: string): Promise<boolean>;
   /** Runs a command that changes the machine; learners are shown it word for word. */
   sh(argv: readonly string[], undo?: Undo): Promise<void>;
@@ -172,6 +186,16 @@ const filesOf = ({ mend, put }: ReturnType<typeof changesOf>): Pick<Host, 'write
 
   async linkFile(path, from) {
     const [there, source] = await Promise.all([statIfThere(path), statIfThere(from)]);
+    if (await faultIn(from)) {
+      if (there?.isFile() && there.ino !== source?.ino && (await sha256OfFile(path)) === (await sha256OfFile(from)))
+        return false;
+      return put({ kind: 'place', path }, () =>
+        swapIn(path, async (temporary) => {
+          await copyFile(from, temporary, constants.COPYFILE_EXCL);
+          await setAccess(temporary, 0o755);
+        }),
+      );
+    }
     if (there && source && there.ino === source.ino && there.dev === source.dev) return false;
     if (there?.isSymbolicLink() && (await readlink(path)) === from) return false;
     return put({ kind: 'place', path }, () =>

@@ -230,6 +230,21 @@ describe('placing a file', () => {
     expect(await readFile(at('old'), 'utf8')).toBe('old');
   });
 
+  test('that others may change is copied, also where it was linked before', async () => {
+    await writeFile(at('cached'), 'binary');
+    await link(at('cached'), at('etcd'));
+    await chmod(at('cached'), 0o777);
+    const host = open({ owned: new Set([at('etcd')]) });
+    expect(await host.linkFile(at('etcd'), at('cached'))).toBe(true);
+    expect((await lstat(at('etcd'))).ino).not.toBe((await lstat(at('cached'))).ino);
+    expect(await mode(at('etcd'))).toBe('755');
+    expect(await host.linkFile(at('etcd'), at('cached'))).toBe(false);
+    await writeFile(at('cached'), 'another');
+    expect(await readFile(at('etcd'), 'utf8')).toBe('binary');
+    expect(await host.linkFile(at('etcd'), at('cached'))).toBe(true);
+    expect(await readFile(at('etcd'), 'utf8')).toBe('another');
+  });
+
   test('from another file system makes a link, which is no change the second time', async () => {
     const host = open();
     await host.linkFile(at('version'), '/proc/version');
