@@ -72,8 +72,9 @@ export const readLedgerContent = async (path: string): Promise<LedgerContent> =>
     try {
       entries.push(parseEntry(line));
     } catch (error) {
-      const shown = line.length > 80 ? `${line.slice(0, 80)}...` : line;
-      unreadable.push(`line ${index + 1} of ${path} is no change of hardway (${reasonOf(error)}): ${shown}`);
+      const why = error instanceof SyntaxError ? 'it is not JSON' : reasonOf(error);
+      const shown = `${JSON.stringify(line.slice(0, 80))}${line.length > 80 ? '...' : ''}`; // control characters too
+      unreadable.push(`line ${index + 1} of ${path} is no change of hardway (${why}): ${shown}`);
     }
   }
   return { entries, unreadable };

@@ -1,14 +1,18 @@
 import { readIfThere } from './files.ts';
-import { tryRun } from './run.ts';
+import { quoted, tryRun } from './run.ts';
 
 /**
  * Runs iproute2 and returns the objects that it prints as JSON; none where it fails, as for a family that the kernel
- * lacks. Leaves out the empty objects that it prints for links that do not match.
+ * lacks. Throws where it prints something else. Leaves out the empty objects that it prints for links that do not match.
  */
 export const ipJson = async <T extends object>(...args: readonly string[]): Promise<readonly T[]> => {
   const { stdout, code } = await tryRun('ip', ['-j', ...args]);
   if (code !== 0 || stdout.trim() === '') return [];
-  return (JSON.parse(stdout) as T[]).filter((one) => Object.keys(one).length > 0);
+  try {
+    return (JSON.parse(stdout) as T[]).filter((one) => Object.keys(one).length > 0);
+  } catch {
+    throw new Error(`${quoted(['ip', '-j', ...args])} prints no JSON, but ${JSON.stringify(stdout.slice(0, 80))}`);
+  }
 };
 
 /** Returns the largest packet of an interface, in bytes; Ethernet's where there is no such interface. */

@@ -1,6 +1,8 @@
+import { chmod, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { ipJson, parseSockets, sockets } from '../../lib/host/net.ts';
+import { scratchFolder } from '../fixtures.ts';
 
 describe('ss', () => {
   test.each([
@@ -49,4 +51,17 @@ describe('ip', () => {
   test('has nothing to say of what it does not know', async () => {
     expect(await ipJson('link', 'show', 'dev', 'no-such-link')).toEqual([]);
   });
+});
+
+test('an ip that prints something else than JSON is named with its words', async () => {
+  const scratch = await scratchFolder();
+  await writeFile(`${scratch.path}/ip`, '#!/bin/sh\necho no such option\n');
+  await chmod(`${scratch.path}/ip`, 0o755);
+  vi.stubEnv('PATH', `${scratch.path}:${process.env['PATH']}`);
+  try {
+    await expect(ipJson('route')).rejects.toThrow('ip -j route prints no JSON, but "no such option');
+  } finally {
+    vi.unstubAllEnvs();
+    await scratch.remove();
+  }
 });
