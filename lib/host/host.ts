@@ -192,7 +192,7 @@ const filesOf = ({ mend, put }: ReturnType<typeof changesOf>): Pick<Host, 'write
       return put({ kind: 'place', path }, () =>
         swapIn(path, async (temporary) => {
           await copyFile(from, temporary, constants.COPYFILE_EXCL);
-          await setAccess(temporary, 0o755);
+          await setAccess(temporary, 0o755, runner); // the copy would belong to the owner of the file
         }),
       );
     }

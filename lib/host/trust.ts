@@ -54,7 +54,10 @@ const faultOf = async (
   const link = stat.isSymbolicLink();
   if (!owners.includes(stat.uid)) {
     const why = `belongs to ${await nameOf(stat.uid)}`;
-    return { path, why, cure: quoted(['chown', ...(link ? ['-h'] : []), 'root', path]) };
+    // A folder above is often a home, which stays its owner's.
+    const cure =
+      last || link ? quoted(['chown', ...(link ? ['-h'] : []), 'root', path]) : 'copy it to a folder of root';
+    return { path, why, cure };
   }
   const writers = link ? 0 : stat.mode & 0o022; // the mode of a link means nothing
   // In a sticky folder, such as /tmp, nobody replaces what belongs to another; but everybody may put something new there.

@@ -245,6 +245,14 @@ describe('placing a file', () => {
     expect(await readFile(at('etcd'), 'utf8')).toBe('another');
   });
 
+  test('of a person is copied, and the copy is root’s', async (context) => {
+    needsRoot(context);
+    await writeFile(at('theirs'), 'binary', { mode: 0o755 });
+    await lchown(at('theirs'), 61_234, 61_234);
+    expect(await open().linkFile(at('etcd'), at('theirs'))).toBe(true);
+    expect(await lstat(at('etcd'))).toMatchObject({ uid: 0, gid: 0, nlink: 1 });
+  });
+
   test('from another file system makes a link, which is no change the second time', async () => {
     const host = open();
     await host.linkFile(at('version'), '/proc/version');

@@ -96,7 +96,8 @@ describe('the fault of a path', () => {
       cure: `chown -h root ${at('link')}`,
     });
     await chown(at('a'), stranger, 0);
-    expect(await faultIn(file())).toMatchObject({ path: at('a'), cure: `chown root ${at('a')}` });
+    expect(await faultIn(file())).toMatchObject({ path: at('a'), cure: 'copy it to a folder of root' });
+    expect(await faultIn(at('a'))).toMatchObject({ path: at('a'), cure: `chown root ${at('a')}` });
     expect(await faultIn(file(), [me, stranger])).toBeUndefined();
   });
 
