@@ -32,9 +32,10 @@ export const removePods = async ({ undoer }: Reset): Promise<void> => {
   const pods = await list();
   if (pods.length === 0) return;
   await undoer.apply(`${pods.length} Pods`, async () => {
-    await crictl('rmp', '--all', '--force');
+    const { stderr } = await crictl('rmp', '--all', '--force');
     const left = await list();
-    if (left.length > 0) throw new Error(`containerd still has ${left.length} of them`);
+    if (left.length > 0)
+      throw new Error(`containerd still has ${left.length} of them: ${stderr.trim().split('\n').at(-1)}`);
   });
 };
 
