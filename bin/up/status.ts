@@ -56,10 +56,11 @@ const jsonLine = ({ step, state, reason, ...process }: Row): string =>
     ...process,
   });
 
-const line = ({ step, state, reason, process, since }: Row): string => {
+/** Returns a step as a person reads it. Its first line fits a terminal of 80 columns. */
+export const statusLine = ({ step, state, reason, process, since }: Row): string => {
   const health = { healthy: 'healthy', unhealthy: 'NOT HEALTHY', 'not applied': notAppliedYet, unknown: '??' }[state];
-  const start = since ? ` since ${since.replace('T', ' ').slice(0, 19)} UTC` : '';
-  const first = `${step.padEnd(25)} ${health.padEnd(16)} ${process ?? ''}${start}`.trimEnd();
+  const start = since ? ` since ${since.replace('T', ' ').slice(0, 16)} UTC` : '';
+  const first = `${step.padEnd(24)}${health.padEnd(11)} ${process ?? ''}${start}`.trimEnd();
   if (reason === undefined) return first;
   return `${first}\n  ${state === 'unknown' ? 'could not be looked at: ' : ''}${reason}`;
 };
@@ -77,7 +78,7 @@ export const showStatus = async ({ json, watch }: { json?: boolean; watch?: bool
     const state = await requireLab();
     const now = await rows(state);
     if (watch && process.stdout.isTTY && !json) process.stdout.write('\x1b[H\x1b[2J');
-    process.stdout.write(now.map((row) => `${json ? jsonLine(row) : line(row)}\n`).join(''));
+    process.stdout.write(now.map((row) => `${json ? jsonLine(row) : statusLine(row)}\n`).join(''));
     if (!json) process.stdout.write(notes(state));
     const bad = now.filter(({ state: health }) => health !== 'healthy');
     if (!watch) {

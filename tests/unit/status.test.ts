@@ -1,0 +1,17 @@
+import { expect, test } from 'vitest';
+import { statusLine } from '../../bin/up/status.ts';
+import { components } from '../../steps/index.ts';
+
+const running = { process: 'active (running)', since: '2026-11-26T02:48:25.000Z' };
+
+test.each(components)('the line of %s fits eighty columns, healthy or not', (step) => {
+  for (const state of ['healthy', 'unhealthy', 'unknown'] as const)
+    expect(statusLine({ step, state, ...running }).length).toBeLessThanOrEqual(80);
+});
+
+test('a line says the step, its health, its process and since when it runs; below it the reason', () => {
+  expect(statusLine({ step: 'etcd', state: 'unhealthy', reason: 'is away', ...running })).toBe(
+    'etcd                    NOT HEALTHY active (running) since 2026-11-26 02:48 UTC\n  is away',
+  );
+  expect(statusLine({ step: 'smoke', state: 'not applied' })).toBe('smoke                   not applied yet');
+});
