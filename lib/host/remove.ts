@@ -1,8 +1,8 @@
 import type { Stats } from 'node:fs';
-import { lstat, readdir, realpath, rm, unlink } from 'node:fs/promises';
+import { readdir, realpath, rm, unlink } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { statIfThere } from './files.ts';
-import { isMountPoint, mountsBelow } from './mounts.ts';
+import { mountsBelow, mountTable } from './mounts.ts';
 import { processesUsing } from './proc.ts';
 
 /** Tells whether a path is a folder or below it, by its name. */
@@ -11,27 +11,36 @@ export const isBelow = (path: string, folder: string): boolean => path === folde
 /** Returns the path that a path really has; the path itself where nothing is there. */
 export const realPath = (path: string): Promise<string> => realpath(path).catch(() => path);
 
-/** Tells whether a path is the folder that the kernel needs at the top of a file system to repair it (e2fsck(8)). */
-const isLostAndFound = (path: string): boolean => basename(path) === 'lost+found' && isMountPoint(dirname(path));
-
 /**
  * Lists what goes when a path is emptied: the path itself if `stays` does not hold it back, else the topmost things in
  * it that are not held back. Follows a link only at `path` itself, and enters no file system that is mounted below it.
+ * Passes over lost+found at the top of a file system, which e2fsck(8) needs.
  */
 export const goingIn = async (
   path: string,
   stays: (path: string, stat: Stats) => boolean,
-  isTop = true,
 ): Promise<readonly string[]> => {
+  const points = new Set(mountTable().map(({ point }) => point));
+  const goingFrom = async (folder: string, isTop: boolean): Promise<readonly string[]> => {
+    const inside = await readdir(folder).catch(() => []); // no folder
+    const listed = await Promise.all(
+      inside
+        .filter((name) => !(isTop && name === 'lost+found' && points.has(real)))
+        .map((name) => goingAt(`${folder}/${name}`)),
+    );
+    return listed.flat();
+  };
+  const goingAt = async (one: string): Promise<readonly string[]> => {
+    const stat = await statIfThere(one);
+    if (!stat) return [];
+    if (!stays(one, stat)) return [one];
+    const isMounted = points.has(`${real}${one.slice(path.length)}`);
+    return stat.isDirectory() && !isMounted ? goingFrom(one, false) : [];
+  };
+  const real = await realPath(path);
   const stat = await statIfThere(path);
   if (!stat) return [];
-  if (!stays(path, stat)) return [path];
-  const real = isTop ? await realPath(path) : path;
-  if (!isTop && (!stat.isDirectory() || isMountPoint(path) || isLostAndFound(path))) return [];
-  if (!(await lstat(real)).isDirectory()) return [];
-  const inside = (await readdir(path)).map((name) => `${path}/${name}`);
-  const listed = await Promise.all(inside.map((inner) => goingIn(inner, stays, false)));
-  return listed.flat();
+  return stays(path, stat) ? goingFrom(path, true) : [path];
 };
 
 /**
