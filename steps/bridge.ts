@@ -48,8 +48,7 @@ export const bridge: Step = {
   id: 'network',
   carriesPods: true,
   leaves: {
-    mounts: ['/run/netns/cni-'],
-    netns: [/^cni-/],
+    netns: [/^cni-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/],
     bridges: ['cni0'],
     chains: [/^CNI-/],
     paths: ['/var/lib/cni'],

@@ -132,8 +132,8 @@ export const calico: Step = {
   id: 'network',
   carriesPods: true,
   leaves: {
-    mounts: ['/run/netns/cni-', '/run/calico/', '/sys/fs/bpf'],
-    netns: [/^cni-/],
+    mounts: ['/run/calico/', '/sys/fs/bpf'],
+    netns: [/^cni-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/],
     links: [/^cali[0-9a-f]{11}$/, /^vxlan(-v6)?\.calico$/, /^wireguard\.cali$/, /^bpf(in|out)\.cali$/],
     routes: [80], // Felix's protocol; one of its routes drops packets to addresses of the pool that no Pod has
     chains: [/^cali-/, /^CNI-/],

@@ -20,7 +20,7 @@ const earliest = (files: readonly string[]): number =>
 const [firstStep = ''] = stepIds;
 
 /** Files that only hardway writes, by their names. */
-const ownFiles = ['/etc/modules-load.d/hardway.conf', '/etc/sysctl.d/99-hardway.conf'];
+const ownFiles = ['/etc/modules-load.d/hardway.conf', '/etc/sysctl.d/zz-hardway.conf', '/etc/sysctl.d/99-hardway.conf'];
 
 /** Files that others may have too, each with a text that ours has. */
 const ownTexts: readonly (readonly [path: string, text: string])[] = [

@@ -6,20 +6,21 @@ import { bootId } from '../../../lib/host/snapshot/identity.ts';
 import { hasRoute } from '../../../lib/host/snapshot/network.ts';
 import { isTheOne, matches, type Reset, wasThere } from './scope.ts';
 
-const folder = '/run/netns';
+/** Folder in which ip-netns(8) and the CNI keep network namespaces by name. */
+export const netnsFolder = '/run/netns';
 
 /** Removes the network namespaces of Pods, then their folder, which is a mount of itself once one was made. */
 export const removeNamespaces = async ({ undoer, before, plan }: Reset): Promise<void> => {
   if (plan.leaves.netns.length === 0) return;
-  const names = await readdir(folder).catch(() => undefined);
+  const names = await readdir(netnsFolder).catch(() => undefined);
   const ours = (names ?? []).filter(
     (name) => matches(plan.leaves.netns, name) && !wasThere(before, 'network namespace', name),
   );
-  for (const name of ours) await undoer.apply(name, () => rm(`${folder}/${name}`));
-  if (names?.length !== ours.length || wasThere(before, 'file', folder)) return;
-  await undoer.apply(folder, async () => {
-    if (isMountPoint(folder)) await run('umount', [folder]);
-    await rmdir(folder);
+  for (const name of ours) await undoer.apply(name, () => rm(`${netnsFolder}/${name}`));
+  if (names?.length !== ours.length || wasThere(before, 'file', netnsFolder)) return;
+  await undoer.apply(netnsFolder, async () => {
+    if (isMountPoint(netnsFolder)) await run('umount', [netnsFolder]);
+    await rmdir(netnsFolder);
   });
 };
 
