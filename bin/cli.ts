@@ -97,9 +97,9 @@ process.umask(0o022); // under sudo it is the person's: folders of the cache mus
 let program: Command | undefined;
 leaveRemovedFolder();
 try {
-  if (process.getuid?.() === 0 && needsRoot(process.argv[2])) await requireOwnPlaces(dirname(import.meta.dirname));
   program = await build(process.argv[2]);
   throwOnExit(program);
+  if (process.getuid?.() === 0 && needsRoot(process.argv[2])) await requireOwnPlaces(dirname(import.meta.dirname));
   await program.parseAsync();
 } catch (error) {
   process.exitCode = explain(error);

@@ -67,7 +67,7 @@ others_may_change() {
     while place=${place%/*} && [ -n "$place" ]; do set -- "$@" "$place"; done
   done
   # What is not there yet is made by root, in folders that are judged.
-  ! stat -c '%u %g %a %F' "$@" 2>/dev/null | while read -r uid gid mode kind; do
+  ! LC_ALL=C stat -c '%u %g %a %F' "$@" 2>/dev/null | while read -r uid gid mode kind; do
     [ "$uid" -eq 0 ] || [ "$uid" -eq "$asking" ] || exit 1
     [ "$kind" != 'symbolic link' ] || continue
     # In a sticky folder, such as /tmp, nobody replaces what belongs to another.

@@ -7,7 +7,7 @@ import { statIfThere } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import { paths } from '../host/paths.ts';
 import { runsFile } from '../host/proc.ts';
-import { run, tryRun } from '../host/run.ts';
+import { CommandFailed, run, tryRun } from '../host/run.ts';
 
 /**
  * Returns the file name of a unit. A component's unit is named after it; a unit of the machine, such as network.target,
@@ -204,7 +204,8 @@ const namesOf = (components: readonly Component[]): readonly string[] => compone
 export const stopTimeoutMs = 120_000;
 
 /**
- * Stops units. systemd stops etcd only after kube-apiserver, which takes about 1 s. If hardway is killed in between,
+ * Stops units. Throws CommandFailed when one still runs; one that systemd no longer knows does not: a killed reset has
+ * removed its file. systemd stops etcd only after kube-apiserver, which takes about 1 s. If hardway is killed in between,
  * the next run sees an etcd that still looks healthy but will be stopped. So a component with `killAtOnce` gets
  * SIGKILL.
  */
@@ -212,10 +213,12 @@ const stop = async (components: readonly Component[]): Promise<void> => {
   const names = namesOf(components);
   const killed = namesOf(components.filter(({ killAtOnce }) => killAtOnce));
   if (killed.length > 0) {
-    await run('systemctl', ['stop', '--no-block', ...names]);
+    await tryRun('systemctl', ['stop', '--no-block', ...names]);
     await tryRun('systemctl', ['kill', '--signal=KILL', ...killed]); // fails where it has ended already
   }
-  await run('systemctl', ['stop', ...names], { timeout: stopTimeoutMs });
+  const argv = ['systemctl', 'stop', ...names];
+  const ran = await tryRun('systemctl', argv.slice(1), { timeout: stopTimeoutMs });
+  if (ran.code !== 0 && (await unitStatuses(names)).some(({ active }) => active)) throw new CommandFailed(argv, ran);
 };
 
 /** Stops the components that are installed. */

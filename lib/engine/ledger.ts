@@ -1,4 +1,4 @@
-import { closeSync, existsSync, fdatasyncSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync, lstatSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Change } from '../host/change.ts';
 import { largeFile, readSmallIfThere, sha256, writeAtomically } from '../host/files.ts';
@@ -88,12 +88,27 @@ export const readLedger = async (path: string): Promise<readonly LedgerEntry[]> 
 export const supervisorIn = (entries: readonly LedgerEntry[]): SupervisorName | undefined =>
   entries.flatMap(({ undo }) => (undo.kind === 'unit' ? [undo.supervisor] : []))[0];
 
-/** Rewrites the ledger with the entries of these steps only: the changes of the others were undone. */
-export const keepEntries = async (path: string, steps: readonly string[]): Promise<void> => {
-  const kept = (await readLedger(path)).filter(({ step }) => steps.includes(step));
-  const text = kept.map((entry) => `${JSON.stringify(entry)}\n`).join('');
-  await writeAtomically(path, text, { mode: 0o600 });
+/** Tells whether a line is a change of one of these steps; true of a line that cannot be read, as nobody has undone it. */
+const isOfSteps = (line: string, steps: readonly string[]): boolean => {
+  try {
+    return steps.includes(parseEntry(line).step);
+  } catch {
+    return !isTorn(line);
+  }
 };
+
+/**
+ * Rewrites the ledger with the lines of these steps only, because the changes of the others were undone. A line that
+ * cannot be read stays, for the next reset to name.
+ */
+export const keepEntries = async (path: string, steps: readonly string[]): Promise<void> => {
+  const lines = ((await readSmallIfThere(path, largeFile)) ?? '').split('\n');
+  const kept = lines.filter((line) => line !== '' && isOfSteps(line, steps));
+  await writeAtomically(path, kept.map((line) => `${line}\n`).join(''), { mode: 0o600 });
+};
+
+/** A copy of a link may lead nowhere: it is there all the same. */
+const isThere = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 
 /**
  * Returns the paths that the ledger's changes made, so that a later run tells its own files from foreign ones. A file
@@ -101,7 +116,7 @@ export const keepEntries = async (path: string, steps: readonly string[]): Promi
  */
 export const ownedPaths = (entries: readonly LedgerEntry[]): ReadonlySet<string> => {
   const isBack = new Set(
-    entries.flatMap(({ undo }) => (undo.kind === 'restore' && !existsSync(undo.from) ? [undo.path] : [])),
+    entries.flatMap(({ undo }) => (undo.kind === 'restore' && !isThere(undo.from) ? [undo.path] : [])),
   );
   const made = entries.flatMap(({ undo }) => ('path' in undo ? [undo.path] : []));
   return new Set(made.filter((path) => !isBack.has(path)));

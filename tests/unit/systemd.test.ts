@@ -1,7 +1,8 @@
 import { chmod, copyFile, rename, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { isOutdated, settleUnits, unitFile } from '../../lib/daemons/systemd.ts';
+import { isOutdated, settleUnits, stopUnits, unitFile } from '../../lib/daemons/systemd.ts';
 import { type Daemon, flag } from '../../lib/engine/daemon.ts';
+import { openGate } from '../../lib/engine/gate.ts';
 import { scratchFolder } from '../fixtures.ts';
 
 let scratch: Awaited<ReturnType<typeof scratchFolder>>;
@@ -38,6 +39,26 @@ describe('jobs that a killed command has left to systemd', () => {
   test('are no reason to go on when the person has had enough', async () => {
     await systemctl('echo "12 etcd.service stop waiting"');
     await expect(settleUnits(['etcd'], AbortSignal.abort(new Error('Ctrl-C')))).rejects.toThrow('Ctrl-C');
+  });
+});
+
+describe('a stop that systemd refuses in part', () => {
+  const stopped = async (active: string): Promise<readonly string[]> => {
+    await systemctl(`case $1 in
+      show) printf 'LoadState=loaded\\nActiveState=%s\\nSubState=x\\n' ${active} ;;
+      *) echo 'Failed to stop containerd.service: Unit containerd.service not loaded.' >&2; exit 5 ;;
+    esac`);
+    const gate = openGate(false, () => {});
+    await gate.runStage('stop', (undoer) => stopUnits([{ name: 'containerd' }], undoer));
+    return gate.failures;
+  };
+
+  test('is done when nothing runs any more: a killed reset had removed the unit', async () => {
+    expect(await stopped('inactive')).toEqual([]);
+  });
+
+  test('is a failure as long as a component runs', async () => {
+    expect(await stopped('active')).toEqual(['containerd']);
   });
 });
 

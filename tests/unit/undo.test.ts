@@ -4,7 +4,14 @@ import { beforeEach, expect, test } from 'vitest';
 import { planReset } from '../../bin/reset/plan.ts';
 import { undoChanges } from '../../bin/reset/undo.ts';
 import { openGate, type UndoEvent } from '../../lib/engine/gate.ts';
-import { keepEntries, type LedgerEntry, openLedger, ownedPaths, readLedger } from '../../lib/engine/ledger.ts';
+import {
+  keepEntries,
+  type LedgerEntry,
+  openLedger,
+  ownedPaths,
+  readLedger,
+  readLedgerContent,
+} from '../../lib/engine/ledger.ts';
 import type { Change, Undo } from '../../lib/host/change.ts';
 import { sha256, statIfThere } from '../../lib/host/files.ts';
 import { needsRoot, scratchFolder } from '../fixtures.ts';
@@ -200,6 +207,25 @@ test('a file whose kept copy is gone was put back by a reset that was killed: it
   expect([...ownedPaths([entry(gone)])]).toEqual([]);
   await writeFile(at('gone'), 'theirs');
   expect([...ownedPaths([entry(gone)])]).toEqual([at('kubectl')]);
+});
+
+test('a file whose kept copy is a link that leads nowhere is still ours: the copy is there', async () => {
+  await symlink('/nowhere', at('copy'));
+  const made: Undo = { kind: 'restore', path: at('etcdctl'), from: at('copy') };
+  expect([...ownedPaths([entry(made)])]).toEqual([at('etcdctl')]);
+});
+
+test('a line that cannot be read stays in a shortened ledger, for the next reset to name', async () => {
+  const file = at('ledger.jsonl');
+  const ledger = openLedger(file);
+  ledger.append('etcd', { do: nothing, undo: { kind: 'remove', path: '/one' } });
+  ledger.append('kubelet', { do: nothing, undo: { kind: 'remove', path: '/two' } });
+  ledger.close();
+  await writeFile(file, '{"some":"line of somebody"}\n', { flag: 'a' });
+  await keepEntries(file, ['etcd']);
+  const { entries, unreadable } = await readLedgerContent(file);
+  expect(entries).toMatchObject([{ step: 'etcd' }]);
+  expect(unreadable).toHaveLength(1);
 });
 
 test('a link that somebody has turned elsewhere since is kept beside, and named', async () => {

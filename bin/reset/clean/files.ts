@@ -92,8 +92,8 @@ export const removeStaleLocks = async ({ undoer }: Reset): Promise<void> => {
 /** Names in the lab's own folder that are ours: it may be a disk that has more in it. */
 const ownNames = Object.values(paths).flatMap((path) => (dirname(path) === paths.root ? [basename(path)] : []));
 
-/** Tells whether a name is one of those, or that of a file that was prepared or set aside beside it. */
-const isOwnName = (name: string): boolean => ownNames.some((own) => name === own || name.startsWith(`${own}.`));
+/** Tells whether a name is one of those, or that of a file that was prepared beside it (temporaryOf in lib/host/files.ts). */
+const isOwnName = (name: string): boolean => ownNames.includes(name.replace(/\.hardway-\d+(-[0-9a-f]+)?$/, ''));
 
 /**
  * Removes the lab's own folder. The ledger goes when all else is gone but the copies of replaced files: an entry whose
