@@ -1,6 +1,7 @@
 /**
- * The three kinds of errors; only bin/cli.ts catches them. UserError: what was asked, or the machine, is not fit (exit
- * 2). Unhealthy: the lab has a fault (exit 1). Everything else is a bug (exit 70).
+ * The kinds of errors; bin/cli.ts chooses the exit code. UserError: what was asked, or the machine, is not fit (2).
+ * Unhealthy: the lab has a fault (1). Bug, and mistakes in the code such as a TypeError: a fault of hardway (70).
+ * Everything else, such as an error of the kernel: the machine failed (1).
  */
 export class UserError extends Error {
   override readonly name = 'UserError';

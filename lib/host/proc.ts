@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Identity of a process: a later process with the same pid has another start. */
@@ -171,11 +171,26 @@ export const processesUsing = (folder: string): string => {
 /** Returns the CPU time of this process and of its finished commands, in milliseconds. */
 export const cpuMilliseconds = (): number => (readStat(process.pid)?.cpuTicks ?? 0) * 10;
 
+/** Tells whether a file is a script: the kernel starts its interpreter, with the script's path as an argument (execve(2)). */
+const isScript = (path: string): boolean => {
+  const file = openSync(path, 'r');
+  try {
+    const start = Buffer.alloc(2);
+    readSync(file, start);
+    return start.toString() === '#!';
+  } finally {
+    closeSync(file);
+  }
+};
+
 /**
  * Tells whether a process runs the program that is now at this path; false when it has ended or its file was replaced.
+ * Of a script that was replaced it cannot tell.
  */
 export const runsFile = (pid: number, path: string): boolean => {
   const running = statSync(`/proc/${pid}/exe`, { throwIfNoEntry: false });
   const there = statSync(path, { throwIfNoEntry: false });
-  return running !== undefined && there !== undefined && running.dev === there.dev && running.ino === there.ino;
+  if (running === undefined || !there?.isFile()) return false;
+  if (running.dev === there.dev && running.ino === there.ino) return true;
+  return isScript(path) && commandLineOf(pid).includes(path);
 };

@@ -13,6 +13,7 @@ import {
   nameOf,
   parseStat,
   processesUsing,
+  runsFile,
   signalProcess,
 } from '../../lib/host/proc.ts';
 import { scratchFolder } from '../fixtures.ts';
@@ -172,5 +173,28 @@ describe('the end of a process', () => {
       ignored.mockRestore();
       process.kill(pid, 'SIGKILL');
     }
+  });
+});
+
+describe('the file that a process runs', () => {
+  test('is its program, until that is replaced by another file', async () => {
+    await copyFile('/bin/sleep', at('sleep'));
+    const child = spawn(at('sleep'), ['60']);
+    started.push(child);
+    await once(child, 'spawn');
+    await expect.poll(() => runsFile(child.pid ?? 0, at('sleep'))).toBe(true);
+    await rm(at('sleep'));
+    await copyFile('/bin/sleep', at('sleep'));
+    expect(runsFile(child.pid ?? 0, at('sleep'))).toBe(false);
+  });
+
+  test('is a script where its interpreter was started for one, and no other script', async () => {
+    for (const name of ['daemon', 'other']) await writeFile(at(name), '#!/bin/sh\nread line\n', { mode: 0o755 });
+    const child = spawn(at('daemon'), { stdio: 'pipe' });
+    started.push(child);
+    await once(child, 'spawn');
+    await expect.poll(() => runsFile(child.pid ?? 0, at('daemon'))).toBe(true);
+    expect(runsFile(child.pid ?? 0, at('other'))).toBe(false);
+    expect(runsFile(child.pid ?? 0, at('nothing'))).toBe(false);
   });
 });
