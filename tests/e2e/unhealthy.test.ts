@@ -16,7 +16,7 @@ const noBug = /\bbug\b|\n {4}at /;
 describe('a step that cannot get healthy', () => {
   test('because its component dies: its last log lines, its exact command, exit code 1; up goes on when it is cured', async () => {
     succeeded(await up(vm, '--to', 'kubeconfigs'));
-    await sh(vm, 'echo this is a file >/var/lib/hardway/etcd');
+    await sh(vm, 'mkdir -m 700 /var/lib/hardway/etcd; echo this is a file >/var/lib/hardway/etcd/member');
     const ran = await up(vm, '--to', 'etcd');
     expect(ran.code).toBe(1);
     expect(ran.stderr).toMatch(/etcd.*ended|etcd.*does not stay up/);
@@ -24,7 +24,7 @@ describe('a step that cannot get healthy', () => {
     expect(ran.stderr).toMatch(/last log lines:[\s\S]*not a directory/);
     expect(ran.stderr).toContain('hardway logs etcd');
     expect(ran.stderr).not.toMatch(noBug);
-    await sh(vm, 'rm /var/lib/hardway/etcd');
+    await sh(vm, 'rm /var/lib/hardway/etcd/member');
     expect(succeeded(await up(vm, '--to', 'etcd')).stderr).toBe('');
     succeeded(await hardway(vm, ['check', 'etcd']));
   });
