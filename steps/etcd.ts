@@ -12,7 +12,7 @@ import { certFile, keyFile, paths } from '../lib/host/paths.ts';
 import { etcdctl } from './by-hand.ts';
 import { observe, says } from './observe.ts';
 
-/** Folder of etcd's data. It is as old as the data: etcd writes below it only. */
+/** Folder of etcd's data. It was created with the data, and a restart of etcd keeps it. */
 export const store = `${paths.etcd}/member`;
 
 const peer = 'https://127.0.0.1:2380';

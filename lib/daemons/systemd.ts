@@ -167,10 +167,15 @@ export const lastLog = async (name: string, lines: number): Promise<readonly str
   return stdout.split('\n').filter((line) => line !== '');
 };
 
-/** Returns the first of these files that is newer than a moment, in milliseconds; systemd's clock has whole seconds. */
+/**
+ * Returns the first of these files that is newer than a moment, in milliseconds; systemd's clock has whole seconds. A
+ * folder is as old as its creation, because its modification time changes with each file in it; a file system that does
+ * not record the creation never makes it newer.
+ */
 export const newerFile = async (files: readonly string[], moment: number): Promise<string | undefined> => {
   const stats = await Promise.all(files.map((file) => statIfThere(file)));
-  return files.find((_, index) => (stats[index]?.mtimeMs ?? 0) > moment + 999);
+  const times = stats.map((found) => (found?.isDirectory() ? found.birthtimeMs : found?.mtimeMs) ?? 0);
+  return files.find((_, index) => (times[index] ?? 0) > moment + 999);
 };
 
 /**
