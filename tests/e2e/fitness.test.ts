@@ -118,7 +118,7 @@ describe('a fact that waiting cannot change is refused before the first change',
     ['no file system for containers', 'umount /var/lib/containerd', /\/var\/lib\/containerd is on .* type overlay/],
     [
       'no room for our own files',
-      'mkdir -p /var/lib/hardway; mount -t tmpfs -o size=64m none /var/lib/hardway',
+      'mkdir -p /var/lib/hardway; mount -t tmpfs -o size=64m,mode=700 none /var/lib/hardway',
       /free below \/var\/lib\/hardway; 2 GB are needed/,
     ],
   ])('%s', async ([, make, problem]) => {
