@@ -11,16 +11,24 @@ const settlingKinds: readonly string[] = [
   ...['kernel module', 'kernel parameter', 'nft'],
 ];
 
+/** Differences, and the modules that stay for the sake of links of others, each with the reason. */
+interface Compared {
+  readonly found: readonly Difference[];
+  readonly keptModules: ReadonlyMap<string, string>;
+}
+
 /**
- * Compares the machine with its snapshot and returns the differences; waits up to ten seconds for those that may still
- * vanish.
+ * Compares the machine with its snapshot; waits up to ten seconds for the differences that may still vanish.
  */
-const differences = async (before: HostSnapshot, { plan }: Reset): Promise<readonly Difference[]> => {
+const differences = async (before: HostSnapshot, { plan }: Reset): Promise<Compared> => {
   const end = performance.now() + 10_000;
   for (;;) {
     const found = diffSnapshots(before, await takeSnapshot(before));
-    await unloadUnused({ plan, before }); // listing rules loads some, and some were still in use before
-    if (!found.some(({ kind }) => settlingKinds.includes(kind)) || performance.now() > end) return found;
+    const keptModules = await unloadUnused({ plan, before }); // listing rules loads some, and some were still in use before
+    const maySettle = found.some(
+      ({ kind, name }) => settlingKinds.includes(kind) && !(kind === 'kernel module' && keptModules.has(name)),
+    );
+    if (!maySettle || performance.now() > end) return { found, keptModules };
     await sleep(500);
   }
 };
@@ -59,9 +67,12 @@ const topmost = (all: readonly Difference[]): readonly Difference[] => {
 export const compare = async (reset: Reset): Promise<void> => {
   const { before, undoer, reportDifference } = reset;
   if (!before || undoer.dryRun) return;
-  for (const one of topmost(await differences(before, reset))) {
+  const { found, keptModules } = await differences(before, reset);
+  for (const one of topmost(found)) {
     const command = removalOf(one, reset);
-    if (command) undoer.reportLeft(`${one.kind} ${one.name}`, `it is of hardway and still here; ${command}`);
+    const reason = one.kind === 'kernel module' ? keptModules.get(one.name) : undefined;
+    if (reason !== undefined) undoer.reportKept(`kernel module ${one.name}: ${reason}`);
+    else if (command) undoer.reportLeft(`${one.kind} ${one.name}`, `it is of hardway and still here; ${command}`);
     else reportDifference(one);
   }
 };

@@ -1,4 +1,8 @@
+import { statSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { readIfThere } from './files.ts';
+import { mountTable } from './mounts.ts';
+import { allPids } from './proc.ts';
 import { quoted, tryRun } from './run.ts';
 
 /**
@@ -18,6 +22,52 @@ export const ipJson = async <T extends object>(...args: readonly string[]): Prom
 /** Returns the largest packet of an interface, in bytes; Ethernet's where there is no such interface. */
 export const mtuOf = async (name: string): Promise<number> =>
   Number((await readIfThere(`/sys/class/net/${name}/mtu`)) ?? 1500);
+
+/** Identifies the namespace that a file stands for; undefined where there is no such file any more. */
+const namespaceAt = (path: string): string | undefined => {
+  try {
+    const { dev, ino } = statSync(path);
+    return `${dev} ${ino}`;
+  } catch {
+    return undefined; // the process has ended
+  }
+};
+
+/**
+ * Lists the network namespaces beside our own, one file for each: of those that are mounted by name (ip-netns(8),
+ * Docker's), and of those of processes.
+ */
+export const otherNetworkNamespaces = (): readonly string[] => {
+  const named = mountTable().filter(({ type, point }) => type === 'nsfs' && basename(dirname(point)) === 'netns');
+  const files = [
+    '/proc/self/ns/net',
+    ...named.map(({ point }) => point),
+    ...allPids().map((pid) => `/proc/${pid}/ns/net`),
+  ];
+  const seen = new Map<string, string>();
+  for (const file of files) {
+    const id = namespaceAt(file);
+    if (id !== undefined && !seen.has(id)) seen.set(id, file);
+  }
+  return [...seen.values()].slice(1);
+};
+
+/**
+ * Lists the links of a kind, such as veth or bridge, in our network namespace or in the one that a file stands for; none
+ * where that has ended. Leaves out the tunnel that ipip makes in every namespace, while it is down. Throws where the
+ * links cannot be listed.
+ */
+export const linksOfKind = async (kind: string, namespace?: string): Promise<readonly string[]> => {
+  const enter = namespace === undefined ? [] : ['nsenter', `--net=${namespace}`];
+  const [file = '', ...args] = [...enter, 'ip', '-j', 'link', 'show', 'type', kind];
+  const { stdout, stderr, code } = await tryRun(file, args);
+  if (code !== 0 && namespace !== undefined && namespaceAt(namespace) === undefined) return [];
+  if (code !== 0) throw new Error(stderr.trim());
+  const links: { ifname?: string; flags?: readonly string[] }[] = JSON.parse(stdout.trim() || '[]');
+  return links.flatMap(({ ifname, flags = [] }) =>
+    ifname === undefined || (ifname === 'tunl0' && !flags.includes('UP')) ? [] : [ifname],
+  );
+};
 
 /** A listening socket. */
 export interface Socket {

@@ -36,7 +36,8 @@ const readStat = (pid: number): Stat | undefined => {
   }
 };
 
-const allPids = (): number[] =>
+/** Lists the pids of all processes. */
+export const allPids = (): number[] =>
   readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number);

@@ -1,8 +1,11 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readlinkSync } from 'node:fs';
 import { chmod, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { describe, expect, test, vi } from 'vitest';
-import { ipJson, parseSockets, sockets } from '../../lib/host/net.ts';
-import { scratchFolder } from '../fixtures.ts';
+import { ipJson, linksOfKind, otherNetworkNamespaces, parseSockets, sockets } from '../../lib/host/net.ts';
+import { needsRoot, scratchFolder } from '../fixtures.ts';
 
 describe('ss', () => {
   test.each([
@@ -64,4 +67,24 @@ test('an ip that prints something else than JSON is named with its words', async
     vi.unstubAllEnvs();
     await scratch.remove();
   }
+});
+
+test('the network namespace of another process is found and looked into, and is no more once that has ended', async (context) => {
+  needsRoot(context);
+  const child = spawn('sh', ['-c', 'exec unshare --net sh -c "echo; exec sleep 60"'], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  const file = `/proc/${child.pid}/ns/net`;
+  try {
+    await once(child.stdout, 'data');
+    const found = otherNetworkNamespaces();
+    expect(found.map((one) => readlinkSync(one))).toContain(readlinkSync(file));
+    expect(found.map((one) => readlinkSync(one))).not.toContain(readlinkSync('/proc/self/ns/net'));
+    expect(await linksOfKind('dummy', file)).toEqual([]);
+  } finally {
+    child.kill('SIGKILL');
+  }
+  await once(child, 'exit');
+  expect(otherNetworkNamespaces()).not.toContain(file);
+  expect(await linksOfKind('dummy', file)).toEqual([]);
 });

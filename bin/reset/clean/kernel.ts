@@ -1,4 +1,6 @@
+import { reasonOf } from '../../../lib/engine/errors.ts';
 import { readIfThere } from '../../../lib/host/files.ts';
+import { linksOfKind, otherNetworkNamespaces } from '../../../lib/host/net.ts';
 import { tryRun } from '../../../lib/host/run.ts';
 import { readSysctl, writeSysctl } from '../../../lib/host/sysctl.ts';
 import type { ResetPlan } from '../plan.ts';
@@ -35,25 +37,71 @@ export const isOurModule =
     return known && matches(broughtByUse, name) && !wasThere(before, 'kernel module', name);
   };
 
-/** Lists the loaded modules with the number of their users (/proc/modules, third field). */
-const loadedModules = async (): Promise<readonly { readonly name: string; readonly users: number }[]> =>
+interface LoadedModule {
+  readonly name: string;
+  /** Number of its users. */
+  readonly users: number;
+  /** Modules among them. */
+  readonly usedBy: readonly string[];
+}
+
+/** Lists the loaded modules (/proc/modules: name, size, number of users, the modules among them). */
+const loadedModules = async (): Promise<readonly LoadedModule[]> =>
   ((await readIfThere('/proc/modules')) ?? '')
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => {
-      const [name = '', , users] = line.split(' ');
-      return { name, users: Number(users) };
+      const [name = '', , users, usedBy = ''] = line.split(' ');
+      return { name, users: Number(users), usedBy: usedBy.split(',') };
     });
 
-/** Unloads the modules that came with the lab, until none of them is unused: each may free others. */
-export const unloadUnused = async ({ plan, before }: Pick<Reset, 'plan' | 'before'>): Promise<void> => {
+/** Modules named after the kind of link that they make. The kernel does not count the links as users of the module. */
+const linkModules = ['bridge', 'dummy', 'ipip', 'veth', 'vxlan'];
+
+/** Returns the link for which a module stays: rmmod would delete it. Undefined where the module may go. */
+const linkInTheWay = async (module: string): Promise<string | undefined> => {
+  if (!linkModules.includes(module)) return undefined;
+  try {
+    const [here] = await linksOfKind(module);
+    if (here !== undefined) return `link ${here} is of its kind`;
+    for (const namespace of otherNetworkNamespaces()) {
+      if ((await linksOfKind(module, namespace)).length > 0) return 'another network namespace uses links of it';
+    }
+    return undefined;
+  } catch (error) {
+    return `the links of its kind cannot be listed: ${reasonOf(error)}`;
+  }
+};
+
+/** Adds the modules that those which stay use, with the reason. */
+const withUsed = (kept: ReadonlyMap<string, string>, modules: readonly LoadedModule[]): ReadonlyMap<string, string> => {
+  for (const { name, usedBy } of modules) {
+    const user = usedBy.find((one) => kept.has(one));
+    if (user !== undefined && !kept.has(name))
+      return withUsed(new Map([...kept, [name, `module ${user} uses it`]]), modules);
+  }
+  return kept;
+};
+
+/**
+ * Unloads the modules that came with the lab, until none of them is unused: each may free others. Returns those that
+ * stay for the sake of links of others, each with the reason.
+ */
+export const unloadUnused = async ({
+  plan,
+  before,
+}: Pick<Reset, 'plan' | 'before'>): Promise<ReadonlyMap<string, string>> => {
   const isOurs = isOurModule(plan, before);
   const tried = new Set<string>();
+  const kept = new Map<string, string>();
   for (;;) {
-    const next = (await loadedModules()).find(({ name, users }) => users === 0 && isOurs(name) && !tried.has(name));
-    if (!next) return;
+    const modules = await loadedModules();
+    const next = modules.find(({ name, users }) => users === 0 && isOurs(name) && !tried.has(name));
+    if (!next) return withUsed(kept, modules);
     tried.add(next.name);
-    await tryRun('rmmod', [next.name]); // one that is used again by now stays, and the comparison names it
+    const link = await linkInTheWay(next.name);
+    if (link !== undefined) kept.set(next.name, link);
+    else await tryRun('rmmod', [next.name]); // one that is used again by now stays, and the comparison names it
   }
 };
 
