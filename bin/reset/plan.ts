@@ -1,7 +1,7 @@
 import type { Component } from '../../lib/daemons/systemd.ts';
 import { exampleLab, type Lab, type SupervisorName } from '../../lib/engine/lab.ts';
 import { allLeaves, type Leaves } from '../../lib/engine/leaves.ts';
-import { type LedgerEntry, supervisorIn } from '../../lib/engine/ledger.ts';
+import { type LedgerEntry, supervisorIn, undoneBy } from '../../lib/engine/ledger.ts';
 import type { Step } from '../../lib/engine/step.ts';
 import { components, everyStep, stepIds } from '../../steps/index.ts';
 import { installedSteps, type LabOnDisk } from './lab-on-disk.ts';
@@ -91,7 +91,7 @@ export const planReset = ({ found, to, sharesContainers, purges }: ResetFacts): 
     }),
     leaves: leavesOf((id) => !stays.has(id) && hasBegun(id)),
     spared: leavesOf((id) => stays.has(id)),
-    entries: entries.filter(({ step }) => !stays.has(step)),
+    entries: undoneBy(entries, (step) => stays.has(step)),
     begun: entries[0] && Date.parse(entries[0].at),
     loses: installed.flatMap((id) => stepOf((one) => one.id === id)?.loses ?? []),
     paused: hasPods && podsGo ? { name: nameOf(kubelet).name, resumed: stays.has(kubelet.id) } : undefined,

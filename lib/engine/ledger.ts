@@ -2,6 +2,7 @@ import { closeSync, fdatasyncSync, lstatSync, mkdirSync, openSync, writeSync } f
 import { dirname } from 'node:path';
 import type { Change } from '../host/change.ts';
 import { largeFile, readSmallIfThere, sha256, writeAtomically } from '../host/files.ts';
+import { isBelow } from '../host/remove.ts';
 import { byKind, fields, listOf, oneOf, optional, type Shape, text } from '../host/shape.ts';
 import { reasonOf, sentenceOf, UserError } from './errors.ts';
 import { type SupervisorName, supervisorNames } from './lab.ts';
@@ -88,22 +89,46 @@ export const readLedger = async (path: string): Promise<readonly LedgerEntry[]> 
 export const supervisorIn = (entries: readonly LedgerEntry[]): SupervisorName | undefined =>
   entries.flatMap(({ undo }) => (undo.kind === 'unit' ? [undo.supervisor] : []))[0];
 
-/** Tells whether a line is a change of one of these steps; true of a line that cannot be read, as nobody has undone it. */
-const isOfSteps = (line: string, steps: readonly string[]): boolean => {
+/**
+ * Returns the entry of a step that stays for whose sake this change stays too: it changed the same thing, or something in
+ * the folder that the change made. Undefined where the change can be undone.
+ */
+const heirOf = ({ undo }: LedgerEntry, staying: readonly LedgerEntry[]): LedgerEntry | undefined =>
+  staying.find(({ undo: theirs }) => {
+    if (!('path' in undo && 'path' in theirs)) return JSON.stringify(theirs) === JSON.stringify(undo);
+    return undo.kind === 'remove-tree' ? isBelow(theirs.path, undo.path) : theirs.path === undo.path;
+  });
+
+/** Selects the changes that are undone where some steps stay: those of the others, but none that a staying step shares. */
+export const undoneBy = (entries: readonly LedgerEntry[], stays: (step: string) => boolean): readonly LedgerEntry[] => {
+  const staying = entries.filter(({ step }) => stays(step));
+  return entries.filter((entry) => !stays(entry.step) && !heirOf(entry, staying));
+};
+
+/** Returns the change that a line holds; undefined where it cannot be read. */
+const entryIn = (line: string): LedgerEntry | undefined => {
   try {
-    return steps.includes(parseEntry(line).step);
+    return parseEntry(line);
   } catch {
-    return !isTorn(line);
+    return undefined;
   }
 };
 
 /**
- * Rewrites the ledger with the lines of these steps only, because the changes of the others were undone. A line that
- * cannot be read stays, for the next reset to name.
+ * Rewrites the ledger with the lines of these steps only, because the changes of the others were undone. One that stayed
+ * for the sake of one of these steps is from now on that step's. A line that cannot be read stays, for the next reset to
+ * name.
  */
 export const keepEntries = async (path: string, steps: readonly string[]): Promise<void> => {
-  const lines = ((await readSmallIfThere(path, largeFile)) ?? '').split('\n');
-  const kept = lines.filter((line) => line !== '' && isOfSteps(line, steps));
+  const content = (await readSmallIfThere(path, largeFile)) ?? '';
+  const lines = content.split('\n').map((line) => ({ line, entry: entryIn(line) }));
+  const staying = lines.flatMap(({ entry }) => (entry && steps.includes(entry.step) ? [entry] : []));
+  const kept = lines.flatMap(({ line, entry }) => {
+    if (!entry) return line === '' || isTorn(line) ? [] : [line];
+    if (steps.includes(entry.step)) return [line];
+    const heir = heirOf(entry, staying);
+    return heir ? [JSON.stringify({ ...entry, step: heir.step })] : [];
+  });
   await writeAtomically(path, kept.map((line) => `${line}\n`).join(''), { mode: 0o600 });
 };
 

@@ -238,3 +238,27 @@ test('a link that somebody has turned elsewhere since is kept beside, and named'
   expect(await readlink(at('tool.hardway-kept'))).toBe('/theirs');
   expect(kept()).toHaveLength(1);
 });
+
+test('of a thing that a staying step changed too the later changes stay, and are that step’s from then on', async () => {
+  const file = at('ledger.jsonl');
+  const ledger = openLedger(file);
+  const of = (step: string, undone: Undo) => ledger.append(step, { do: nothing, undo: undone });
+  of('etcd', { kind: 'remove', path: '/tmux.conf', sha256: 'old' });
+  of('etcd', { kind: 'remove', path: '/logs/etcd.log' });
+  of('kubelet', { kind: 'remove', path: '/tmux.conf', sha256: 'new' });
+  of('kubelet', { kind: 'remove-tree', path: '/logs' });
+  of('kubelet', { kind: 'remove', path: '/logs/kubelet.log' });
+  of('kubelet', { kind: 'remove-tree', path: '/log' });
+  ledger.close();
+  const found = { entries: await readLedger(file), state: undefined, before: undefined };
+  const plan = planReset({ found, to: 'etcd', sharesContainers: false, purges: false });
+  expect(plan.entries.map((one) => one.undo)).toMatchObject([{ path: '/logs/kubelet.log' }, { path: '/log' }]);
+
+  await keepEntries(file, ['etcd']);
+  expect(await readLedger(file)).toMatchObject([
+    { step: 'etcd', undo: { sha256: 'old' } },
+    { step: 'etcd', undo: { path: '/logs/etcd.log' } },
+    { step: 'etcd', undo: { path: '/tmux.conf', sha256: 'new' } },
+    { step: 'etcd', undo: { path: '/logs' } },
+  ]);
+});
