@@ -34,6 +34,8 @@ export interface ResetPlan {
    * Component that runs Pods, if it must be stopped while they are removed; `resumed` says whether it is started again.
    */
   readonly paused: { readonly name: string; readonly resumed: boolean } | undefined;
+  /** Component that runs containers. */
+  readonly runtime: string;
   /** True if Pods are removed one by one, because containerd or its data stay. */
   readonly removesPods: boolean;
   /** True if containerd has containers or images of somebody else: then its data stay. */
@@ -71,6 +73,7 @@ export const planReset = ({ found, to, sharesContainers, purges }: ResetFacts): 
   const leavesOf = (is: (id: string) => boolean): Leaves =>
     allLeaves(everyStep.filter(({ id }) => is(id)).map(({ leaves }) => leaves));
 
+  const runtime = stepOf(({ runsContainers }) => runsContainers);
   const kubelet = stepOf(({ runsPods }) => runsPods);
   const hasPods = kubelet !== undefined && here.includes(kubelet.id);
   // What a step that was not begun would have left is somebody else's. One without a daemon leaves what Pods make.
@@ -95,6 +98,7 @@ export const planReset = ({ found, to, sharesContainers, purges }: ResetFacts): 
     begun: entries[0] && Date.parse(entries[0].at),
     loses: installed.flatMap((id) => stepOf((one) => one.id === id)?.loses ?? []),
     paused: hasPods && podsGo ? { name: nameOf(kubelet).name, resumed: stays.has(kubelet.id) } : undefined,
+    runtime: runtime ? nameOf(runtime).name : '',
     removesPods: shared || (losesNetwork && remains(({ runsContainers }) => runsContainers)),
     sharesContainers: shared,
     deletesObjects: lab !== undefined && remains(({ servesObjects }) => servesObjects),

@@ -9,7 +9,7 @@ import type { Difference } from '../../lib/host/snapshot.ts';
 import { interruptible } from '../interrupt.ts';
 import { resetTo } from '../lab.ts';
 import { purgeCache } from './clean/cache.ts';
-import { foreignNamespaces } from './clean/containerd.ts';
+import { sharingOfContainerd } from './clean/containerd.ts';
 import { type LabOnDisk, readLabOnDisk } from './lab-on-disk.ts';
 import { planReset, type ResetPlan } from './plan.ts';
 import { openShow } from './show.ts';
@@ -33,8 +33,10 @@ interface Prepared {
 const prepare = async ({ to, purge = false }: ResetOptions): Promise<Prepared | undefined> => {
   const found = await readLabOnDisk();
   if (!found) return undefined;
-  const sharesContainers = (await foreignNamespaces()).length > 0;
-  return { found, plan: planReset({ found, to: to(found), sharesContainers, purges: purge }) };
+  const { shared, unreadable } = await sharingOfContainerd();
+  const plan = planReset({ found, to: to(found), sharesContainers: shared, purges: purge });
+  if (unreadable === undefined || !plan.sharesContainers) return { found, plan };
+  return { found: { ...found, unreadable: [...(found.unreadable ?? []), unreadable] }, plan };
 };
 
 const countIn = async (folder: string): Promise<number> => (await readdir(folder).catch(() => [])).length;

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
  * Reads the keys of a bolt database (go.etcd.io/bbolt, its page.go and bucket.go), the format of containerd's metadata.
@@ -52,18 +53,29 @@ const readBolt = (file: Buffer): Bucket => {
   return readBucket(file, pageSize, metas[0].subarray(16));
 };
 
+/** Milliseconds between two readings of a database that containerd may just be writing. */
+const pauseMs = 200;
+
+const readMetadata = async (path: string, attempts = 3): Promise<Bucket | undefined> => {
+  try {
+    return readBolt(await readFile(path));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    if (attempts === 1) throw error;
+    await sleep(pauseMs);
+    return readMetadata(path, attempts - 1);
+  }
+};
+
 /**
  * Lists the namespaces that have a container or an image in containerd's data, whether containerd runs or not
- * (containerd's core/metadata/buckets.go: v1, namespace, kind). Empty where there is no data, or none that can be read.
+ * (containerd's core/metadata/buckets.go: v1, namespace, kind). Empty where there is no data. Throws where they cannot be
+ * read: then any namespace may have some.
  */
 export const namespacesWithData = async (root: string): Promise<readonly string[]> => {
-  try {
-    const metadata = readBolt(await readFile(`${root}/io.containerd.metadata.v1.bolt/meta.db`));
-    const namespaces = metadata.entries.get('v1')?.entries ?? new Map<string, Bucket | undefined>();
-    const has = (namespace: Bucket | undefined, kind: string): boolean =>
-      (namespace?.entries.get(kind)?.entries.size ?? 0) > 0;
-    return [...namespaces].flatMap(([name, one]) => (has(one, 'images') || has(one, 'containers') ? [name] : []));
-  } catch {
-    return [];
-  }
+  const metadata = await readMetadata(`${root}/io.containerd.metadata.v1.bolt/meta.db`);
+  const namespaces = metadata?.entries.get('v1')?.entries ?? new Map<string, Bucket | undefined>();
+  const has = (namespace: Bucket | undefined, kind: string): boolean =>
+    (namespace?.entries.get(kind)?.entries.size ?? 0) > 0;
+  return [...namespaces].flatMap(([name, one]) => (has(one, 'images') || has(one, 'containers') ? [name] : []));
 };

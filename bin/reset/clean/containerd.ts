@@ -1,5 +1,9 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import { namespacesWithData } from '../../../lib/cluster/containerd-data.ts';
-import { statIfThere } from '../../../lib/host/files.ts';
+import { supervisorOf } from '../../../lib/daemons/supervisor.ts';
+import { until } from '../../../lib/engine/check.ts';
+import { sentenceOf } from '../../../lib/engine/errors.ts';
 import { paths, system } from '../../../lib/host/paths.ts';
 import { tryRun } from '../../../lib/host/run.ts';
 import type { Reset } from './scope.ts';
@@ -13,13 +17,59 @@ const words = (text: string): string[] => text.split('\n').filter((line) => line
 /** Namespace of Kubernetes' containers and images. */
 const kubernetes = 'k8s.io';
 
-/** Lists the namespaces of containerd, other than Kubernetes', that have a container or an image; also of one that has ended. */
-export const foreignNamespaces = async (): Promise<readonly string[]> =>
-  (await namespacesWithData(system.containerd)).filter((name) => name !== kubernetes);
+/** Use of containerd's data by others, as far as it can be seen. */
+interface Sharing {
+  readonly shared: boolean;
+  /** Reason for which the data count as shared without a look into them. */
+  readonly unreadable?: string;
+}
 
-/** Removes all Pods through the CRI, for a containerd that keeps running. */
-export const removePods = async ({ undoer }: Reset): Promise<void> => {
-  if (!(await statIfThere(system.containerdSocket))) return;
+/**
+ * Tells whether a namespace of containerd other than Kubernetes' has a container or an image, whether containerd runs or
+ * not. Data that cannot be read count as shared.
+ */
+export const sharingOfContainerd = async (): Promise<Sharing> => {
+  try {
+    const namespaces = await namespacesWithData(system.containerd);
+    return { shared: namespaces.some((name) => name !== kubernetes) };
+  } catch (error) {
+    const unreadable = `${system.containerd}: others may have containers or images in it, its list cannot be read: ${sentenceOf(error)}`;
+    return { shared: true, unreadable };
+  }
+};
+
+/** Throws where nobody listens on containerd's socket; one that was killed leaves the file. */
+const mustListen = async (): Promise<void> => {
+  const socket = connect(system.containerdSocket);
+  try {
+    await once(socket, 'connect');
+  } finally {
+    socket.destroy();
+  }
+};
+
+/**
+ * Makes containerd listen: starts one that has ended, as long as its unit is here. Returns false without a unit, because
+ * an earlier reset has removed it, and in a dry run. Throws where it does not start.
+ */
+const wakeContainerd = async ({ undoer, plan, signal }: Reset): Promise<boolean> => {
+  const listens = await mustListen().then(
+    () => true,
+    () => false,
+  );
+  if (listens) return true;
+  const supervisor = supervisorOf(plan);
+  const [status] = await supervisor.statuses([plan.runtime]);
+  if (undoer.dryRun || !status?.exists) return false;
+  await supervisor.resume(plan.runtime);
+  await until('containerd listens', mustListen, { signal, deadline: 30_000 });
+  return true;
+};
+
+/** Removes all Pods through the CRI, for a containerd that keeps running. The next stages end what it cannot list. */
+export const removePods = async (scope: Reset): Promise<void> => {
+  const { undoer } = scope;
+  if (!(await wakeContainerd(scope))) return;
   const crictl = (...args: readonly string[]) =>
     tryRun(`${paths.bin}/crictl`, ['-r', `unix://${system.containerdSocket}`, '-t', '20s', ...args], {
       timeout: 300_000,
@@ -40,8 +90,13 @@ export const removePods = async ({ undoer }: Reset): Promise<void> => {
 };
 
 /** Removes Kubernetes' namespace from containerd's data, where the rest belongs to somebody else. */
-export const removeKubernetesNamespace = async ({ undoer }: Reset): Promise<void> => {
-  if (!(await namespacesWithData(system.containerd)).includes(kubernetes)) return;
+export const removeKubernetesNamespace = async (scope: Reset): Promise<void> => {
+  const { undoer } = scope;
+  const unread: readonly string[] = []; // the reset has said so before its first stage
+  const namespaces = await namespacesWithData(system.containerd).catch(() => unread);
+  if (!namespaces.includes(kubernetes)) return;
+  if (!(await wakeContainerd(scope)) && !undoer.dryRun)
+    return undoer.reportKept(`namespace k8s.io in ${system.containerd}: containerd has ended and its unit is gone`);
   await undoer.apply('namespace k8s.io', async () => {
     for (const kind of ['containers', 'images', 'leases']) {
       const names = words((await ctr('-n', 'k8s.io', kind, 'list', '--quiet')).stdout);
