@@ -1,5 +1,6 @@
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { madePath } from '../../lib/host/change.ts';
 import { isBelow } from '../../lib/host/remove.ts';
 import { type Difference, diffSnapshots, type HostSnapshot, takeSnapshot } from '../../lib/host/snapshot.ts';
 import { unloadUnused } from './clean/kernel.ts';
@@ -39,7 +40,7 @@ const differences = async (before: HostSnapshot, { plan }: Reset): Promise<Compa
  */
 const removalOf = ({ kind, name, before, after = '' }: Difference, { plan, undoer }: Reset): string | undefined => {
   const { leaves, entries } = plan;
-  const made = entries.some(({ undo }) => 'path' in undo && undo.path === name);
+  const made = entries.some(({ undo }) => madePath(undo) === name);
   const inPlace = leaves.paths.some((place) => isBelow(name, place));
   const commands: Readonly<Record<string, readonly [ours: boolean, command: string]>> = {
     file: [(made || inPlace) && !undoer.isKept(name), `rm -r ${name}`],

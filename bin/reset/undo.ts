@@ -1,13 +1,22 @@
 import { lstatSync, readlinkSync } from 'node:fs';
-import { chmod, copyFile, lchown, readdir, readFile, rename, rm, rmdir, symlink } from 'node:fs/promises';
+import { chmod, copyFile, lchown, readdir, rename, rm, rmdir, symlink } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { Undoer } from '../../lib/engine/gate.ts';
 import type { LedgerEntry } from '../../lib/engine/ledger.ts';
 import { ForeignLink, inFolderOf } from '../../lib/host/anchor.ts';
 import { installed, purge, reasonToKeep } from '../../lib/host/apt.ts';
-import { formatUndo, type Undo } from '../../lib/host/change.ts';
-import { readIfThere, removeTemporaries, sha256, statIfThere, swapIn } from '../../lib/host/files.ts';
+import { formatUndo, madePath, type Placed, type Undo } from '../../lib/host/change.ts';
+import {
+  freeName,
+  readIfThere,
+  removeTemporaries,
+  setAccess,
+  sha256OfFile,
+  statIfThere,
+  swapIn,
+} from '../../lib/host/files.ts';
 import { paths } from '../../lib/host/paths.ts';
+import { isStillThere } from '../../lib/host/placed.ts';
 import { isBelow } from '../../lib/host/remove.ts';
 import { runShown } from '../../lib/host/run.ts';
 import { removePlace } from './clean/files.ts';
@@ -32,23 +41,18 @@ const sameFile = async (one: string, other: string): Promise<boolean> => {
   return a !== undefined && a === b;
 };
 
-/** Keeps the first entry per path or command: only it knows the state before hardway. */
-const firstOfEach = (entries: readonly LedgerEntry[]): readonly LedgerEntry[] => {
-  const seen = new Set<string>();
-  return entries.filter(({ undo }) => {
-    const name = 'path' in undo ? undo.path : JSON.stringify(undo);
-    if (seen.has(name)) return false;
-    seen.add(name);
-    return true;
-  });
-};
-
-/** Returns a free name beside `path`, for a file that is kept. */
-const freeName = async (path: string): Promise<string> => {
-  for (let count = 1; ; count += 1) {
-    const name = `${path}.hardway-kept${count === 1 ? '' : `-${count}`}`;
-    if (!(await statIfThere(name))) return name;
+/**
+ * Keeps one entry per path or command. The first one knows the state before hardway; but where somebody has put a file
+ * of theirs at a path of ours since, the one that kept it.
+ */
+const oneOfEach = (entries: readonly LedgerEntry[]): readonly LedgerEntry[] => {
+  const kept = new Map<string, LedgerEntry>();
+  for (const entry of entries) {
+    const name = madePath(entry.undo) ?? JSON.stringify(entry.undo);
+    if (entry.undo.kind === 'restore') kept.delete(name);
+    if (!kept.has(name)) kept.set(name, entry);
   }
+  return [...kept.values()];
 };
 
 /** Tells whether an undo was done already: nothing is at its path, or the kept copy is back or gone. */
@@ -65,28 +69,34 @@ const isDone = async (undo: Undo): Promise<boolean> => {
  */
 const isSingle = ({ kind }: Undo): boolean => kind !== 'unit' && kind !== 'module';
 
-/** Tells whether a path is in the lab's own folder, which a whole reset removes at once, and last. */
-const isInRoot = (undo: Undo): boolean => 'path' in undo && isBelow(undo.path, paths.root);
+/**
+ * Tells whether a path is in the lab's own folder, which a whole reset removes at once, and last. A mode is set back all
+ * the same: the folder stays where it is a disk of its own.
+ */
+const isInRoot = (undo: Undo): boolean => isBelow(madePath(undo) ?? '', paths.root);
 
-/** What we put at a path: the checksum of a file, or the target of a link. */
-type Mark = string;
+/** What we put at a path: the checksum of a file, the target of a link, or a program that was placed. */
+type Mark = string | Placed;
 
-/** Collects what we put at each path. The ledger does not tell it of a file that was linked from the cache. */
+/** Collects what we put at each path. An older hardway did not record it for a program that it placed. */
 const marksOf = (entries: readonly LedgerEntry[]): ReadonlyMap<string, ReadonlySet<Mark>> => {
   const marks = new Map<string, Set<Mark>>();
   const add = (path: string, mark: Mark): void => void marks.set(path, (marks.get(path) ?? new Set()).add(mark));
   for (const { do: deed, undo } of entries) {
     if ('sha256' in undo && undo.sha256) add(undo.path, undo.sha256);
+    if ('placed' in undo && undo.placed) add(undo.path, undo.placed);
     if (deed.kind === 'link') add(deed.path, deed.target);
   }
+  for (const { do: deed, undo } of entries)
+    if (deed.kind === 'place' && !('placed' in undo && undo.placed)) marks.delete(deed.path);
   return marks;
 };
 
-/** Returns the mark of what is at a path now; undefined where that is neither a file nor a link. */
-const markOf = async (path: string): Promise<Mark | undefined> => {
-  const stat = await statIfThere(path);
-  if (stat?.isSymbolicLink()) return readlinkSync(path);
-  return stat?.isFile() ? sha256(await readFile(path)) : undefined;
+/** Tells whether a file or link is one that we put there. */
+const isOneOf = async (path: string, ours: ReadonlySet<Mark>): Promise<boolean> => {
+  if ([...ours].some((mark) => typeof mark !== 'string' && isStillThere(path, mark))) return true;
+  if ((await statIfThere(path))?.isSymbolicLink()) return ours.has(readlinkSync(path));
+  return [...ours].some((mark) => typeof mark === 'string') && ours.has(await sha256OfFile(path));
 };
 
 /** Purges packages that we brought. They stay where others need them or have changed their settings. */
@@ -111,9 +121,9 @@ const saveModified = async (
   ours: ReadonlySet<Mark> | undefined,
   undoer: Undoer,
 ): Promise<void> => {
-  const mark = ours && (await markOf(place));
-  if (mark === undefined || ours?.has(mark)) return;
-  const kept = await freeName(place);
+  const there = await statIfThere(place);
+  if (!ours || !(there?.isFile() || there?.isSymbolicLink()) || (await isOneOf(place, ours))) return;
+  const kept = await freeName(`${place}.hardway-kept`);
   undoer.reportKept(`${path} was changed since hardway wrote it: it is now ${dirname(path)}/${basename(kept)}`);
   await rename(place, kept);
 };
@@ -125,10 +135,17 @@ const removeFolder = async ({ path, place }: Place, undoer: Undoer): Promise<voi
   undoer.reportKept(`${path}: ${inside.join(', ')} in it ${inside.length > 1 ? 'are' : 'is'} not ours`, path);
 };
 
-/** Puts back or removes what we put at a path. What lies behind a link that a person has put there since is theirs. */
+/**
+ * Puts back or removes what we put at a path, or gives back its mode or owner. What lies behind a link that a person has
+ * put there since is theirs.
+ */
 const undoFile = (undo: Extract<Undo, { path: string }>, { undoer }: Reset, ours?: ReadonlySet<Mark>): Promise<void> =>
   inFolderOf(undo.path, async (place) => {
     const { path } = undo;
+    if (undo.kind === 'access') {
+      if (!(await statIfThere(place))?.isSymbolicLink()) return setAccess(path, undo);
+      return undoer.reportKept(`${path} is a link by now: what it leads to keeps its mode and its owner`);
+    }
     if (undo.kind === 'remove-tree') return removeFolder({ path, place }, undoer);
     await saveModified({ path, place }, ours, undoer);
     if (undo.kind === 'restore') return restoreFile(undo.from, path);
@@ -159,7 +176,7 @@ const undoOne = async (undo: Undo, scope: Reset, ours?: ReadonlySet<Mark>): Prom
 export const undoChanges = async (scope: Reset): Promise<void> => {
   const { undoer, plan } = scope;
   const marks = marksOf(plan.entries);
-  for (const { undo } of [...firstOfEach(plan.entries)].reverse()) {
+  for (const { undo } of [...oneOfEach(plan.entries)].reverse()) {
     if (!isSingle(undo) || (plan.to === undefined && isInRoot(undo))) continue;
     const path = 'path' in undo ? undo.path : '';
     if (!undoer.isKept(path)) await undoer.attempt(formatUndo(undo), () => undoOne(undo, scope, marks.get(path)));

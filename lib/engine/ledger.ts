@@ -1,10 +1,12 @@
 import { closeSync, fdatasyncSync, lstatSync, mkdirSync, openSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { Change } from '../host/change.ts';
+import { type Change, madePath, type Undo } from '../host/change.ts';
 import { largeFile, readSmallIfThere, sha256, writeAtomically } from '../host/files.ts';
+import { paths } from '../host/paths.ts';
+import { isStillThere, lookAt } from '../host/placed.ts';
 import { isBelow } from '../host/remove.ts';
-import { byKind, fields, listOf, oneOf, optional, type Shape, text } from '../host/shape.ts';
-import { reasonOf, sentenceOf, UserError } from './errors.ts';
+import { byKind, fields, listOf, number, oneOf, optional, type Shape, text } from '../host/shape.ts';
+import { Bug, reasonOf, sentenceOf, UserError } from './errors.ts';
 import { type SupervisorName, supervisorNames } from './lab.ts';
 import { type ChangeV1, fromV1 } from './ledger-v1.ts';
 
@@ -23,10 +25,13 @@ const deedShape = byKind({
   run: { argv: listOf(text) },
 });
 
+const placed = optional(fields({ size: number, mtimeMs: number, target: text }));
+
 const undoShape = byKind({
-  remove: { path: text, sha256: optional(text) },
+  remove: { path: text, sha256: optional(text), placed },
   'remove-tree': { path: text },
-  restore: { path: text, from: text, sha256: optional(text) },
+  restore: { path: text, from: text, sha256: optional(text), placed },
+  access: { path: text, mode: optional(number), owner: optional(fields({ uid: number, gid: number })) },
   run: { argv: listOf(text) },
   packages: { names: listOf(text) },
   unit: { name: text, supervisor: oneOf(...supervisorNames) },
@@ -36,6 +41,16 @@ const undoShape = byKind({
 const entryShape = fields({ at: text, step: text, do: deedShape, undo: undoShape });
 const entryShapeV1 = fields({ at: text, step: text, what: text, undo: undoShape });
 
+/** Returns the undo of a mode or an owner that an older hardway recorded as a command; any other as it is. */
+const accessOf = (undo: Undo): Undo => {
+  if (undo.kind !== 'run' || undo.argv.length !== 3) return undo;
+  const [file, value = '', path = ''] = undo.argv;
+  const [, uid, gid] = /^(\d+):(\d+)$/.exec(value) ?? [];
+  if (file === 'chmod' && /^[0-7]{1,4}$/.test(value)) return { kind: 'access', path, mode: Number.parseInt(value, 8) };
+  if (file === 'chown' && uid && gid) return { kind: 'access', path, owner: { uid: Number(uid), gid: Number(gid) } };
+  return undo;
+};
+
 /** Parses one line of the ledger, of this version or of hardway 0.1; nothing else knows both. Throws where it is neither. */
 const parseEntry = (line: string): LedgerEntry => {
   const entry = JSON.parse(line) as LedgerEntry | (Pick<LedgerEntry, 'at' | 'step'> & ChangeV1);
@@ -43,7 +58,9 @@ const parseEntry = (line: string): LedgerEntry => {
   const shape: Shape = isV1 ? entryShapeV1 : entryShape;
   const wrong = shape(entry, 'it');
   if (wrong !== undefined) throw new Error(wrong);
-  return 'do' in entry ? entry : { at: entry.at, step: entry.step, ...fromV1(entry) };
+  const { at, step } = entry;
+  const change = 'do' in entry ? entry : fromV1(entry);
+  return { at, step, do: change.do, undo: accessOf(change.undo) };
 };
 
 /** A line that a crash cut while it was written, when its change had not begun: one of ours begins like this. */
@@ -137,14 +154,20 @@ const isThere = (path: string): boolean => lstatSync(path, { throwIfNoEntry: fal
 
 /**
  * Returns the paths that the ledger's changes made, so that a later run tells its own files from foreign ones. A file
- * whose kept copy is gone was put back by a reset that was killed at its very end: it is no longer ours.
+ * whose kept copy is gone was put back by a reset that was killed at its very end: it is no longer ours. Nor is a
+ * program that somebody has put in the place of ours, except in the lab's own folder.
  */
 export const ownedPaths = (entries: readonly LedgerEntry[]): ReadonlySet<string> => {
   const isBack = new Set(
     entries.flatMap(({ undo }) => (undo.kind === 'restore' && !isThere(undo.from) ? [undo.path] : [])),
   );
-  const made = entries.flatMap(({ undo }) => ('path' in undo ? [undo.path] : []));
-  return new Set(made.filter((path) => !isBack.has(path)));
+  const made = Map.groupBy(entries, ({ undo }) => madePath(undo) ?? '');
+  made.delete('');
+  const isReplaced = (path: string, changes: readonly LedgerEntry[]): boolean =>
+    lookAt(path) !== undefined &&
+    !isBelow(path, paths.root) &&
+    changes.every(({ undo }) => 'placed' in undo && undo.placed && !isStillThere(path, undo.placed));
+  return new Set([...made].flatMap(([path, changes]) => (isBack.has(path) || isReplaced(path, changes) ? [] : [path])));
 };
 
 /** Tells whether one of these changes wrote this content to a path: byte for byte, by its checksum. */
@@ -155,10 +178,12 @@ export const isWrittenBy = (entries: readonly LedgerEntry[], path: string, conte
 
 /**
  * Opens the ledger for writing. Each appended entry is on the disk when `append` returns. The first entry makes the
- * file and the lab's folder, so that a run which changes nothing leaves nothing.
+ * file and the lab's folder, so that a run which changes nothing leaves nothing. Throws Bug for a change after `close`:
+ * the lab may be another run's by then.
  */
 export const openLedger = (path: string) => {
   let file: number | undefined;
+  let closed = false;
   const open = (): number => {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     const opened = openSync(path, 'a', 0o600);
@@ -167,6 +192,7 @@ export const openLedger = (path: string) => {
   };
   return {
     append(step: string, change: Change): void {
+      if (closed) throw new Bug(`step ${step} changes the machine after its run has ended`);
       file ??= open();
       const entry: LedgerEntry = { at: new Date().toISOString(), step, ...change };
       writeSync(file, `${JSON.stringify(entry)}\n`);
@@ -175,6 +201,7 @@ export const openLedger = (path: string) => {
     close(): void {
       if (file !== undefined) closeSync(file);
       file = undefined;
+      closed = true;
     },
   };
 };

@@ -1,3 +1,4 @@
+import type { Access } from './files.ts';
 import { quoted } from './run.ts';
 
 /** One change to the machine, as data. */
@@ -12,16 +13,36 @@ export type Deed =
   | { readonly kind: 'expect'; readonly path: string; readonly why: string }
   | { readonly kind: 'run'; readonly argv: readonly string[] };
 
+/**
+ * What tells a placed program from another one at its path without reading it: its bytes, the time of its last change in
+ * milliseconds of the Unix epoch, and where a symbolic link leads. Not its inode: cp(1) writes into the file that is
+ * there, and a device may have another number after a reboot.
+ */
+export interface Placed {
+  readonly size: number;
+  readonly mtimeMs: number;
+  readonly target: string;
+}
+
 /** Undo of one change, as data. */
 export type Undo =
   /**
-   * Removes a file or link that did not exist before. `sha256` is what we wrote; a file changed since is kept beside.
+   * Removes a file or link that did not exist before. `sha256` is what we wrote, `placed` what we placed; a file changed
+   * since is kept beside.
    */
-  | { readonly kind: 'remove'; readonly path: string; readonly sha256?: string }
+  | { readonly kind: 'remove'; readonly path: string; readonly sha256?: string; readonly placed?: Placed }
   /** Removes a folder that did not exist before. */
   | { readonly kind: 'remove-tree'; readonly path: string }
   /** Puts back a file that existed before; `from` is its copy. */
-  | { readonly kind: 'restore'; readonly path: string; readonly from: string; readonly sha256?: string }
+  | {
+      readonly kind: 'restore';
+      readonly path: string;
+      readonly from: string;
+      readonly sha256?: string;
+      readonly placed?: Placed;
+    }
+  /** Gives a file or folder that was there its former mode or owner. Follows no link, which chmod(1) does. */
+  | ({ readonly kind: 'access'; readonly path: string } & Access)
   | { readonly kind: 'run'; readonly argv: readonly string[] }
   /** Purges packages that came with a change, unless others need them by now. */
   | { readonly kind: 'packages'; readonly names: readonly string[] }
@@ -37,6 +58,14 @@ export interface Change {
   readonly do: Deed;
   readonly undo: Undo;
 }
+
+/** Returns the path at which a change put something; undefined for a command, and for a mode or an owner. */
+export const madePath = (undo: Undo): string | undefined =>
+  'path' in undo && undo.kind !== 'access' ? undo.path : undefined;
+
+/** Returns the command that gives a path this owner or else this mode. */
+export const accessCommand = (path: string, { mode, owner }: Access): readonly string[] =>
+  owner ? ['chown', `${owner.uid}:${owner.gid}`, path] : ['chmod', ((mode ?? 0) & 0o7777).toString(8), path];
 
 /** Formats a change for a person. */
 export const formatDeed = (deed: Deed): string => {
@@ -65,6 +94,8 @@ export const formatUndo = (undo: Undo): string => {
       return `remove folder ${undo.path}`;
     case 'restore':
       return `put back ${undo.path}`;
+    case 'access':
+      return quoted(accessCommand(undo.path, undo));
     case 'run':
       return quoted(undo.argv);
     case 'packages':

@@ -109,6 +109,14 @@ export const statIfThere = async (path: string) => {
   }
 };
 
+/** Returns this path, or the first of it with -2, -3 and so on at which nothing is. */
+export const freeName = async (path: string): Promise<string> => {
+  for (let count = 1; ; count += 1) {
+    const name = count === 1 ? path : `${path}-${count}`;
+    if (!(await statIfThere(name))) return name;
+  }
+};
+
 /**
  * Returns a temporary path beside `path`: the pid tells later runs whether its process has ended, and nobody can guess
  * the rest.
@@ -143,28 +151,32 @@ export const swapIn = (path: string, make: (temporary: string) => Promise<void>)
   });
 
 /** Makes a folder with exactly this mode and, if given, owner, as swapIn; leaves one that is there as it is. */
-export const makeFolder = (
-  path: string,
-  mode: number,
-  owner?: { readonly uid: number; readonly gid: number },
-): Promise<void> =>
+export const makeFolder = (path: string, access: Access & { readonly mode: number }): Promise<void> =>
   inFolderOf(path, async (place) => {
-    await mkdir(place, { mode });
-    await setAccess(place, mode, owner);
+    await mkdir(place, { mode: access.mode });
+    await setAccess(place, access);
   });
 
-/** Sets the mode and, if given, the owner of a file or folder, which may not be a link. */
-export const setAccess = (
-  path: string,
-  mode: number,
-  owner?: { readonly uid: number; readonly gid: number },
-): Promise<void> =>
+/** Owner of a file or folder. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** Mode and owner of a file or folder; what is absent stays as it is. */
+export interface Access {
+  readonly mode?: number | undefined;
+  readonly owner?: Owner | undefined;
+}
+
+/** Sets the mode and the owner of a file or folder, which may not be a link. */
+export const setAccess = (path: string, { mode, owner }: Access): Promise<void> =>
   inFolderOf(path, async (place) => {
     // Waits for no writer, should it be a FIFO meanwhile.
     const file = await open(place, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
       if (owner) await file.chown(owner.uid, owner.gid);
-      await file.chmod(mode); // after the owner: chown removes the setuid bit
+      if (mode !== undefined) await file.chmod(mode); // after the owner: chown removes the setuid bit
     } finally {
       await file.close();
     }
@@ -186,7 +198,7 @@ const makeThenRename = async (
 
 export interface WriteOptions {
   readonly mode: number;
-  readonly owner?: { readonly uid: number; readonly gid: number };
+  readonly owner?: Owner;
   /**
    * Path of the temporary file, which nothing may have; by default beside it, with this process's pid in its name. In a
    * folder that several machines write to, one machine would take another's for that of a process that has ended.

@@ -1,10 +1,13 @@
 import { constants, type Stats } from 'node:fs';
-import { chmod, copyFile, cp, lchown, link, mkdir, readlink, stat, symlink } from 'node:fs/promises';
+import { chmod, copyFile, cp, lchown, link, mkdir, readlink, stat, symlink, utimes } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
-import { type Change, type Deed, formatDeed, type Undo } from './change.ts';
+import { accessCommand, type Change, type Deed, formatDeed, type Placed, type Undo } from './change.ts';
 import {
+  type Access,
+  freeName,
   kindOf,
   makeFolder,
+  type Owner,
   readIfThere,
   setAccess,
   sha256,
@@ -14,6 +17,7 @@ import {
   writeAtomically,
 } from './files.ts';
 import { paths } from './paths.ts';
+import { placedFrom } from './placed.ts';
 import { quoted, runShown } from './run.ts';
 import { readSysctl, writeSysctl } from './sysctl.ts';
 import { faultIn } from './trust.ts';
@@ -42,12 +46,6 @@ export interface Host {
   sh(argv: readonly string[], undo?: Undo): Promise<void>;
   /** Sets a kernel parameter; its undo sets the former value. */
   sysctl(key: string, value: string): Promise<boolean>;
-}
-
-/** Owner of a new file or folder; root by default. */
-export interface Owner {
-  readonly uid: number;
-  readonly gid: number;
 }
 
 /** Callbacks for every change. */
@@ -87,9 +85,16 @@ interface HostState {
 /** Owner of what is not for a person. */
 const runner: Owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
 
+/** What we put at a path, so that reset tells it from what somebody else puts there. */
+interface Mark {
+  readonly sha256?: string;
+  readonly placed?: Placed;
+}
+
 /** Makes the changes of one step: each is announced and recorded before it is performed. */
-const changesOf = ({ dryRun, ours, planned }: HostState, { record, tell }: ChangeListener) => {
+const changesOf = ({ dryRun, ours, planned }: HostState, { record, tell }: ChangeListener, signal?: AbortSignal) => {
   const change = async (made: Change, perform: () => Promise<void>): Promise<void> => {
+    signal?.throwIfAborted(); // what outlives its run changes nothing more
     tell(formatDeed(made.do));
     if (dryRun) return;
     record(made);
@@ -97,13 +102,12 @@ const changesOf = ({ dryRun, ours, planned }: HostState, { record, tell }: Chang
   };
 
   /** Backs up an existing file that is not ours and returns how to undo the write. */
-  const backUpAndUndo = async (path: string, checksum?: string): Promise<Undo> => {
-    const mark = checksum ? { sha256: checksum } : {};
+  const backUpAndUndo = async (path: string, mark: Mark): Promise<Undo> => {
     const there = await statIfThere(path);
     if (ours.has(path) || !there) return { kind: 'remove', path, ...mark };
     if (!there.isFile() && !there.isSymbolicLink())
       throw new Error(`${path} is ${kindOf(there)}, where a file belongs`);
-    const from = `${paths.before}/${sha256(path).slice(0, 8)}-${basename(path)}`;
+    const from = await freeName(`${paths.before}/${sha256(path).slice(0, 8)}-${basename(path)}`);
     if (!dryRun) {
       await mkdir(paths.before, { recursive: true, mode: 0o700 });
       await cp(path, from, { verbatimSymlinks: true }); // keeps a link as a link
@@ -115,13 +119,16 @@ const changesOf = ({ dryRun, ours, planned }: HostState, { record, tell }: Chang
 
   /** Gives a file or folder of ours the mode and the owner that it is to have. */
   const mend = async (path: string, there: Stats, mode: number, owner: Owner = runner): Promise<boolean> => {
-    const chownTo = ({ uid, gid }: Owner) => ({ kind: 'run', argv: ['chown', `${uid}:${gid}`, path] }) as const;
-    const chmodTo = (wanted: number) =>
-      ({ kind: 'run', argv: ['chmod', (wanted & 0o7777).toString(8), path] }) as const;
+    const set = (wanted: Access, former: Access): Promise<void> =>
+      change(
+        { do: { kind: 'run', argv: accessCommand(path, wanted) }, undo: { kind: 'access', path, ...former } },
+        () => setAccess(path, wanted),
+      );
+    const former = there.mode & 0o7777;
     const isOwners = there.uid === owner.uid;
-    if (!isOwners) await change({ do: chownTo(owner), undo: chownTo(there) }, () => setAccess(path, there.mode, owner));
+    if (!isOwners) await set({ mode: former, owner }, { mode: former, owner: { uid: there.uid, gid: there.gid } });
     if ((there.mode & 0o777) === mode) return !isOwners;
-    await change({ do: chmodTo(mode), undo: chmodTo(there.mode) }, () => setAccess(path, mode));
+    await set({ mode }, { mode: former });
     return true;
   };
 
@@ -135,7 +142,7 @@ const changesOf = ({ dryRun, ours, planned }: HostState, { record, tell }: Chang
     await makeMissing(dirname(path));
     if (dryRun) planned.add(path);
     await change({ do: { kind: 'make-dir', path }, undo: { kind: 'remove-tree', path } }, () =>
-      makeFolder(path, mode, owner).catch((error: NodeJS.ErrnoException) => {
+      makeFolder(path, { mode, owner }).catch((error: NodeJS.ErrnoException) => {
         if (error.code !== 'EEXIST') throw error; // recording this change may have made the root folder
       }),
     );
@@ -153,10 +160,10 @@ const changesOf = ({ dryRun, ours, planned }: HostState, { record, tell }: Chang
   const put = async (
     deed: Extract<Deed, { path: string }>,
     perform: () => Promise<void>,
-    checksum?: string,
+    mark: Mark = {},
   ): Promise<true> => {
     await makeMissing(dirname(deed.path));
-    await change({ do: deed, undo: await backUpAndUndo(deed.path, checksum) }, perform);
+    await change({ do: deed, undo: await backUpAndUndo(deed.path, mark) }, perform);
     ours.add(deed.path);
     return true;
   };
@@ -171,11 +178,9 @@ const filesOf = ({ mend, put }: ReturnType<typeof changesOf>): Pick<Host, 'write
     if (stat?.isFile() && (await readIfThere(path)) === content) {
       return mend(path, stat, mode, owner);
     }
-    return put(
-      { kind: 'write', path },
-      () => writeAtomically(path, content, { mode, ...(owner && { owner }) }),
-      sha256(content),
-    );
+    return put({ kind: 'write', path }, () => writeAtomically(path, content, { mode, ...(owner && { owner }) }), {
+      sha256: sha256(content),
+    });
   },
 
   async symlink(path, target) {
@@ -189,23 +194,30 @@ const filesOf = ({ mend, put }: ReturnType<typeof changesOf>): Pick<Host, 'write
     if (await faultIn(from)) {
       if (there?.isFile() && there.ino !== source?.ino && (await sha256OfFile(path)) === (await sha256OfFile(from)))
         return false;
-      return put({ kind: 'place', path }, () =>
-        swapIn(path, async (temporary) => {
-          await copyFile(from, temporary, constants.COPYFILE_EXCL);
-          await setAccess(temporary, 0o755, runner); // the copy would belong to the owner of the file
-        }),
+      const placed = placedFrom(from, await stat(from));
+      return put(
+        { kind: 'place', path },
+        () =>
+          swapIn(path, async (temporary) => {
+            await copyFile(from, temporary, constants.COPYFILE_EXCL);
+            await setAccess(temporary, { mode: 0o755, owner: runner }); // the copy would belong to the owner of the file
+            await utimes(temporary, new Date(), new Date(placed.mtimeMs));
+          }),
+        { placed },
       );
     }
     if (there && source && there.ino === source.ino && there.dev === source.dev) return false;
     if (there?.isSymbolicLink() && (await readlink(path)) === from) return false;
-    return put({ kind: 'place', path }, () =>
-      swapIn(path, (temporary) => link(from, temporary).catch(() => symlink(from, temporary))),
+    return put(
+      { kind: 'place', path },
+      () => swapIn(path, (temporary) => link(from, temporary).catch(() => symlink(from, temporary))),
+      source && { placed: placedFrom(from, source) },
     );
   },
 });
 
 const hostOf = (state: HostState, listener: ChangeListener, signal?: AbortSignal): Host => {
-  const changes = changesOf(state, listener);
+  const changes = changesOf(state, listener, signal);
   const { change, makeDir } = changes;
   return {
     dryRun: state.dryRun,

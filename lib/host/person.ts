@@ -1,5 +1,5 @@
+import type { Owner } from './files.ts';
 import { readIfThere } from './files.ts';
-import type { Owner } from './host.ts';
 
 export interface Person {
   readonly name: string;

@@ -49,8 +49,8 @@ describe('through a link that a person has put in the place of a folder', () => 
 
   test.each([
     ['nothing is written', () => writeAtomically(at('home/.kube/config'), 'ours', { mode: 0o600, owner: person })],
-    ['no folder is made', () => makeFolder(at('home/.kube/new'), 0o700, person)],
-    ['no owner is changed', () => setAccess(at('home/.kube/config'), 0o666, person)],
+    ['no folder is made', () => makeFolder(at('home/.kube/new'), { mode: 0o700, owner: person })],
+    ['no owner is changed', () => setAccess(at('home/.kube/config'), { mode: 0o666, owner: person })],
     ['nothing is removed', () => removeInHome(at('home/.kube/config'))],
   ])('%s, whoever owns the link', async (_, use) => {
     await expect(use()).rejects.toMatchObject({ name: 'ForeignLink', message: expect.stringContaining('.kube') });
@@ -64,7 +64,7 @@ test('a link at the end of the path is replaced, not followed', async (context) 
   needsRoot(context);
   await makeHome();
   await symlink(at('precious/config'), at('home/.kube/config'));
-  await expect(setAccess(at('home/.kube/config'), 0o666, person)).rejects.toThrow('ELOOP');
+  await expect(setAccess(at('home/.kube/config'), { mode: 0o666, owner: person })).rejects.toThrow('ELOOP');
   await writeAtomically(at('home/.kube/config'), 'ours', { mode: 0o600, owner: person });
   expect(await lstat(at('home/.kube/config'))).toMatchObject({ uid: person.uid, mode: 0o100600 });
   await mustBeIntact();
@@ -121,7 +121,7 @@ test('a key that others can read, or that is another’s, is no key of ours', as
   await requireAccess(at('precious/config'), 0o644);
   await chmod(at('precious/config'), 0o666);
   await expect(requireAccess(at('precious/config'), 0o644)).rejects.toThrow('has the mode 0666, not 0644');
-  await setAccess(at('precious/config'), 0o600);
+  await setAccess(at('precious/config'), { mode: 0o600 });
   await requireAccess(at('precious/config'), 0o600);
   needsRoot(context);
   await chown(at('precious/config'), person.uid, 0);

@@ -19,6 +19,7 @@ import type { Change } from '../../lib/host/change.ts';
 import { sha256 } from '../../lib/host/files.ts';
 import { type ChangeListener, createHosts, type HostOptions } from '../../lib/host/host.ts';
 import { paths } from '../../lib/host/paths.ts';
+import { isStillThere } from '../../lib/host/placed.ts';
 import { run } from '../../lib/host/run.ts';
 import { needsRoot, scratchFolder } from '../fixtures.ts';
 
@@ -107,7 +108,7 @@ describe('a file', () => {
     await chmod(at('file'), 0o644);
     expect(await open().writeFile(at('file'), 'same', 0o600)).toBe(true);
     expect(await mode(at('file'))).toBe('600');
-    expect(undos()).toEqual([{ kind: 'run', argv: ['chmod', '644', at('file')] }]);
+    expect(undos()).toEqual([{ kind: 'access', path: at('file'), mode: 0o644 }]);
   });
 
   test('of somebody else is kept before it is overwritten, and its undo restores it', async () => {
@@ -218,7 +219,36 @@ describe('placing a file', () => {
     expect(await host.linkFile(at('etcd'), at('cached'))).toBe(true);
     expect((await lstat(at('etcd'))).ino).toBe((await lstat(at('cached'))).ino);
     expect(await host.linkFile(at('etcd'), at('cached'))).toBe(false);
-    expect(undos()).toEqual([{ kind: 'remove', path: at('etcd') }]);
+    expect(undos()).toMatchObject([{ kind: 'remove', path: at('etcd'), placed: { size: 6, target: at('cached') } }]);
+  });
+
+  test.each([
+    ['linked', '/proc/version', 0o755],
+    ['copied', '', 0o777],
+  ])('%s, records how it is known again', async (_, other, mode) => {
+    await writeFile(at('cached'), 'binary');
+    await chmod(at('cached'), mode);
+    const host = open();
+    await host.linkFile(at('etcd'), at('cached'));
+    if (other) await host.linkFile(at('other'), other);
+    for (const undo of undos()) {
+      const { path, placed } = undo as Extract<Change['undo'], { kind: 'remove' }>;
+      expect(placed && isStillThere(path, placed), path).toBe(true);
+      await rm(path);
+      await writeFile(path, 'their own');
+      expect(placed && isStillThere(path, placed), path).toBe(false);
+    }
+  });
+
+  test('over a file of somebody else keeps it a second time, beside the first copy', async () => {
+    await writeFile(at('cached'), 'binary');
+    for (const content of ['first', 'second']) {
+      await rm(at('etcd'), { force: true });
+      await writeFile(at('etcd'), content);
+      await open().linkFile(at('etcd'), at('cached'));
+    }
+    const kept = undos().map((undo) => (undo.kind === 'restore' ? undo.from : ''));
+    expect(await Promise.all(kept.map((from) => readFile(from, 'utf8')))).toEqual(['first', 'second']);
   });
 
   test('takes the place of an older one', async () => {
@@ -311,6 +341,19 @@ test('a dry run tells every change and touches nothing', async () => {
   expect(changes).toEqual([]);
   for (const name of ['lab', 'link', 'etcd', 'touched']) expect(existsSync(at(name)), name).toBe(false);
   expect(await readFile(at('theirs'), 'utf8')).toBe('theirs');
+});
+
+test('a run that was aborted changes nothing more', async () => {
+  const run = new AbortController();
+  const host = createHosts({ dryRun: false, owned: new Set() })(
+    { record: (change) => changes.push(change), tell: () => {} },
+    run.signal,
+  );
+  await host.writeFile(at('before'), 'x');
+  run.abort();
+  await expect(host.writeFile(at('after'), 'x')).rejects.toThrow('aborted');
+  expect(await readdir(scratch.path)).toEqual(['before']);
+  expect(changes).toHaveLength(1);
 });
 
 test('what a process that was killed had prepared goes with the next write', async () => {

@@ -1,8 +1,11 @@
-import { appendFile, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { Bug } from '../../lib/engine/errors.ts';
 import { openLedger, ownedPaths, readLedger, readLedgerContent, supervisorIn } from '../../lib/engine/ledger.ts';
-import type { Change } from '../../lib/host/change.ts';
+import type { Change, Placed, Undo } from '../../lib/host/change.ts';
+import { paths } from '../../lib/host/paths.ts';
+import { placedFrom } from '../../lib/host/placed.ts';
 import { run } from '../../lib/host/run.ts';
 import { scratchFolder } from '../fixtures.ts';
 
@@ -109,6 +112,50 @@ test.each([
 test('owned paths are those of files and folders that we made, not of commands', async () => {
   append(write, start, { do: { kind: 'make-dir', path: '/opt/x' }, undo: { kind: 'remove-tree', path: '/opt/x' } });
   expect([...ownedPaths(await readLedger(path))]).toEqual(['/etc/x', '/opt/x']);
+});
+
+test('a path whose mode was set is not owned: its content is somebody else’s', async () => {
+  append({ do: { kind: 'run', argv: [] }, undo: { kind: 'access', path: '/etc/x', mode: 0o644 } });
+  expect(ownedPaths(await readLedger(path)).size).toBe(0);
+});
+
+test('a program that somebody has put in the place of ours is not owned; one of ours is, and one of an older hardway', async () => {
+  const file = `${scratch.path}/kubectl`;
+  const place = (placed?: Placed): Change => ({
+    do: { kind: 'place', path: file },
+    undo: { kind: 'remove', path: file, ...(placed && { placed }) },
+  });
+  await writeFile(file, 'ours');
+  const ours = placedFrom('/cache/kubectl', await stat(file));
+  append(place({ ...ours, size: 9 }), place(ours));
+  expect([...ownedPaths(await readLedger(path))]).toEqual([file]);
+  await writeFile(file, 'of somebody else');
+  expect([...ownedPaths(await readLedger(path))]).toEqual([]);
+  await rm(file);
+  await symlink('/nowhere', file);
+  expect([...ownedPaths(await readLedger(path))]).toEqual([]);
+  const root = vi.spyOn(paths, 'root', 'get').mockReturnValue(scratch.path as typeof paths.root); // everything in it is ours
+  expect([...ownedPaths(await readLedger(path))]).toEqual([file]);
+  root.mockRestore();
+  append(place());
+  expect([...ownedPaths(await readLedger(path))]).toEqual([file]);
+});
+
+test.each<[Undo, readonly string[]]>([
+  [{ kind: 'access', path: '/etc/x', mode: 0o644 }, ['chmod', '644', '/etc/x']],
+  [{ kind: 'access', path: '/etc/x', owner: { uid: 1, gid: 2 } }, ['chown', '1:2', '/etc/x']],
+  [{ kind: 'run', argv: ['chmod', 'u+x', '/etc/x'] }, ['chmod', 'u+x', '/etc/x']],
+])('a mode or an owner that an older hardway recorded as a command is read as such: %j', async (undo, argv) => {
+  append({ do: { kind: 'run', argv: [] }, undo: { kind: 'run', argv } });
+  expect(await readLedger(path)).toMatchObject([{ undo }]);
+});
+
+test('nothing is appended after the run: the lab may be another one’s by then', async () => {
+  const ledger = openLedger(path);
+  ledger.append('etcd', write);
+  ledger.close();
+  expect(() => ledger.append('etcd', start)).toThrow(Bug);
+  expect(await readLedger(path)).toMatchObject([write]);
 });
 
 const unit = (name: string, supervisor: 'systemd' | 'tmux'): Change => ({

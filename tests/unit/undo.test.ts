@@ -1,6 +1,19 @@
-import { chmod, lchown, lstat, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  lchown,
+  link,
+  lstat,
+  mkdir,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeEach, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test, vi } from 'vitest';
 import { planReset } from '../../bin/reset/plan.ts';
 import { undoChanges } from '../../bin/reset/undo.ts';
 import { openGate, type UndoEvent } from '../../lib/engine/gate.ts';
@@ -14,6 +27,8 @@ import {
 } from '../../lib/engine/ledger.ts';
 import type { Change, Undo } from '../../lib/host/change.ts';
 import { sha256, statIfThere } from '../../lib/host/files.ts';
+import { paths } from '../../lib/host/paths.ts';
+import { placedFrom } from '../../lib/host/placed.ts';
 import { needsRoot, scratchFolder } from '../fixtures.ts';
 
 let folder = '';
@@ -261,4 +276,86 @@ test('of a thing that a staying step changed too the later changes stay, and are
     { step: 'etcd', undo: { path: '/tmux.conf', sha256: 'new' } },
     { step: 'etcd', undo: { path: '/logs' } },
   ]);
+});
+
+describe('a program that was placed', () => {
+  const place = (undo: Undo): LedgerEntry => ({ ...entry(undo), do: { kind: 'place', path: at('kubectl') } });
+  const removePlaced = async (): Promise<Extract<Undo, { kind: 'remove' }>> => {
+    await writeFile(at('cached'), 'ours');
+    await link(at('cached'), at('kubectl'));
+    return { kind: 'remove', path: at('kubectl'), placed: placedFrom(at('cached'), await lstat(at('cached'))) };
+  };
+
+  test('is removed, as a hard link and as a symbolic link', async () => {
+    const made = await removePlaced();
+    await undo([place(made)]);
+    await symlink(at('cached'), at('kubectl'));
+    await undo([place(made)]);
+    expect(await readdir(folder)).toEqual(['cached']);
+    expect(kept()).toEqual([]);
+  });
+
+  test.each([
+    ['replaced', (path: string) => rm(path).then(() => writeFile(path, 'of somebody else'))],
+    ['written over', (path: string) => writeFile(path, 'of somebody else')],
+    ['turned elsewhere', (path: string) => rm(path).then(() => symlink('/theirs', path))],
+  ])('and that somebody has %s since is kept beside, and named', async (_, replace) => {
+    const made = await removePlaced();
+    await replace(at('kubectl'));
+    await undo([place(made)]);
+    expect(await readdir(folder)).toEqual(['cached', 'kubectl.hardway-kept']);
+    expect(kept()).toHaveLength(1);
+  });
+
+  test('by an older hardway goes, whatever it is', async () => {
+    const made = await removePlaced();
+    await writeFile(at('kubectl'), 'of somebody else');
+    await undo([place({ kind: 'remove', path: at('kubectl') }), place(made)]);
+    expect(await readdir(folder)).toEqual(['cached']);
+  });
+
+  test('over one that somebody had put in the place of ours gives that one back', async () => {
+    const made = await removePlaced();
+    await writeFile(at('kept'), 'of somebody else');
+    await undo([place(made), place({ ...made, kind: 'restore', from: at('kept') })]);
+    expect(await readFile(at('kubectl'), 'utf8')).toBe('of somebody else');
+    expect(kept()).toEqual([]);
+  });
+});
+
+describe('a mode that was set', () => {
+  test('is set back, also where a file was put back in its place', async () => {
+    await writeFile(at('config'), 'ours');
+    await writeFile(at('kept'), 'before', { mode: 0o600 });
+    await undo([
+      { kind: 'access', path: at('config'), mode: 0o640 },
+      { kind: 'restore', path: at('config'), from: at('kept'), sha256: sha256('ours') },
+    ]);
+    expect((await stat(at('config'))).mode & 0o777).toBe(0o640);
+    expect(await readFile(at('config'), 'utf8')).toBe('before');
+    expect(told.map((event) => ('what' in event ? event.what.replace(folder, '') : ''))).toEqual([
+      'put back /config',
+      'chmod 640 /config',
+    ]);
+  });
+
+  test('is set back also of the lab’s own folder, which stays where it is a disk of its own', async () => {
+    const root = vi.spyOn(paths, 'root', 'get').mockReturnValue(folder as typeof paths.root);
+    await writeFile(at('state'), 'ours');
+    await undo([
+      { kind: 'access', path: folder, mode: 0o755 },
+      { kind: 'remove', path: at('state') },
+    ]);
+    root.mockRestore();
+    expect((await stat(folder)).mode & 0o777).toBe(0o755);
+    expect(await readdir(folder)).toEqual(['state']);
+  });
+
+  test('stays where a link is there by now: what it leads to is somebody else’s', async () => {
+    await writeFile(at('shadow'), 'secret', { mode: 0o600 });
+    await symlink(at('shadow'), at('config'));
+    expect(await undo([{ kind: 'access', path: at('config'), mode: 0o644 }])).toEqual([]);
+    expect((await stat(at('shadow'))).mode & 0o777).toBe(0o600);
+    expect(kept()).toEqual([`${at('config')} is a link by now: what it leads to keeps its mode and its owner`]);
+  });
 });
