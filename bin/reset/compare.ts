@@ -38,9 +38,13 @@ const differences = async (before: HostSnapshot, { plan }: Reset): Promise<Compa
  * Returns the command that removes what is new on this machine, where it is ours or a daemon's; undefined for what is
  * somebody else's or has been left to somebody else. A module that is still loaded is in use by others.
  */
-const removalOf = ({ kind, name, before, after = '' }: Difference, { plan, undoer }: Reset): string | undefined => {
+export const removalOf = (
+  { kind, name, before, after = '' }: Difference,
+  { plan, undoer }: Pick<Reset, 'plan' | 'undoer'>,
+): string | undefined => {
   const { leaves, entries } = plan;
-  const made = entries.some(({ undo }) => madePath(undo) === name);
+  const changes = entries.filter(({ undo }) => madePath(undo) === name);
+  const made = changes.length > 0 && !changes.some(({ undo }) => undo.kind === 'restore'); // put back, it is theirs
   const inPlace = leaves.paths.some((place) => isBelow(name, place));
   const commands: Readonly<Record<string, readonly [ours: boolean, command: string]>> = {
     file: [(made || inPlace) && !undoer.isKept(name), `rm -r ${name}`],
