@@ -192,10 +192,14 @@ export const whyNotReady = async (api: Asker, pod: Pod, now: number): Promise<st
   return [`Pod ${pod.metadata.name}: ${found.said}`, more].filter(Boolean).join(': ');
 };
 
-/** Leaves out Pods that are being deleted or have failed for good, such as evicted ones, where there are others. */
+/**
+ * Leaves out Pods that are being deleted or have failed for good, such as evicted ones, where there are others. The
+ * newest comes first: it is made from the Deployment as it is now, an older one may wait for what was changed since.
+ */
 const counting = (pods: readonly Pod[]): readonly Pod[] => {
   const alive = pods.filter(({ metadata, status }) => !metadata.deletionTimestamp && status.phase !== 'Failed');
-  return alive.length > 0 ? alive : pods.slice(-1);
+  const age = ({ metadata }: Pod): number => Date.now() - Date.parse(metadata.creationTimestamp);
+  return (alive.length > 0 ? alive : pods.slice(-1)).toSorted((a, b) => age(a) - age(b));
 };
 
 /** Returns why one of the Pods with these labels is not ready; undefined when all are, or none is there. */

@@ -210,6 +210,18 @@ test('among Pods only those with the labels are looked at, and one that is evict
   expect(await whyPodsAreNotReady(apiOf({ '/pods?': { items: [evicted] } }), 'default', {})).toBe('Pod web-1: Evicted');
 });
 
+test('of several Pods that are not ready the newest says why: the older one is of a Deployment that was changed since', async () => {
+  const waiting = (name: string, at: string, reason: string): Pod => {
+    const pod = podOf({ state: { waiting: { reason } } });
+    return { ...pod, metadata: { ...pod.metadata, name, creationTimestamp: at } };
+  };
+  const items = [
+    waiting('older', '2026-01-01T00:00:00Z', 'ImagePullBackOff'),
+    waiting('newer', '2026-01-01T00:05:00Z', 'CreateContainerConfigError'),
+  ];
+  expect(await whyPodsAreNotReady(apiOf({ '/pods?': { items } }), 'default', {})).toContain('Pod newer: Create');
+});
+
 test('the newest Warning is known by its series, its last time or its own time', () => {
   expect(
     newestWarning([
