@@ -77,7 +77,8 @@ const ofContents = ({ contents }: Belongings): readonly Finding[] =>
     const whose = path === system.cniConfig ? 'a network of other containers is set up in' : 'data of others are in';
     return {
       problem: `${whose} ${path}: ${files}`,
-      hint: `move them away, as with: mkdir -p /root/before && mv ${entries.length > 3 ? `${quoted([path])}/*` : quoted(entries)} /root/before/`,
+      // To a folder of its own: several places have entries of the same name.
+      hint: `move them away, as with: mkdir -p ${quoted([`/root/before${path}`])} && mv ${entries.length > 3 ? `${quoted([path])}/*` : quoted(entries)} ${quoted([`/root/before${path}/`])}`,
     };
   });
 

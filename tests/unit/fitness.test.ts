@@ -143,7 +143,7 @@ describe('each finding comes alone, names what was found and says what to do', (
       { contents: [content('/var/lib/containerd', '/var/lib/containerd/my backup.tar')] },
       {},
       /^data of others are in \/var\/lib\/containerd: \/var\/lib\/containerd\/my backup\.tar$/,
-      /mv '\/var\/lib\/containerd\/my backup\.tar' \/root\/before\/$/,
+      /mv '\/var\/lib\/containerd\/my backup\.tar' \/root\/before\/var\/lib\/containerd\/$/,
     ],
     [
       'much data there',
@@ -154,7 +154,7 @@ describe('each finding comes alone, names what was found and says what to do', (
       },
       {},
       /\/var\/log\/pods\/a, \/var\/log\/pods\/b, \/var\/log\/pods\/c, \.\.\.$/,
-      /mv \/var\/log\/pods\/\* \/root\/before\/$/,
+      /mv \/var\/log\/pods\/\* \/root\/before\/var\/log\/pods\/$/,
     ],
     [
       'the network of podman',
