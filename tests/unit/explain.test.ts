@@ -1,10 +1,13 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { sortTimeline } from '../../bin/teach/explain/pod.ts';
 import { drawPath, servicePaths } from '../../bin/teach/explain/service.ts';
 import { explainWord } from '../../bin/teach/explain.ts';
 import { exampleLab } from '../../lib/engine/lab.ts';
 import { languages } from '../../lib/engine/text.ts';
-import { components } from '../../steps/index.ts';
+import { components, stepsWith } from '../../steps/index.ts';
 import { oddLab } from '../fixtures.ts';
 
 /** As kube-proxy 1.36 writes them for two Services, the second without a Pod. */
@@ -107,4 +110,14 @@ test.each(components.flatMap((id) => languages.map((language) => [id, language] 
 test('a word of the glossary is explained in the language asked for, and a wrong one names the nearest', async () => {
   expect(await explainWord('Taint', { lab: exampleLab }, 'fr')).toMatch(/^taint: une marque/);
   await expect(explainWord('tiant', { lab: exampleLab }, 'en')).rejects.toThrow('did you mean taint');
+});
+
+test.each([
+  ['en', 'a week'],
+  ['fr', 'une semaine'],
+] as const)('the glossary in %s says for how long the API server keeps events', async (language, week) => {
+  const flags = stepsWith(exampleLab).flatMap(({ daemon }) => daemon?.flags ?? []);
+  expect(flags.find(({ name }) => name === 'event-ttl')?.value).toBe('168h');
+  const glossary = parse(await readFile(join(import.meta.dirname, `../../lessons/${language}/glossary.yaml`), 'utf8'));
+  expect(glossary.event).toContain(week);
 });

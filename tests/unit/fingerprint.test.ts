@@ -1,4 +1,5 @@
 import { expect, test, vi } from 'vitest';
+import { imageReference, productOf } from '../../lib/binaries/versions.ts';
 import type { Lab } from '../../lib/engine/lab.ts';
 import { fingerprint } from '../../lib/engine/runner.ts';
 import type { Context, LabStep } from '../../lib/engine/step.ts';
@@ -93,4 +94,13 @@ test('a mere swapon concerns the kubelet only', async () => {
   const swapped = stepsWith({ ...ingress, machine: { ...machine, swap: true } });
   const after = await Promise.all(swapped.map(fingerprint));
   expect(steps.filter((_, at) => prints[at] !== after[at]).map(({ id }) => id)).toEqual(['kubelet']);
+});
+
+test.each([
+  ['binaries', () => productOf('etcd').product],
+  ['coredns', () => imageReference('coredns')],
+  ['smoke', () => imageReference('agnhost')],
+] as const)('an upgrade changes the fingerprint of %s: its versions are among its inputs', async (id, part) => {
+  const step = steps.find((one) => one.id === id);
+  expect(JSON.stringify(await step?.inputs?.())).toContain(JSON.stringify(part()).slice(1, -1));
 });

@@ -95,3 +95,11 @@ test('the language is the one asked for, else that of the locale, else English',
   expect(languageOf(undefined, { LANG: 'de_DE.UTF-8' })).toBe('en');
   expect(() => languageOf('de', {})).toThrow('there is no language "de"');
 });
+
+test('no observation names a domain but that of its lab', () => {
+  const commands = stepsWith({ ...plainLab, domain: 'lab.example' }).flatMap(({ observations }) =>
+    observations.map(({ command }) => command),
+  );
+  expect(commands.filter((command) => command.includes('cluster.local'))).toEqual([]);
+  expect(commands.filter((command) => command.includes('.svc.lab.example'))).not.toEqual([]);
+});
