@@ -1,12 +1,12 @@
 import { stringify } from 'yaml';
-import { apiOf } from '../lib/cluster/api.ts';
+import { apiOf, type KubeObject } from '../lib/cluster/api.ts';
 import { requestText } from '../lib/cluster/http.ts';
 import { applyObjects, deleteObjects, nodeConditions } from '../lib/cluster/objects.ts';
 import { ensureRunning, requireOwnPort } from '../lib/daemons/supervisor.ts';
 import { check, deferredCheck } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Lab, PkiProfile } from '../lib/engine/lab.ts';
-import type { Observation, Step } from '../lib/engine/step.ts';
+import type { Context, Observation, Step } from '../lib/engine/step.ts';
 import { requireAccess } from '../lib/host/files.ts';
 import { certFile, keyFile, kubeconfigFile, paths, system } from '../lib/host/paths.ts';
 import { kubectl } from './by-hand.ts';
@@ -112,6 +112,18 @@ const reachOfKubelet: Readonly<Record<PkiProfile, Observation>> = {
   ),
 };
 
+/**
+ * Deletes the Pods that are bound to the Node. Without it nobody ends them, and the next kubelet would start them before
+ * there is a network: only the scheduler waits for that. The controllers make new ones.
+ */
+const deletePodsOf = async (context: Context): Promise<void> => {
+  const api = await apiOf(context);
+  const onNode = encodeURIComponent(`spec.nodeName=${context.lab.node.name}`);
+  const { items } = await api.get<{ items: KubeObject[] }>(`/api/v1/pods?fieldSelector=${onNode}`);
+  for (const { metadata } of items)
+    await api.removeAt(`/api/v1/namespaces/${metadata.namespace}/pods/${metadata.name}`, { gracePeriodSeconds: 0 });
+};
+
 export const kubelet: Step = {
   id: 'kubelet',
   runsPods: true,
@@ -146,6 +158,7 @@ export const kubelet: Step = {
   async deleteObjects(context) {
     const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: context.lab.node.name } };
     await deleteObjects(context, [kubeletAccess, node]);
+    await deletePodsOf(context);
   },
 
   byHand: { proofs: ({ node }) => [`${kubectl} get node ${node.name}`] },
