@@ -11,7 +11,7 @@ export class ForeignLink extends Error {
 const pathOnly = 0o10_000_000;
 const folderFlags = pathOnly | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 /** Most links on the way of one path, as the kernel has it (path_resolution(7)). */
-const mostLinks = 40;
+export const mostLinks = 40;
 
 const isOurs = ({ uid }: Stats): boolean => uid === 0 || uid === process.getuid?.();
 /**
@@ -20,7 +20,9 @@ const isOurs = ({ uid }: Stats): boolean => uid === 0 || uid === process.getuid?
  */
 const isOwnFolder = (stat: Stats): boolean => isOurs(stat) && ((stat.mode & 0o002) === 0 || (stat.mode & 0o1000) !== 0);
 
-const namesIn = (path: string): readonly string[] => path.split('/').filter((name) => name !== '' && name !== '.');
+/** Returns the components of a path. */
+export const namesIn = (path: string): readonly string[] =>
+  path.split('/').filter((name) => name !== '' && name !== '.');
 
 /** Says the real path in an error about a path through an open folder. */
 const withRealPath = (thrown: unknown, opened: string, folder: string): unknown => {

@@ -1,6 +1,7 @@
 import type { Stats } from 'node:fs';
 import { readlink } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { mostLinks, namesIn } from './anchor.ts';
 import { readIfThere, statIfThere } from './files.ts';
 import { quoted, tryRun } from './run.ts';
 
@@ -69,11 +70,6 @@ const faultOf = async (
     cure: quoted(['chmod', 'go-w', path]),
   };
 };
-
-const namesIn = (path: string): readonly string[] => path.split('/').filter((name) => name !== '' && name !== '.');
-
-/** Most links on the way of one path, as the kernel has it (path_resolution(7)). */
-const mostLinks = 40;
 
 /**
  * Finds what others than `owners` can change of a path: each folder from / on, each link on the way, and the file or

@@ -1,18 +1,11 @@
-import { readFileSync, rmdirSync } from 'node:fs';
+import { rmdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { cgroupsOf } from '../../../lib/daemons/supervisor.ts';
 import { cgroupsNamed, cgroupTree, processesIn } from '../../../lib/host/cgroups.ts';
+import { commandLineOf } from '../../../lib/host/proc.ts';
 import { tryRun } from '../../../lib/host/run.ts';
 import type { ResetPlan } from '../plan.ts';
 import type { Reset } from './scope.ts';
-
-const commandLineOf = (pid: number): readonly string[] => {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-  } catch {
-    return [];
-  }
-};
 
 /** Kills processes, and those that they start meanwhile (SIGKILL). */
 const end = async (find: () => readonly number[]): Promise<void> => {
