@@ -53,6 +53,7 @@ export const bridge: Step = {
     chains: [/^CNI-/],
     paths: ['/var/lib/cni'],
   },
+  traces: [{ path: file, text: '"bridge": "cni0"' }],
   title: 'network of Pods (bridge)',
   needs: { plugins },
   inputs: conflistNow,

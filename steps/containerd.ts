@@ -18,6 +18,10 @@ const configFile = `${paths.config}/containerd.toml`;
 /** Folder with one folder a registry; containerd reads it at each pull. */
 const registries = '/etc/containerd/certs.d';
 
+const crictlFile = '/etc/crictl.yaml';
+/** Beginning of crictl's settings, by which a file is known as ours; they say where containerd listens. */
+const crictlStart = `runtime-endpoint: unix://${system.containerdSocket}\nimage-endpoint: unix://`;
+
 const daemon = (lab: Lab) => ({
   name: 'containerd',
   usesProxy: true as const, // images come from registries
@@ -89,6 +93,7 @@ export const containerd: Step = {
     paths: [system.containerd, '/run/containerd', '/run/nri', '/opt/containerd'],
     shared: [system.containerd, '/run/containerd', '/opt/containerd'],
   },
+  traces: [{ path: crictlFile, text: crictlStart }],
   title: 'containerd',
   needs: { programs: ['containerd', 'containerd-shim-runc-v2', 'ctr', 'runc', 'crictl'], images: ['pause'] },
   startAfter: 'binaries', // images are imported while the control plane starts
@@ -102,10 +107,7 @@ export const containerd: Step = {
     await host.makeDir(system.containerd, 0o711);
     await host.makeDir('/run/containerd', 0o711);
     await host.writeFile(configFile, stringify(configuration(lab)), 0o600);
-    await host.writeFile(
-      '/etc/crictl.yaml',
-      `runtime-endpoint: unix://${system.containerdSocket}\nimage-endpoint: unix://${system.containerdSocket}\n`,
-    );
+    await host.writeFile(crictlFile, `${crictlStart}${system.containerdSocket}\n`);
     if (lab.registryMirror) await host.writeFile(`${registries}/_default/hosts.toml`, hostsFile(lab.registryMirror));
     await ensureRunning(context, daemon(lab));
     if (host.dryRun) return;

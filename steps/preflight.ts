@@ -51,11 +51,19 @@ const unloaded = async (): Promise<readonly string[]> => {
   return modules.filter((_, index) => loadable[index]);
 };
 
+/** File of the modules that are loaded at boot (modules-load.d(5)). */
+const modulesFile = '/etc/modules-load.d/hardway.conf';
+/**
+ * File of the parameters that are set at boot. The last one that sets a parameter wins, and Debian's 99-sysctl.conf is
+ * read after every 99-hardway.conf.
+ */
+const sysctlFile = '/etc/sysctl.d/zz-hardway.conf';
+
 const loadModules = async ({ host }: Context): Promise<void> => {
   for (const name of await unloaded()) {
     await host.sh(['modprobe', name], { kind: 'module', name });
   }
-  await host.writeFile('/etc/modules-load.d/hardway.conf', `${modules.join('\n')}\n`);
+  await host.writeFile(modulesFile, `${modules.join('\n')}\n`);
 };
 
 /** Takes the snapshot of the machine that reset compares with, once, before the first change. */
@@ -71,6 +79,7 @@ export const preflight: Step = {
   id: 'preflight',
   title: 'this machine as a node',
   inputs: ({ machine, podCIDR }) => [modules, [...sysctls], machine.ufw && podCIDR],
+  traces: [modulesFile, sysctlFile, '/etc/sysctl.d/99-hardway.conf'].map((path) => ({ path })), // the last is of hardway 0.1
   stallLimit: 15 * 60, // apt-get may wait for another one and then download
 
   async apply(context) {
@@ -85,8 +94,7 @@ export const preflight: Step = {
       await host.sysctl(key, value);
       lines.push(`${key} = ${value}\n`);
     }
-    // The last file that sets a parameter wins, and Debian's 99-sysctl.conf is read after every 99-hardway.conf.
-    await host.writeFile('/etc/sysctl.d/zz-hardway.conf', lines.join(''));
+    await host.writeFile(sysctlFile, lines.join(''));
     // ufw drops packets from Pods to the node and through it. A rule of ufw survives a reboot, one of iptables does
     // not.
     if (lab.machine.ufw) {

@@ -3,11 +3,12 @@ import { readdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { supervisorOfUnit, unitsHere } from '../../lib/daemons/supervisor.ts';
 import type { LedgerEntry } from '../../lib/engine/ledger.ts';
+import type { Trace } from '../../lib/engine/step.ts';
 import type { Undo } from '../../lib/host/change.ts';
 import { readIfThere, statIfThere } from '../../lib/host/files.ts';
 import { paths, system } from '../../lib/host/paths.ts';
 import { isBelow } from '../../lib/host/remove.ts';
-import { components, stepIds } from '../../steps/index.ts';
+import { components, everyStep, stepIds } from '../../steps/index.ts';
 
 /** Returns a folder below /etc or /opt with the one around it. */
 const folders = (path: string): readonly string[] => [dirname(path), path];
@@ -19,14 +20,11 @@ const earliest = (files: readonly string[]): number =>
 /** Step that the changes are ascribed to which are none of a component's. */
 const [firstStep = ''] = stepIds;
 
-/** Files that only hardway writes, by their names. */
-const ownFiles = ['/etc/modules-load.d/hardway.conf', '/etc/sysctl.d/zz-hardway.conf', '/etc/sysctl.d/99-hardway.conf'];
+/** Files of a lab among those of the machine. */
+const traces = everyStep.flatMap((step) => step.traces ?? []);
 
-/** Files that others may have too, each with a text that ours has. */
-const ownTexts: readonly (readonly [path: string, text: string])[] = [
-  ['/etc/crictl.yaml', `runtime-endpoint: unix://${system.containerdSocket}\nimage-endpoint: unix://`],
-  [`${system.cniConfig}/10-bridge.conflist`, '"bridge": "cni0"'],
-];
+/** Files that only hardway writes, by their names. */
+const ownFiles = traces.flatMap(({ path, text }) => (text === undefined ? [path] : []));
 
 /** Folders that a lab makes where they are missing, the outer ones first; they go only if nothing is in them. */
 const sharedFolders = [...folders(system.cniPlugins), ...folders(system.cniConfig)];
@@ -59,11 +57,10 @@ const programsIn = async (folder: string, cached: ReadonlySet<string>): Promise<
 const filesOfOurs = async (): Promise<readonly string[]> => {
   const cached = await cachedInodes();
   const programs = await Promise.all(programFolders.map((folder) => programsIn(folder, cached)));
-  const known = await Promise.all(ownFiles.map(async (path) => ((await statIfThere(path)) ? [path] : [])));
-  const told = await Promise.all(
-    ownTexts.map(async ([path, text]) => ((await readIfThere(path))?.includes(text) ? [path] : [])),
-  );
-  return [...programs, ...known, ...told].flat();
+  const isOurs = async ({ path, text }: Trace): Promise<boolean> =>
+    text === undefined ? (await statIfThere(path)) !== undefined : ((await readIfThere(path))?.includes(text) ?? false);
+  const written = await Promise.all(traces.map(async (trace) => ((await isOurs(trace)) ? [trace.path] : [])));
+  return [...programs, ...written].flat();
 };
 
 /**

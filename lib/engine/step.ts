@@ -81,6 +81,13 @@ export interface Port {
 }
 
 /** One step of the guide, as a value: everything particular to its component. */
+/** A file of ours among those of the machine. */
+export interface Trace {
+  readonly path: string;
+  /** Text that ours has, where others may have a file of that name; absent for a name that only hardway uses. */
+  readonly text?: string;
+}
+
 export interface Step {
   readonly id: string;
   readonly title: string;
@@ -117,6 +124,8 @@ export interface Step {
   readonly deleteObjects?: (context: Context) => Promise<void>;
   /** Names of what its daemon makes while it runs; a reset removes it. */
   readonly leaves?: Partial<Leaves>;
+  /** Files that `apply` writes outside of the lab's folder: a lab that lost its folder is taken back by them. */
+  readonly traces?: readonly Trace[];
   /** Data that a reset of this step destroys for good; with `countedIn`, the entries of that folder are counted. */
   readonly loses?: { readonly what: string; readonly countedIn?: string };
   /** True for etcd, which keeps the API server's objects. An API server with other keys cannot read them. */
