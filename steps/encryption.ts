@@ -3,11 +3,10 @@ import { stringify } from 'yaml';
 import { apiOf } from '../lib/cluster/api.ts';
 import { holdsEncryptedSecrets } from '../lib/cluster/etcd.ts';
 import { supervisorOf } from '../lib/daemons/supervisor.ts';
-import { newerFile } from '../lib/daemons/systemd.ts';
 import { reasonOf, UserError } from '../lib/engine/errors.ts';
 import { isWrittenBy, readLedger } from '../lib/engine/ledger.ts';
 import type { Context } from '../lib/engine/step.ts';
-import { readSmallIfThere } from '../lib/host/files.ts';
+import { newerFile, readSmallIfThere } from '../lib/host/files.ts';
 import { paths } from '../lib/host/paths.ts';
 
 /** File with the key with which kube-apiserver encrypts Secrets in etcd. */

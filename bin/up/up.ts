@@ -1,5 +1,4 @@
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
-import { newerFile } from '../../lib/daemons/systemd.ts';
 import { Bug } from '../../lib/engine/errors.ts';
 import { guideWarning, type Lab } from '../../lib/engine/lab.ts';
 import { allLeaves } from '../../lib/engine/leaves.ts';
@@ -9,7 +8,7 @@ import { createRunner } from '../../lib/engine/runner.ts';
 import type { State } from '../../lib/engine/state.ts';
 import { type LabStep, needsOf } from '../../lib/engine/step.ts';
 import { languageOf } from '../../lib/engine/text.ts';
-import { statIfThere } from '../../lib/host/files.ts';
+import { newerFile, statIfThere } from '../../lib/host/files.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { store } from '../../steps/etcd.ts';
 import { components, everyStep, stepsWith } from '../../steps/index.ts';

@@ -1,4 +1,4 @@
-import { type Daemon, filesReadBy } from '../engine/daemon.ts';
+import type { Daemon } from '../engine/daemon.ts';
 import type { Undoer } from '../engine/gate.ts';
 import type { Lab, SupervisorName } from '../engine/lab.ts';
 import type { Context } from '../engine/step.ts';
@@ -15,10 +15,10 @@ import {
   ensureUnit,
   lastLog,
   logCommand,
-  newerFile,
   ownUnits,
   reloadUnits,
   settleUnits,
+  staleness,
   stopTimeoutMs,
   stopUnits,
   typedInSystemd,
@@ -125,17 +125,12 @@ export const supervisorOf = ({ supervisor }: Partial<Pick<Lab, 'supervisor'>>): 
 export const cgroupsOf = (name: string): readonly string[] =>
   [name, tmuxUnit].map((unit) => `system.slice/${unit}.service`);
 
-/**
- * Throws when a daemon that runs was started before one of its files was written, or runs another program than is there
- * now: what it does at its next start is not what it does now.
- */
+/** Throws when a daemon that runs does something else than it will at its next start, as `staleness` says. */
 export const requireCurrent = async (lab: Pick<Lab, 'supervisor'>, daemon: Daemon): Promise<void> => {
   const [status] = await supervisorOf(lab).statuses([daemon.name]);
   if (!status?.active) return; // the checks of its work say so
-  const since = new Date(status.since).toISOString();
-  const file = await newerFile(filesReadBy(daemon), status.since);
-  if (file) throw new Error(`it started on ${since}, before ${file} was written; hardway up starts it again`);
-  if (!runsFile(status.pid, daemon.binary)) throw new Error(`it does not run the file that ${daemon.binary} is now`);
+  const why = await staleness(daemon, status);
+  if (why) throw new Error(`${why}; hardway up starts it again`);
 };
 
 /**

@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { until } from '../engine/check.ts';
 import { commandLine, type Daemon, filesReadBy } from '../engine/daemon.ts';
 import type { Undoer } from '../engine/gate.ts';
-import { statIfThere } from '../host/files.ts';
+import { newerFile } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import { paths } from '../host/paths.ts';
 import { runsFile } from '../host/proc.ts';
@@ -168,22 +168,24 @@ export const lastLog = async (name: string, lines: number): Promise<readonly str
 };
 
 /**
- * Returns the first of these files that is newer than a moment, in milliseconds; systemd's clock has whole seconds. A
- * folder is as old as its creation, because its modification time changes with each file in it; a file system that does
- * not record the creation never makes it newer.
+ * Returns why what a daemon does now is not what it will do at its next start: it started before one of its files was
+ * written, or runs another program than is there now. Undefined where neither is so.
  */
-export const newerFile = async (files: readonly string[], moment: number): Promise<string | undefined> => {
-  const stats = await Promise.all(files.map((file) => statIfThere(file)));
-  const times = stats.map((found) => (found?.isDirectory() ? found.birthtimeMs : found?.mtimeMs) ?? 0);
-  return files.find((_, index) => (times[index] ?? 0) > moment + 999);
+export const staleness = async (
+  daemon: Daemon,
+  { pid, since }: Pick<UnitStatus, 'pid' | 'since'>,
+): Promise<string | undefined> => {
+  const file = await newerFile(filesReadBy(daemon), since);
+  if (file) return `it started on ${new Date(since).toISOString()}, before ${file} was written`;
+  return runsFile(pid, daemon.binary) ? undefined : `it does not run the file that ${daemon.binary} is now`;
 };
 
 /**
- * Tells whether a process runs an older program than its binary is now, or started before one of its files was written.
- * One that started in the future is outdated too: the clock was set back, so the files' times prove nothing.
+ * Tells whether a daemon has to start again. One that started in the future has too: the clock was set back, so the
+ * files' times prove nothing.
  */
-export const isOutdated = async (daemon: Daemon, { pid, since }: Pick<UnitStatus, 'pid' | 'since'>): Promise<boolean> =>
-  !runsFile(pid, daemon.binary) || since > Date.now() || (await newerFile(filesReadBy(daemon), since)) !== undefined;
+export const isOutdated = async (daemon: Daemon, status: Pick<UnitStatus, 'pid' | 'since'>): Promise<boolean> =>
+  status.since > Date.now() || (await staleness(daemon, status)) !== undefined;
 
 /**
  * Makes a daemon run as described, now and after every boot. Restarts it for a changed unit, or when a file that it

@@ -109,6 +109,17 @@ export const statIfThere = async (path: string) => {
   }
 };
 
+/**
+ * Returns the first of these files that is newer than a moment, in milliseconds; systemd's clock has whole seconds. A
+ * folder is as old as its creation, because its modification time changes with each file in it; a file system that does
+ * not record the creation never makes it newer.
+ */
+export const newerFile = async (files: readonly string[], moment: number): Promise<string | undefined> => {
+  const stats = await Promise.all(files.map((file) => statIfThere(file)));
+  const times = stats.map((found) => (found?.isDirectory() ? found.birthtimeMs : found?.mtimeMs) ?? 0);
+  return files.find((_, index) => (times[index] ?? 0) > moment + 999);
+};
+
 /** Returns this path, or the first of it with -2, -3 and so on at which nothing is. */
 export const freeName = async (path: string): Promise<string> => {
   for (let count = 1; ; count += 1) {

@@ -1,7 +1,8 @@
-import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import {
   exists,
+  newerFile,
   readIfThere,
   sha256,
   sha256OfFile,
@@ -117,4 +118,12 @@ describe('a kernel parameter', () => {
     expect(readSysctl('net.ipv4.no_such')).toBeUndefined();
     expect(readSysctl('net.ipv4.route.flush')).toBeUndefined();
   });
+});
+
+test('a folder is as old as its creation, whatever was written into it since', async () => {
+  const before = Date.now() - 10_000;
+  expect(await newerFile([scratch.path], before)).toBe(scratch.path);
+  const later = Date.now() + 1000;
+  await utimes(scratch.path, later, later);
+  expect(await newerFile([scratch.path], Date.now())).toBeUndefined();
 });

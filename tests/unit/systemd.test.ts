@@ -1,6 +1,6 @@
-import { chmod, copyFile, rename, utimes, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, rename, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { isOutdated, newerFile, settleUnits, stopUnits, unitFile } from '../../lib/daemons/systemd.ts';
+import { isOutdated, settleUnits, stopUnits, unitFile } from '../../lib/daemons/systemd.ts';
 import { type Daemon, flag } from '../../lib/engine/daemon.ts';
 import { openGate } from '../../lib/engine/gate.ts';
 import { scratchFolder } from '../fixtures.ts';
@@ -60,14 +60,6 @@ describe('a stop that systemd refuses in part', () => {
   test('is a failure as long as a component runs', async () => {
     expect(await stopped('active')).toEqual(['containerd']);
   });
-});
-
-test('a folder is as old as its creation, whatever was written into it since', async () => {
-  const before = Date.now() - 10_000;
-  expect(await newerFile([scratch.path], before)).toBe(scratch.path);
-  const later = Date.now() + 1000;
-  await utimes(scratch.path, later, later);
-  expect(await newerFile([scratch.path], Date.now())).toBeUndefined();
 });
 
 describe('a process', () => {
