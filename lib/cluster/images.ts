@@ -40,7 +40,7 @@ export const hasImage = async (reference: string, signal: AbortSignal): Promise<
 /** Milliseconds without a byte until a registry is given up; a person has to know within 30 s. */
 const stallTimeoutMs = 25_000;
 
-const content = '/var/lib/containerd/io.containerd.content.v1.content';
+const content = `${system.containerd}/io.containerd.content.v1.content`;
 
 /**
  * Returns the bytes that containerd has of all images, and whether some are still coming: incomplete ones are in

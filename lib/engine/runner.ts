@@ -2,7 +2,7 @@ import type { Change } from '../host/change.ts';
 import { placesOf } from '../host/facts/places.ts';
 import { sha256 } from '../host/files.ts';
 import { createHosts, type HostOptions } from '../host/host.ts';
-import { paths } from '../host/paths.ts';
+import { paths, system } from '../host/paths.ts';
 import { quoted } from '../host/run.ts';
 import { type Check, runChecks, waitFor } from './check.ts';
 import { commandLine } from './daemon.ts';
@@ -203,7 +203,7 @@ const applyStep = async (session: Session, step: LabStep): Promise<void> => {
 };
 
 /** Folders that daemons write to, and the least bytes they need there: etcd reserves 64 MB for a log, and for its next. */
-const written = [paths.root, paths.etcd, '/var/lib/containerd', '/var/log'];
+const written = [paths.root, paths.etcd, system.containerd, '/var/log'];
 const leastFree = 128e6;
 
 const unhealthy = async ({ run }: Session, step: LabStep, message: string): Promise<Unhealthy> => {

@@ -96,16 +96,19 @@ export const removeKubernetesNamespace = async (scope: Reset): Promise<void> => 
   const namespaces = await namespacesWithData(system.containerd).catch(() => unread);
   if (!namespaces.includes(kubernetes)) return;
   if (!(await wakeContainerd(scope)) && !undoer.dryRun)
-    return undoer.reportKept(`namespace k8s.io in ${system.containerd}: containerd has ended and its unit is gone`);
-  await undoer.apply('namespace k8s.io', async () => {
+    return undoer.reportKept(
+      `namespace ${kubernetes} in ${system.containerd}: containerd has ended and its unit is gone`,
+    );
+  await undoer.apply(`namespace ${kubernetes}`, async () => {
     for (const kind of ['containers', 'images', 'leases']) {
-      const names = words((await ctr('-n', 'k8s.io', kind, 'list', '--quiet')).stdout);
+      const names = words((await ctr('-n', kubernetes, kind, 'list', '--quiet')).stdout);
       const sync = kind === 'containers' ? [] : ['--sync'];
-      if (names.length > 0) await ctr('-n', 'k8s.io', kind, 'delete', ...sync, ...names);
+      if (names.length > 0) await ctr('-n', kubernetes, kind, 'delete', ...sync, ...names);
     }
-    const snapshots = words((await ctr('-n', 'k8s.io', 'snapshots', 'list')).stdout).slice(1);
-    for (const line of snapshots.reverse()) await ctr('-n', 'k8s.io', 'snapshots', 'delete', line.split(/\s/)[0] ?? '');
-    const { code, stderr } = await ctr('namespaces', 'remove', 'k8s.io');
+    const snapshots = words((await ctr('-n', kubernetes, 'snapshots', 'list')).stdout).slice(1);
+    for (const line of snapshots.reverse())
+      await ctr('-n', kubernetes, 'snapshots', 'delete', line.split(/\s/)[0] ?? '');
+    const { code, stderr } = await ctr('namespaces', 'remove', kubernetes);
     if (code !== 0) throw new Error(stderr.trim());
   });
 };
