@@ -1,10 +1,11 @@
 import { dirname } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { matches } from '../../lib/engine/leaves.ts';
 import { madePath } from '../../lib/host/change.ts';
 import { isBelow } from '../../lib/host/remove.ts';
 import { type Difference, diffSnapshots, type HostSnapshot, takeSnapshot } from '../../lib/host/snapshot.ts';
 import { unloadUnused } from './clean/kernel.ts';
-import { matches, type Reset } from './clean/scope.ts';
+import type { Reset } from './clean/scope.ts';
 
 /** Kinds of things that the kernel removes some time after their last user has ended. */
 const settlingKinds: readonly string[] = [

@@ -1,4 +1,4 @@
-import { allLeaves } from '../../lib/engine/leaves.ts';
+import { allLeaves, type Leaves, matches } from '../../lib/engine/leaves.ts';
 import type { Step } from '../../lib/engine/step.ts';
 import type { Belongings } from '../../lib/host/facts/foreign.ts';
 import { paths, system } from '../../lib/host/paths.ts';
@@ -10,10 +10,6 @@ export interface Finding {
   readonly hint: string;
 }
 
-type Leaving = readonly Pick<Step, 'leaves'>[];
-
-const matches = (patterns: readonly RegExp[], name: string): boolean => patterns.some((pattern) => pattern.test(name));
-
 /** Lists up to five names, and how many there are besides. */
 const listed = (names: readonly string[]): string =>
   names.length > 5 ? `${names.slice(0, 4).join(', ')} and ${names.length - 4} more` : names.join(', ');
@@ -21,22 +17,19 @@ const listed = (names: readonly string[]): string =>
 /** Returns the part of a chain's name that all of its kind have: KUBE- of KUBE-SERVICES. */
 const prefixOf = (name: string): string => /^[A-Za-z]+-/.exec(name)?.[0] ?? name;
 
-const ofLinks = ({ links }: Belongings, steps: Leaving): readonly Finding[] => {
-  const { bridges, links: patterns } = allLeaves(steps.map(({ leaves }) => leaves));
-  return links
+const ofLinks = ({ links }: Belongings, { bridges, links: patterns }: Leaves): readonly Finding[] =>
+  links
     .filter(({ name }) => bridges.includes(name) || matches(patterns, name))
     .map(({ name, addresses }) => ({
       problem: `the network interface ${name}${addresses.length > 0 ? ` (${addresses.join(', ')})` : ''} of another Kubernetes is here`,
       hint: `ip link delete ${name}`,
     }));
-};
 
 /** A comment in a rule, as iptables-save writes it. */
 const commentOf = (rule: string): string => /--comment "?((?:\\.|[^"\\ ])*)/.exec(rule)?.[1] ?? '';
 
-const ofChains = ({ chains }: Belongings, steps: Leaving): readonly Finding[] => {
-  const { chains: patterns, rules } = allLeaves(steps.map(({ leaves }) => leaves));
-  return [...new Set(chains.map(({ program }) => program))].flatMap((program) => {
+const ofChains = ({ chains }: Belongings, { chains: patterns, rules }: Leaves): readonly Finding[] =>
+  [...new Set(chains.map(({ program }) => program))].flatMap((program) => {
     const here = chains.filter((chain) => chain.program === program);
     const names = [...new Set(here.map(({ name }) => name).filter((name) => matches(patterns, name)))];
     const marks = here.flatMap(({ rules: all }) => all.map(commentOf)).filter((comment) => matches(rules, comment));
@@ -47,20 +40,16 @@ const ofChains = ({ chains }: Belongings, steps: Leaving): readonly Finding[] =>
       hint: `${program}-save | grep -v ${words.map((word) => `-e ${quoted([word])}`).join(' ')} | ${program}-restore`,
     };
   });
-};
 
-const ofNftTables = ({ nftTables }: Belongings, steps: Leaving): readonly Finding[] => {
-  const { nftTables: patterns } = allLeaves(steps.map(({ leaves }) => leaves));
-  return nftTables
+const ofNftTables = ({ nftTables }: Belongings, { nftTables: patterns }: Leaves): readonly Finding[] =>
+  nftTables
     .filter(({ name }) => matches(patterns, name))
     .map(({ family, name }) => ({
       problem: `the nft table ${family} ${name} of another Kubernetes is here`,
       hint: `nft delete table ${family} ${name}`,
     }));
-};
 
-const ofIpsets = ({ ipsets }: Belongings, steps: Leaving): readonly Finding[] => {
-  const { ipsets: patterns } = allLeaves(steps.map(({ leaves }) => leaves));
+const ofIpsets = ({ ipsets }: Belongings, { ipsets: patterns }: Leaves): readonly Finding[] => {
   const names = ipsets.filter((name) => matches(patterns, name));
   if (names.length === 0) return [];
   return [
@@ -98,5 +87,7 @@ const ofUnitFiles = ({ unitFiles }: Belongings): readonly Finding[] =>
  * Finds what a daemon of ours would take for its own, rewrite and lose, on a machine without a lab; and other runtimes.
  * Each finding names the very thing, and the command that removes it.
  */
-export const leftovers = (found: Belongings, steps: Leaving): readonly Finding[] =>
-  [ofUnitFiles, ofContents, ofLinks, ofChains, ofNftTables, ofIpsets].flatMap((rule) => rule(found, steps));
+export const leftovers = (found: Belongings, steps: readonly Pick<Step, 'leaves'>[]): readonly Finding[] => {
+  const leaves = allLeaves(steps.map((step) => step.leaves));
+  return [ofUnitFiles, ofContents, ofLinks, ofChains, ofNftTables, ofIpsets].flatMap((rule) => rule(found, leaves));
+};

@@ -61,3 +61,7 @@ export const allLeaves = (parts: readonly (Partial<Leaves> | undefined)[]): Leav
     Object.keys(noLeaves).map((kind) => [kind, listOf(kind as keyof Leaves)]),
   ) as unknown as Leaves;
 };
+
+/** Tells whether a name matches one of these patterns. */
+export const matches = (patterns: readonly RegExp[], name: string): boolean =>
+  patterns.some((pattern) => pattern.test(name));

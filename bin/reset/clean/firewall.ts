@@ -1,3 +1,4 @@
+import { matches } from '../../../lib/engine/leaves.ts';
 import { run, tryRun } from '../../../lib/host/run.ts';
 import {
   type Chain,
@@ -8,7 +9,7 @@ import {
   nft,
   rulesOf,
 } from '../../../lib/host/snapshot/firewall.ts';
-import { matches, type Reset, wasThere } from './scope.ts';
+import { type Reset, wasThere } from './scope.ts';
 
 /** Returns the comment of a rule, as iptables-save writes it. */
 const commentOf = (rule: string): string => / --comment "?((?:\\.|[^"\\ ])*)/.exec(rule)?.[1] ?? '';

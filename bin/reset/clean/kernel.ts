@@ -1,10 +1,11 @@
 import { reasonOf } from '../../../lib/engine/errors.ts';
+import { matches } from '../../../lib/engine/leaves.ts';
 import { readIfThere } from '../../../lib/host/files.ts';
 import { linksOfKind, otherNetworkNamespaces } from '../../../lib/host/net.ts';
 import { tryRun } from '../../../lib/host/run.ts';
 import { readSysctl, writeSysctl } from '../../../lib/host/sysctl.ts';
 import type { ResetPlan } from '../plan.ts';
-import { matches, type Reset, wasThere } from './scope.ts';
+import { type Reset, wasThere } from './scope.ts';
 
 /** Restores kernel parameters that the daemons changed; forwarding first, because it changes others. */
 export const restoreParameters = async ({ undoer, before }: Reset): Promise<void> => {

@@ -1,4 +1,5 @@
 import { basename, dirname } from 'node:path';
+import { matches } from '../../../lib/engine/leaves.ts';
 import { mountTable } from '../../../lib/host/mounts.ts';
 import { processesUsing } from '../../../lib/host/proc.ts';
 import { realPath } from '../../../lib/host/remove.ts';
@@ -6,7 +7,7 @@ import { tryRun } from '../../../lib/host/run.ts';
 import { bootId } from '../../../lib/host/snapshot/identity.ts';
 import { isOfOtherContainers } from './containerd.ts';
 import { netnsFolder } from './network.ts';
-import { isTheOne, matches, type Reset } from './scope.ts';
+import { isTheOne, type Reset } from './scope.ts';
 
 /** Returns a prefix of mount points as the kernel lists them: behind the links on the way to it. */
 const realPrefix = async (prefix: string): Promise<string> =>

@@ -1,10 +1,11 @@
 import { readdir, rm, rmdir } from 'node:fs/promises';
+import { matches } from '../../../lib/engine/leaves.ts';
 import { isMountPoint } from '../../../lib/host/mounts.ts';
 import { ipJson } from '../../../lib/host/net.ts';
 import { run, tryRun } from '../../../lib/host/run.ts';
 import { bootId } from '../../../lib/host/snapshot/identity.ts';
 import { hasRoute } from '../../../lib/host/snapshot/network.ts';
-import { isTheOne, matches, type Reset, wasThere } from './scope.ts';
+import { isTheOne, type Reset, wasThere } from './scope.ts';
 
 /** Folder in which ip-netns(8) and the CNI keep network namespaces by name. */
 export const netnsFolder = '/run/netns';

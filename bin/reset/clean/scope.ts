@@ -36,7 +36,3 @@ export const isTheOne = (
   const then = before?.identities;
   return then?.boot !== boot || (then[kind][name] ?? []).includes(number);
 };
-
-/** Tells whether a name matches one of these patterns. */
-export const matches = (patterns: readonly RegExp[], name: string): boolean =>
-  patterns.some((pattern) => pattern.test(name));
