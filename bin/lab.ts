@@ -1,6 +1,6 @@
 import { unitsHere } from '../lib/daemons/supervisor.ts';
 import { UserError } from '../lib/engine/errors.ts';
-import { readLedger } from '../lib/engine/ledger.ts';
+import { type LedgerEntry, readLedger } from '../lib/engine/ledger.ts';
 import { readState, type State } from '../lib/engine/state.ts';
 import type { LabStep } from '../lib/engine/step.ts';
 import { paths } from '../lib/host/paths.ts';
@@ -9,9 +9,9 @@ import { paths } from '../lib/host/paths.ts';
 export const noSuchStep = (id: string): UserError =>
   new UserError(`this lab has no step ${id}`, `hardway up --with ${id}`);
 
-/** Throws UserError where units of a lab are here and its folder is not: only a reset helps. */
-export const refuseLostLab = async (): Promise<void> => {
-  if ((await readLedger(paths.ledger)).length > 0) return;
+/** Throws UserError where units of a lab are here and its ledger is empty, as its folder is lost: only a reset helps. */
+export const refuseLostLab = async (entries: readonly LedgerEntry[]): Promise<void> => {
+  if (entries.length > 0) return;
   const units = await unitsHere();
   if (units.length === 0) return;
   throw new UserError(
@@ -25,7 +25,7 @@ export const requireLab = async (): Promise<State> => {
   if (process.getuid?.() !== 0) throw new UserError(`${paths.root} belongs to root`, 'the same command with sudo');
   const state = await readState(paths.state);
   if (!state) {
-    await refuseLostLab();
+    await refuseLostLab(await readLedger(paths.ledger));
     throw new UserError('there is no lab on this machine', 'hardway up, or hardway vm up for one in a VM');
   }
   return state;
@@ -34,6 +34,7 @@ export const requireLab = async (): Promise<State> => {
 /** Returns the command that undoes the steps after one, or everything. */
 export const resetTo = (step: string | undefined): string =>
   `hardway reset${step === undefined ? '' : ` --to ${step}`}`;
+
 /**
  * The steps of a lab that a person means: the one of that name, else all that were applied.
  * Throws UserError where that is none, as a command that looks at nothing would always succeed.

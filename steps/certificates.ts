@@ -20,8 +20,8 @@ const variables = ({ node, apiServiceAddress, domain }: Lab): Record<string, str
 export const requestsFor = (lab: Lab): Promise<readonly CertificateRequest[]> => readProfile(lab.pki, variables(lab));
 
 /** Reads them once a run. */
-const requestsOf = ({ lab, memo: once }: Context): Promise<readonly CertificateRequest[]> =>
-  once('certificate requests', () => requestsFor(lab));
+const requestsOf = ({ lab, memo }: Context): Promise<readonly CertificateRequest[]> =>
+  memo('certificate requests', () => requestsFor(lab));
 
 /** Reads the certificates and keys of these requests from the disk. */
 const readPems = async (requests: readonly CertificateRequest[]): Promise<ReadonlyMap<string, Pem>> => {

@@ -237,7 +237,7 @@ export const planUp = async (options: RequestedOptions): Promise<UpPlan> => {
     root ? readLedger(paths.ledger) : [],
     readSettings(paths.settings),
   ]);
-  if (root) await refuseLostLab();
+  if (root) await refuseLostLab(ledgerEntries);
   const begun = state !== undefined || ledgerEntries.length > 0;
   const old: Old = { state, begun, supervisor: supervisorIn(ledgerEntries) };
   const host = await gatherFacts(interfaceFor(asked, file, old), {

@@ -11,8 +11,8 @@ export const imageReferences = ({ images }: Pick<Needs, 'images'>): readonly str
  * Provides every program and image of a lab, from the cache or the run's source, once a run. Throws UserError as
  * `provide` does.
  */
-export const provisions = ({ memo: once, needs, source, lab, host, progress, signal }: Context): Promise<Provided> =>
-  once('provisions', () =>
+export const provisions = ({ memo, needs, source, lab, host, progress, signal }: Context): Promise<Provided> =>
+  memo('provisions', () =>
     provide({
       source: source.kind,
       ...(source.from && { from: source.from }),

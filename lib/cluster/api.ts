@@ -120,4 +120,4 @@ const messageOf = (text: string): string | undefined => {
 };
 
 /** Returns the run's client of the API server; opens it at the first call. */
-export const apiOf = ({ memo: once }: Context): Promise<Api> => once('api', openApi);
+export const apiOf = ({ memo }: Context): Promise<Api> => memo('api', openApi);

@@ -155,8 +155,8 @@ interface PullProgress {
   text: string;
   readonly listeners: Set<Context['progress']>;
 }
-const boardOf = ({ memo: once }: Context): Promise<PullProgress> =>
-  once('how far the images are', async () => ({ text: '', listeners: new Set() }));
+const boardOf = ({ memo }: Context): Promise<PullProgress> =>
+  memo('how far the images are', async () => ({ text: '', listeners: new Set() }));
 
 const withProgress = async (context: Context, coming: Promise<void>): Promise<void> => {
   const board = await boardOf(context);

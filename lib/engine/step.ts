@@ -80,7 +80,6 @@ export interface Port {
   readonly at: 'everywhere' | 'node' | 'loopback';
 }
 
-/** One step of the guide, as a value: everything particular to its component. */
 /** A file of ours among those of the machine. */
 export interface Trace {
   readonly path: string;
@@ -88,6 +87,7 @@ export interface Trace {
   readonly text?: string;
 }
 
+/** One step of the guide, as a value: everything particular to its component. */
 export interface Step {
   readonly id: string;
   readonly title: string;
