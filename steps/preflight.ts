@@ -129,7 +129,7 @@ export const preflight: Step = {
       const { podCIDR, cni, node, machine } = lab;
       const place = { podCIDR, cni, address: node.address, ufw: machine.ufw };
       const [blocked] = blockedPods(await readFirewall(), place);
-      if (blocked) throw new Error(`${blocked.problem}: ${blocked.cure}`);
+      if (blocked) throw new Error(`${blocked.problem}: ${blocked.hint}`);
     }),
     check('the kernel modules of Pods are loaded', async () => {
       const [name] = await unloaded();

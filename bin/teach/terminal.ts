@@ -28,18 +28,18 @@ export interface Pager {
 export const openPager = (prompt: string, signal: AbortSignal): Pager => {
   let used = 0;
   let stops = true;
-  const room = async (lines: number): Promise<void> => {
+  const ensureLines = async (lines: number): Promise<void> => {
     if (!stops || used + lines <= (process.stdout.rows ?? 24) - 2) return;
     const answer = await ask(prompt, signal);
     stops = answer !== undefined && answer.trim().toLowerCase() !== 'q';
     used = 0;
   };
   return {
-    ensureLines: room,
+    ensureLines,
     async write(text) {
       for (const line of text.split('\n')) {
         const height = Math.max(1, Math.ceil(line.length / (process.stdout.columns ?? 80)));
-        await room(height);
+        await ensureLines(height);
         process.stdout.write(`${line}\n`);
         used += height;
       }

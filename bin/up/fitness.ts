@@ -21,7 +21,7 @@ interface FitnessInput {
   readonly ours: boolean;
 }
 
-const finding = (problem: string, cure: string): readonly Finding[] => [{ problem, hint: cure }];
+const finding = (problem: string, hint: string): readonly Finding[] => [{ problem, hint }];
 const noFindings: readonly Finding[] = [];
 
 /** A valid name of a Node (RFC 1123). */
@@ -137,8 +137,8 @@ const rules: readonly ((subject: FitnessInput) => readonly Finding[])[] = [
       : finding(`missing here: ${found.missing.join(', ')}`, `install the packages ${[...packages].join(', ')}`);
   },
   ({ found: { node, firewall, ufw }, settings: { podCIDR }, cni }) =>
-    blockedPods(firewall, { podCIDR, address: node?.address ?? '0.0.0.0', cni, ufw }).flatMap(({ problem, cure }) =>
-      finding(problem, `let them in, and keep the rule over a reboot: ${cure}`),
+    blockedPods(firewall, { podCIDR, address: node?.address ?? '0.0.0.0', cni, ufw }).flatMap(({ problem, hint }) =>
+      finding(problem, `let them in, and keep the rule over a reboot: ${hint}`),
     ),
   ({ found, steps, ours, settings: { podCIDR, serviceCIDR } }) => {
     const networks = [

@@ -360,10 +360,10 @@ export interface PodNetwork {
 /** A refusal in words, with the command that ends it. */
 export interface Blocked {
   readonly problem: string;
-  readonly cure: string;
+  readonly hint: string;
 }
 
-const cureFor = ({ owner, chain, podCIDR, own }: Refusal & { podCIDR: string; own: string | undefined }): string => {
+const hintFor = ({ owner, chain, podCIDR, own }: Refusal & { podCIDR: string; own: string | undefined }): string => {
   if (owner.endsWith(' firewalld')) {
     const command = `firewall-cmd --permanent --zone=trusted --add-source=${podCIDR}`;
     return `${command} && firewall-cmd --reload`;
@@ -400,7 +400,7 @@ export const blockedPods = (firewall: Firewall, { podCIDR, address, cni, ufw }: 
   const say = (packet: Packet, what: string): readonly Blocked[] =>
     refusals(asked(packet), packet).map((refusal) => ({
       problem: `the firewall rejects what Pods send to ${what}: ${refusal.owner} chain ${refusal.chain}, ${refusal.rule}`,
-      cure: cureFor({ ...refusal, podCIDR, own, chain: baseOf(asked(packet), refusal, packet) }),
+      hint: hintFor({ ...refusal, podCIDR, own, chain: baseOf(asked(packet), refusal, packet) }),
     }));
   return [...say(toNode, 'the API server on this machine'), ...say(toPod, 'one another')];
 };

@@ -16,7 +16,7 @@ const refusal = (path: string, { path: part, why }: Fault, next: string): UserEr
  */
 export const requireOwn = async (path: string, owners?: readonly number[]): Promise<void> => {
   const fault = await faultIn(path, owners);
-  if (fault) throw refusal(path, fault, `${fault.cure}, when you have looked at ${path}`);
+  if (fault) throw refusal(path, fault, `${fault.hint}, when you have looked at ${path}`);
 };
 
 /** Throws UserError as requireOwn does, for files that the person behind sudo names: they may be that person's. */
@@ -27,7 +27,7 @@ export const requireOwnOrAsked = (path: string): Promise<void> => {
 
 /**
  * Throws UserError as requireOwn does, for a file or folder of the cache. Others may have changed its programs and the
- * checksums beside them, so the cure is to bring them anew.
+ * checksums beside them, so what helps is to bring them anew.
  */
 export const requireOwnCache = async (path: string, cache: string): Promise<void> => {
   const fault = await faultIn(path);
@@ -37,7 +37,7 @@ export const requireOwnCache = async (path: string, cache: string): Promise<void
   throw refusal(
     path,
     fault,
-    inside ? `${quoted(['rm', '-r', fault.path])}; or, if nobody wrote to it: ${mend}` : fault.cure,
+    inside ? `${quoted(['rm', '-r', fault.path])}; or, if nobody wrote to it: ${mend}` : fault.hint,
   );
 };
 

@@ -9,7 +9,7 @@ import { quoted, tryRun } from './run.ts';
 export interface Fault {
   readonly path: string;
   readonly why: string;
-  readonly cure: string;
+  readonly hint: string;
 }
 
 /** Returns the users that may change what this process uses: root, and whoever runs it. */
@@ -56,9 +56,9 @@ const faultOf = async (
   if (!owners.includes(stat.uid)) {
     const why = `belongs to ${await nameOf(stat.uid)}`;
     // A folder above is often a home, which stays its owner's.
-    const cure =
+    const hint =
       last || link ? quoted(['chown', ...(link ? ['-h'] : []), 'root', path]) : 'copy it to a folder of root';
-    return { path, why, cure };
+    return { path, why, hint };
   }
   const writers = link ? 0 : stat.mode & 0o022; // the mode of a link means nothing
   // In a sticky folder, such as /tmp, nobody replaces what belongs to another; but everybody may put something new there.
@@ -67,7 +67,7 @@ const faultOf = async (
   return {
     path,
     why: `has the mode ${(stat.mode & 0o7777).toString(8).padStart(4, '0')}`,
-    cure: quoted(['chmod', 'go-w', path]),
+    hint: quoted(['chmod', 'go-w', path]),
   };
 };
 
@@ -96,7 +96,7 @@ export const faultIn = async (path: string, owners: readonly number[] = runners(
       continue;
     }
     links += 1;
-    if (links > mostLinks) return { path: next, why: 'is a link that leads to itself', cure: quoted(['rm', next]) };
+    if (links > mostLinks) return { path: next, why: 'is a link that leads to itself', hint: quoted(['rm', next]) };
     const target = await readlink(next);
     if (target.startsWith('/')) place = '/';
     names = [...namesIn(target), ...names];

@@ -37,13 +37,13 @@ describe('a firewall that rejects what Pods send', () => {
       'nft delete table inet mine',
       'nft insert rule inet mine input ip saddr 10.200.0.0/16 accept',
     ],
-  ] as const)('%s is refused, with the command that helps', async ([, add, remove, cure]) => {
+  ] as const)('%s is refused, with the command that helps', async ([, add, remove, hint]) => {
     await sh(vm, add);
     const ran = await up(vm);
     expect(ran).toMatchObject({ code: 2, stdout: '' });
     expect(ran.stderr).toContain('the firewall rejects what Pods send to the API server on this machine');
-    expect(ran.stderr).toContain(cure);
-    await sh(vm, cure);
+    expect(ran.stderr).toContain(hint);
+    await sh(vm, hint);
     const cured = await up(vm, '--dry-run');
     await sh(vm, remove);
     expect(cured.stderr).not.toContain('firewall');

@@ -42,7 +42,7 @@ describe('rules of iptables that keep Pods from the API server are named with th
     expect(withRules([established, loopback, ssh, reject, '-A FORWARD -j REJECT'])).toEqual([
       {
         problem: `the firewall rejects what Pods send to the API server on this machine: iptables-nft chain INPUT, ${reject}`,
-        cure: 'iptables -I INPUT -s 10.200.0.0/16 -j ACCEPT',
+        hint: 'iptables -I INPUT -s 10.200.0.0/16 -j ACCEPT',
       },
     ]);
   });
@@ -57,13 +57,13 @@ describe('rules of iptables that keep Pods from the API server are named with th
     ['a policy after a chain that says nothing', ['-A INPUT -g MINE', '-A INPUT -j ACCEPT'], drop],
   ])('%s', (_, rules, policies) => {
     const [first, ...more] = withRules(rules, policies);
-    expect(first?.cure).toBe('iptables -I INPUT -s 10.200.0.0/16 -j ACCEPT');
+    expect(first?.hint).toBe('iptables -I INPUT -s 10.200.0.0/16 -j ACCEPT');
     expect(more).toEqual([]);
   });
 
   test('of the other iptables: also for what is forwarded, where nothing opens it, with the name of that program', () => {
-    const cures = withRules([], { INPUT: 'DROP', FORWARD: 'DROP' }, {}, 'iptables-legacy').map(({ cure }) => cure);
-    expect(cures).toEqual([
+    const hints = withRules([], { INPUT: 'DROP', FORWARD: 'DROP' }, {}, 'iptables-legacy').map(({ hint }) => hint);
+    expect(hints).toEqual([
       'iptables-legacy -I INPUT -s 10.200.0.0/16 -j ACCEPT',
       'iptables-legacy -I FORWARD -s 10.200.0.0/16 -j ACCEPT',
     ]);
@@ -111,7 +111,7 @@ describe('chains of nft', () => {
       {
         problem:
           'the firewall rejects what Pods send to the API server on this machine: inet mine chain input, policy DROP',
-        cure: 'nft insert rule inet mine input ip saddr 10.200.0.0/16 accept',
+        hint: 'nft insert rule inet mine input ip saddr 10.200.0.0/16 accept',
       },
     ];
     const objects = nft('mine', { policy: 'drop' });
@@ -123,7 +123,7 @@ describe('chains of nft', () => {
 
   test('of firewalld are opened with its own command', () => {
     const [found] = blocked(nft('firewalld', {}, [{ reject: { type: 'icmpx' } }]));
-    expect(found?.cure).toBe(
+    expect(found?.hint).toBe(
       'firewall-cmd --permanent --zone=trusted --add-source=10.200.0.0/16 && firewall-cmd --reload',
     );
   });

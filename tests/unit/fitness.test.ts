@@ -240,11 +240,11 @@ describe('each finding comes alone, names what was found and says what to do', (
       /podCIDR 10\.200\.0\.0\/16 overlaps 10\.200\.0\.0\/16 of a blackhole route/,
       /another podCIDR/,
     ],
-  ])('%s', (_, found, settings, problem, cure) => {
+  ])('%s', (_, found, settings, problem, hint) => {
     const all = judge(found, settings);
     expect(all).toHaveLength(1);
     expect(all[0]?.problem).toMatch(problem);
-    expect(all[0]?.hint).toMatch(cure);
+    expect(all[0]?.hint).toMatch(hint);
   });
 });
 

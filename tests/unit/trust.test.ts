@@ -56,11 +56,11 @@ describe('the fault of a path', () => {
     ['the file that all may write', () => chmod(file(), 0o666), 'a/file', 'has the mode 0666', 'chmod go-w'],
     ['the folder that all may write', () => chmod(at('a'), 0o777), 'a', 'has the mode 0777', 'chmod go-w'],
     ['the first of several', () => Promise.all([chmod(at('a'), 0o757), chmod(file(), 0o666)]), 'a', '0757', 'chmod'],
-  ] as const)('is %s', async (_, make, part, why, cure) => {
+  ] as const)('is %s', async (_, make, part, why, hint) => {
     await make();
     const fault = await faultIn(file());
     expect(fault).toMatchObject({ path: at(part), why: expect.stringContaining(why) });
-    expect(fault?.cure).toContain(cure);
+    expect(fault?.hint).toContain(hint);
   });
 
   test('is a sticky folder where it is the end of the path: everybody may put something there', async () => {
@@ -93,11 +93,11 @@ describe('the fault of a path', () => {
     expect(await faultIn(at('link'))).toEqual({
       path: at('link'),
       why: `belongs to uid ${stranger}`,
-      cure: `chown -h root ${at('link')}`,
+      hint: `chown -h root ${at('link')}`,
     });
     await chown(at('a'), stranger, 0);
-    expect(await faultIn(file())).toMatchObject({ path: at('a'), cure: 'copy it to a folder of root' });
-    expect(await faultIn(at('a'))).toMatchObject({ path: at('a'), cure: `chown root ${at('a')}` });
+    expect(await faultIn(file())).toMatchObject({ path: at('a'), hint: 'copy it to a folder of root' });
+    expect(await faultIn(at('a'))).toMatchObject({ path: at('a'), hint: `chown root ${at('a')}` });
     expect(await faultIn(file(), [me, stranger])).toBeUndefined();
   });
 
