@@ -26,8 +26,9 @@ import { needsRoot, scratchFolder } from '../fixtures.ts';
 // Every place of ours in a folder of this test's own, so that nothing on this machine is touched.
 vi.mock('../../lib/host/paths.ts', async (original) => {
   const { mkdtempSync } = await import('node:fs');
+  const { tmpdir } = await import('node:os');
   const { paths: real } = await original<typeof import('../../lib/host/paths.ts')>();
-  return { paths: { ...real, before: `${mkdtempSync('/tmp/hardway-test-')}/before` } };
+  return { paths: { ...real, before: `${mkdtempSync(`${tmpdir()}/hardway-test-`)}/before` } };
 });
 
 let scratch: Awaited<ReturnType<typeof scratchFolder>>;

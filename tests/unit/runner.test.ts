@@ -17,8 +17,9 @@ import { plainLab, scratchFolder } from '../fixtures.ts';
 // The state file in a folder of this test's own, so that nothing on this machine is touched.
 vi.mock('../../lib/host/paths.ts', async (original) => {
   const { mkdtempSync } = await import('node:fs');
-  const { paths: real } = await original<typeof import('../../lib/host/paths.ts')>();
-  return { paths: { ...real, state: `${mkdtempSync('/tmp/hardway-test-')}/state.json` } };
+  const { tmpdir } = await import('node:os');
+  const all = await original<typeof import('../../lib/host/paths.ts')>();
+  return { ...all, paths: { ...all.paths, state: `${mkdtempSync(`${tmpdir()}/hardway-test-`)}/state.json` } };
 });
 
 let scratch: Awaited<ReturnType<typeof scratchFolder>>;
