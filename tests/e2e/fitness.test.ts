@@ -94,6 +94,33 @@ describe('what a daemon of ours would take for its own is refused, and the comma
     await mustBeFit();
   });
 
+  test('the Docker of a runner of GitHub, until .ci/prepare-runner has taken it away', async () => {
+    // Docker's packages cannot be had here: one of our own with the same units, and the traces that it leaves.
+    await sh(
+      vm,
+      `mkdir -p /tmp/docker/DEBIAN /tmp/docker/usr/lib/systemd/system
+      printf 'Package: docker-ce\\nVersion: 1\\nArchitecture: all\\nMaintainer: test\\nDescription: test\\n' >/tmp/docker/DEBIAN/control
+      for unit in docker containerd; do
+        printf '[Service]\\nExecStart=sleep 1d\\n[Install]\\nWantedBy=multi-user.target\\n' >/tmp/docker/usr/lib/systemd/system/$unit.service
+      done
+      dpkg-deb --root-owner-group --build /tmp/docker /tmp/docker.deb && dpkg --install /tmp/docker.deb
+      systemctl daemon-reload && systemctl enable --now docker.service containerd.service
+      echo theirs >/var/lib/containerd/meta.db; ip link add docker0 type bridge; iptables -P FORWARD DROP
+      mkdir -p /etc/cni/net.d; echo '{}' >/etc/cni/net.d/87-podman-bridge.conflist; chmod 777 /usr/local/bin`,
+    );
+    const { code, stderr } = await preflight();
+    expect(code).toBe(2);
+    for (const unit of ['docker', 'containerd']) expect(stderr).toContain(`systemd/system/${unit}.service`);
+    expect(stderr).toContain('/var/lib/containerd/meta.db');
+    expect(stderr).toContain('87-podman-bridge.conflist');
+    await sh(vm, '/opt/hardway/.ci/prepare-runner');
+    await mustBeFit();
+    expect(
+      await sh(vm, 'iptables -S FORWARD | head -n 1; stat -c %A /usr/local/bin; systemctl is-active docker || :'),
+    ).toBe('-P FORWARD ACCEPT\ndrwxr-xr-x\ninactive');
+    await sh(vm, 'rm -r /tmp/docker /tmp/docker.deb');
+  });
+
   test('a new disk with lost+found is no data', async () => {
     await sh(vm, 'mkdir /var/lib/kubelet; mount -t tmpfs d /var/lib/kubelet; mkdir /var/lib/kubelet/lost+found');
     await mustBeFit();
