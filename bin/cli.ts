@@ -6,6 +6,16 @@ import { requireOwnPlaces } from '../lib/engine/own.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { Interrupted } from './interrupt.ts';
 import { commands } from './table.ts';
+import { asTyped, commandNames } from './typed.ts';
+
+/** Lets a command throw where it would exit, and name commands as the person can type them. */
+const prepare = (command: Command): void => {
+  command.exitOverride().configureOutput({
+    writeOut: (text) => process.stdout.write(asTyped(text)),
+    writeErr: (text) => process.stderr.write(asTyped(text)),
+  });
+  for (const one of command.commands) prepare(one);
+};
 
 const build = async (asked: string | undefined): Promise<Command> => {
   const program = new Command('hardway')
@@ -19,15 +29,17 @@ const build = async (asked: string | undefined): Promise<Command> => {
       'after',
       '\nExamples:\n  hardway vm up            try it in a throw-away VM\n  sudo hardway up          make this machine a cluster\n  hardway up --to etcd     stop after a step',
     );
-  for (const [name, { summary, load }] of Object.entries(commands)) {
+  for (const name of commandNames) {
+    const { summary, load } = commands[name];
     if (name === asked) program.addCommand((await load()).command().name(name).summary(summary));
     else program.command(name, { hidden: false }).summary(summary);
   }
+  prepare(program);
   return program;
 };
 
 const say = (text: string): void => {
-  process.stderr.write(`${text}\n`);
+  process.stderr.write(`${asTyped(text)}\n`);
 };
 
 /** Prints an error: the message, the last log lines where there are any, the next command. Returns the exit code. */
@@ -67,11 +79,6 @@ const endJson = (program: Command | undefined, error: unknown): void => {
   process.stdout.write(`${JSON.stringify(event)}\n`);
 };
 
-const throwOnExit = (command: Command): void => {
-  command.exitOverride();
-  for (const one of command.commands) throwOnExit(one);
-};
-
 // A reader that closes the pipe, as `| head` does, is no fault: the command stops.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(141);
@@ -91,14 +98,16 @@ const leaveRemovedFolder = (): void => {
 };
 
 /** Tells whether a command reads or changes what is root's; help and the version do not. */
-const needsRoot = (name: string | undefined): boolean => (commands[name ?? '']?.needs ?? 'nobody') !== 'nobody';
+const needsRoot = (asked: string | undefined): boolean => {
+  const name = commandNames.find((one) => one === asked);
+  return name !== undefined && commands[name].needs !== 'nobody';
+};
 
 process.umask(0o022); // under sudo it is the person's: folders of the cache must be neither closed nor open to all
 let program: Command | undefined;
 leaveRemovedFolder();
 try {
   program = await build(process.argv[2]);
-  throwOnExit(program);
   if (process.getuid?.() === 0 && needsRoot(process.argv[2])) await requireOwnPlaces(dirname(import.meta.dirname));
   await program.parseAsync();
 } catch (error) {

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import type { commandNames } from './typed.ts';
 
 /** One command: its line of help, whom it asks for, and its file, which is loaded only when the command is asked for. */
 interface Entry {
@@ -8,8 +9,8 @@ interface Entry {
   readonly load: () => Promise<{ command: () => Command }>;
 }
 
-/** Every command, in the order of the help. */
-export const commands: Readonly<Record<string, Entry>> = {
+/** Every command by its name. */
+export const commands: Readonly<Record<(typeof commandNames)[number], Entry>> = {
   up: {
     summary: 'make this machine a single-node cluster, one component after the other',
     needs: 'root',

@@ -1,12 +1,15 @@
-import { access, constants } from 'node:fs/promises';
+import { access, constants, readlink } from 'node:fs/promises';
 import { basename, relative } from 'node:path';
 import { binaryPath } from '../lib/binaries/cache.ts';
 import { provisions } from '../lib/binaries/needed.ts';
 import { productOf, versions } from '../lib/binaries/versions.ts';
 import { check } from '../lib/engine/check.ts';
 import type { Lab } from '../lib/engine/lab.ts';
+import { isLinkedBy, type LedgerEntry, readLedger } from '../lib/engine/ledger.ts';
 import type { Needs, Step } from '../lib/engine/step.ts';
-import { paths, system } from '../lib/host/paths.ts';
+import { statIfThere } from '../lib/host/files.ts';
+import type { Host } from '../lib/host/host.ts';
+import { launcher, paths, system } from '../lib/host/paths.ts';
 
 /** Returns the path of a program. Runtimes look for CNI plugins in /opt/cni/bin. */
 const place = (name: string, { plugins }: Needs): string =>
@@ -28,6 +31,20 @@ const placeCommand = async ({ machine }: Lab, path: string): Promise<string> => 
 /** Programs that a person uses, linked for everybody. */
 const tools = ['kubectl', 'etcdctl', 'crictl'];
 
+/**
+ * Puts the command `hardway` on everybody's PATH, for the hints that name it. Only a link of an earlier run is replaced,
+ * as of a checkout that was moved: what else has that name is somebody's own.
+ */
+export const linkCommand = async (
+  host: Pick<Host, 'symlink'>,
+  path: string,
+  ledger: () => Promise<readonly LedgerEntry[]>,
+): Promise<void> => {
+  const there = await statIfThere(path);
+  if (there && !(there.isSymbolicLink() && isLinkedBy(await ledger(), path, await readlink(path)))) return;
+  await host.symlink(path, launcher);
+};
+
 export const binaries: Step = {
   id: 'binaries',
   title: 'binaries and images',
@@ -47,6 +64,7 @@ export const binaries: Step = {
       // Not a link into the lab's folder, which only root may read: kubectl is for everybody.
       if (tools.includes(name)) await host.linkFile(`${paths.links}/${name}`, file);
     }
+    await linkCommand(host, `${paths.links}/hardway`, () => readLedger(paths.ledger));
   },
 
   byHand: {

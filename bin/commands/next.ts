@@ -6,6 +6,7 @@ import { languageOf, languages } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { stepsWith } from '../../steps/index.ts';
 import { words } from '../teach/words.ts';
+import { asTyped } from '../typed.ts';
 import { type Options, up } from '../up/up.ts';
 
 const next = async (options: Options): Promise<void> => {
@@ -22,7 +23,7 @@ const next = async (options: Options): Promise<void> => {
   await up({ ...options, to: step.id }, { language, pauses: new Set(), only: step.id, bare: options.json ?? false });
   if (options.json) return;
   const following = steps[at + 1]?.id;
-  process.stdout.write(`\n${following ? words[language].next(following) : words[language].end}\n`);
+  process.stdout.write(asTyped(`\n${following ? words[language].next(following) : words[language].end}\n`));
 };
 
 export const command = (): Command =>

@@ -6,7 +6,7 @@ import type { LedgerEntry } from '../../lib/engine/ledger.ts';
 import type { Trace } from '../../lib/engine/step.ts';
 import type { Undo } from '../../lib/host/change.ts';
 import { readIfThere, statIfThere } from '../../lib/host/files.ts';
-import { paths, system } from '../../lib/host/paths.ts';
+import { launcher, paths, system } from '../../lib/host/paths.ts';
 import { isBelow } from '../../lib/host/remove.ts';
 import { components, everyStep, stepIds } from '../../steps/index.ts';
 
@@ -43,20 +43,24 @@ const cachedInodes = async (): Promise<ReadonlySet<string>> => {
   );
 };
 
-/** Lists the programs of a folder that are links to files of ours. */
-const programsIn = async (folder: string, cached: ReadonlySet<string>): Promise<readonly string[]> => {
+/**
+ * Lists the programs of a folder that are links to files of ours. One to the command itself counts from `begun` on, in
+ * milliseconds of the Unix epoch: an older one is somebody's own.
+ */
+const programsIn = async (folder: string, cached: ReadonlySet<string>, begun: number): Promise<readonly string[]> => {
   const found = (await readdir(folder).catch(() => [])).map((name) => `${folder}/${name}`);
   return found.filter((path) => {
     const stat = lstatSync(path);
     if (!stat.isSymbolicLink()) return cached.has(`${stat.dev} ${stat.ino}`);
     const target = readlinkSync(path);
+    if (target === launcher) return stat.birthtimeMs >= begun;
     return isBelow(target, paths.bin) || isBelow(target, paths.cache);
   });
 };
 
-const filesOfOurs = async (): Promise<readonly string[]> => {
+const filesOfOurs = async (begun: number): Promise<readonly string[]> => {
   const cached = await cachedInodes();
-  const programs = await Promise.all(programFolders.map((folder) => programsIn(folder, cached)));
+  const programs = await Promise.all(programFolders.map((folder) => programsIn(folder, cached, begun)));
   const isOurs = async ({ path, text }: Trace): Promise<boolean> =>
     text === undefined ? (await statIfThere(path)) !== undefined : ((await readIfThere(path))?.includes(text) ?? false);
   const written = await Promise.all(traces.map(async (trace) => ((await isOurs(trace)) ? [trace.path] : [])));
@@ -70,9 +74,9 @@ const filesOfOurs = async (): Promise<readonly string[]> => {
 export const entriesOfLostLab = async (): Promise<readonly LedgerEntry[]> => {
   const units = await unitsHere();
   if (units.length === 0) return [];
-  const files = await filesOfOurs();
   const unitFiles = units.map((unit) => `${paths.units}/${unit}.service`);
   const begun = earliest([...unitFiles, ...ownFiles]);
+  const files = await filesOfOurs(begun);
   const at = new Date(begun).toISOString();
   const entry = (step: string, undo: Undo): LedgerEntry => ({
     at,

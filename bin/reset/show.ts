@@ -1,5 +1,6 @@
 import type { UndoEvent } from '../../lib/engine/gate.ts';
 import { type Difference, formatDifference } from '../../lib/host/snapshot.ts';
+import { asTyped } from '../typed.ts';
 
 type Told = UndoEvent | ({ readonly event: 'difference' } & Difference);
 
@@ -46,7 +47,7 @@ export const openShow = ({
     }
   };
   const say = (text: string): void => {
-    if (!json) line(text);
+    if (!json) line(asTyped(text));
   };
   /** Prints the end of a reset that succeeded; bin/cli.ts prints that of one that failed. */
   const done = (seconds: number): void => {

@@ -12,6 +12,7 @@ import { stepsWith } from '../../steps/index.ts';
 import { ingress, ingressPort, throughIngress } from '../../steps/ingress.ts';
 import { interruptible } from '../interrupt.ts';
 import { requireLab } from '../lab.ts';
+import { asTyped } from '../typed.ts';
 
 const namespace = 'hardway-demo';
 const host = 'dk.domain.tld';
@@ -23,7 +24,7 @@ const guideImage = { image: 'docker.io/zwindler/vhelloworld:latest', args: '[]' 
 const standIn = { image: imageReference('agnhost'), args: '[netexec, --http-port=8081]' };
 
 const say = (text: string): void => {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${asTyped(text)}\n`);
 };
 
 /** Returns the guide's image if containerd can pull it, else agnhost, which every lab has. */

@@ -4,6 +4,7 @@ import { reasonOf } from '../../lib/engine/errors.ts';
 import type { Context, LabStep } from '../../lib/engine/step.ts';
 import type { Language } from '../../lib/engine/text.ts';
 import { demoIsThere } from '../../steps/demo.ts';
+import { asTyped } from '../typed.ts';
 import { explainWord } from './explain.ts';
 import { readLesson } from './lesson.ts';
 import { answersPage, lessonPage } from './pages.ts';
@@ -28,7 +29,7 @@ export interface Pause {
 }
 
 const say = (text: string): void => {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${asTyped(text)}\n`);
 };
 
 /** Lists what no longer works after the pause, with the command that repairs it: the next step would fail over it. */

@@ -8,6 +8,7 @@ import type { State } from '../../lib/engine/state.ts';
 import { languageOf } from '../../lib/engine/text.ts';
 import { stepsWith } from '../../steps/index.ts';
 import { requireLab } from '../lab.ts';
+import { asTyped } from '../typed.ts';
 
 interface Row {
   readonly step: string;
@@ -79,7 +80,7 @@ export const showStatus = async ({ json, watch }: { json?: boolean; watch?: bool
     const now = await rows(state);
     if (watch && process.stdout.isTTY && !json) process.stdout.write('\x1b[H\x1b[2J');
     process.stdout.write(now.map((row) => `${json ? jsonLine(row) : statusLine(row)}\n`).join(''));
-    if (!json) process.stdout.write(notes(state));
+    if (!json) process.stdout.write(asTyped(notes(state)));
     const bad = now.filter(({ state: health }) => health !== 'healthy');
     if (!watch) {
       if (bad.length > 0)

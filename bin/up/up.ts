@@ -17,6 +17,7 @@ import { noSuchStep } from '../lab.ts';
 import { Stopped } from '../teach/pause.ts';
 import { afterStep, type LessonOptions, parseLessonOptions, parsePauses, skippedPauses } from '../teach/session.ts';
 import { words } from '../teach/words.ts';
+import { asTyped } from '../typed.ts';
 import { planUp, type RequestedOptions, type UpPlan } from '../up/plan.ts';
 import { asJson, asLines, asList, printJson } from '../up/show.ts';
 
@@ -139,7 +140,7 @@ const upLocked = async (options: Options, telling: LessonOptions | undefined): P
   const steps = stepsWith(lab);
   const todo = stepsUntil(last, steps);
   refuseUnknownPause(options.pause, steps);
-  if (telling) process.stderr.write(skippedPauses(telling, steps, state));
+  if (telling) process.stderr.write(asTyped(skippedPauses(telling, steps, state)));
 
   const stopped = await takeSteps(plan, { options, telling, steps, todo }).then(
     () => false,
@@ -150,8 +151,8 @@ const upLocked = async (options: Options, telling: LessonOptions | undefined): P
   );
   if (options.json) return printJson({ event: 'done', ok: true, seconds: seconds() });
   if (telling?.only) return;
-  if (stopped) return void process.stdout.write(`\n${words[telling?.language ?? 'en'].stopped}\n`);
-  if (!options.dryRun) process.stdout.write(`${closingWords(todo.length, steps.length, seconds(), last)}\n`);
+  if (stopped) return void process.stdout.write(asTyped(`\n${words[telling?.language ?? 'en'].stopped}\n`));
+  if (!options.dryRun) process.stdout.write(asTyped(`${closingWords(todo.length, steps.length, seconds(), last)}\n`));
 };
 
 /** Brings up the lab; `telling` are the options of the lessons meanwhile. */

@@ -4,6 +4,9 @@ import { UserError } from '../../lib/engine/errors.ts';
 import type { flavours, kinds } from '../../lib/vm/record.ts';
 import { checkName } from '../../lib/vm/record.ts';
 import { attachInVm, createVm, deleteVm, getVm, listVms } from '../../lib/vm/vm.ts';
+import { asTyped } from '../typed.ts';
+
+const say = (text: string): void => console.log(asTyped(text));
 
 interface CreateFlags {
   readonly kind: (typeof kinds)[number];
@@ -74,7 +77,7 @@ export const upInVm = async (_name: string, _words: string[], flags: CreateFlags
   );
   process.exitCode = await attachInVm(await getVm(name), ['hardway', 'up', ...upFlags]);
   if (json) return;
-  console.log(
+  say(
     [
       '',
       `Get into the VM:   hardway vm shell ${name}`,
@@ -88,7 +91,7 @@ export const upInVm = async (_name: string, _words: string[], flags: CreateFlags
 export const createOnly = async (_name: string, flags: CreateFlags, command: Command): Promise<void> => {
   const name = nameOf(command);
   await draw([[`VM ${name}`, (report) => create(name, flags, report)]]);
-  console.log(`Get into it: hardway vm shell ${name}`);
+  say(`Get into it: hardway vm shell ${name}`);
 };
 
 /** `hardway vm exec`: the exit code is the command's. */
@@ -109,7 +112,7 @@ export const openShell = async (name: string): Promise<void> => {
 export const list = async ({ json }: { json?: boolean }): Promise<void> => {
   const all = await listVms();
   if (json) for (const one of all) console.log(JSON.stringify(one));
-  else if (all.length === 0) console.log('There is no VM. Make one: hardway vm up');
+  else if (all.length === 0) say('There is no VM. Make one: hardway vm up');
   else
     for (const { name, kind, suite, state } of all)
       console.log([name.padEnd(30), kind.padEnd(10), suite.padEnd(9), state].join(' '));

@@ -176,6 +176,10 @@ export const isWrittenBy = (entries: readonly LedgerEntry[], path: string, conte
   return entries.some(({ undo }) => 'sha256' in undo && undo.path === path && undo.sha256 === checksum);
 };
 
+/** Tells whether one of these changes made the link at a path, with the target that it has. */
+export const isLinkedBy = (entries: readonly LedgerEntry[], path: string, target: string): boolean =>
+  entries.some(({ do: deed }) => deed.kind === 'link' && deed.path === path && deed.target === target);
+
 /**
  * Opens the ledger for writing. Each appended entry is on the disk when `append` returns. The first entry makes the
  * file and the lab's folder, so that a run which changes nothing leaves nothing. Throws Bug for a change after `close`:

@@ -1,3 +1,9 @@
+import { resolve } from 'node:path';
+
+const project = resolve(import.meta.dirname, '../..');
+/** The command `hardway` of this checkout. */
+export const launcher = `${project}/bin/hardway`;
+
 /** Our own folders and files; those of other programs are in `system`. */
 export const root = '/var/lib/hardway';
 /** Empty is the same as unset, as in bin/node.sh. */

@@ -28,6 +28,12 @@ describe('the command line', () => {
     }
   });
 
+  test('a hint names the command as it was typed', async () => {
+    const env = { HARDWAY_CALLED: './hw', PATH: '/nowhere' };
+    const ran = await tryRun(process.execPath, [program, 'logs', 'etcd', '-n', 'x'], { env });
+    expect(ran.stderr).toContain('next: ./hw logs etcd -n 200');
+  });
+
   test('without a command help is shown, and that is not what was wanted: exit code 2', async () => {
     const ran = await hardway();
     expect(ran.code).toBe(2);

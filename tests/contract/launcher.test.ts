@@ -77,6 +77,21 @@ describe('the launcher', () => {
     }
   });
 
+  test('names commands as they were typed: its name where the shell finds it, else its path', async () => {
+    const folder = await mkdtemp(join(scratch, 'path-'));
+    await symlink(join(project, 'bin/hardway'), join(folder, 'hardway'));
+    for (const [launcher, path, named] of [
+      ['./hardway', withThisNode, './hardway'],
+      [join(folder, 'hardway'), withThisNode, join(folder, 'hardway')],
+      ['hardway', `${folder}:${withThisNode}`, 'hardway'],
+      ['./hardway', `${folder}:${withThisNode}`, 'hardway'],
+    ] as const) {
+      const ran = await launch(launcher, ['up', '--help'], { path, cwd: join(project, 'bin') });
+      expect(ran.stdout).toContain(`Usage: ${named} up`);
+      expect(ran.stdout).toContain(`  sudo ${named} up --to kube-apiserver`);
+    }
+  });
+
   test('passes arguments on as they are and ends with the exit code of the program', async () => {
     const ran = await launch(join(project, 'bin/hardway'), ['no such; command']);
     expect(ran.code).toBe(2);

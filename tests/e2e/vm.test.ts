@@ -55,6 +55,20 @@ describe('a container VM', () => {
     expect((await execInVm(vm, ['hardway', '--version'])).code).toBe(0);
   });
 
+  test('gets hardway on its PATH by an up where it was not there, and has none after the reset', async () => {
+    const launcher = '/opt/hardway/bin/hardway';
+    await inside(vm, 'rm /usr/local/bin/hardway');
+    const up = await execInVm(vm, [launcher, 'up', '--cni', 'bridge', '--to', 'binaries']);
+    expect(up.code, up.stderr).toBe(0);
+    expect(up.stdout).toContain('next: hardway up goes on; hardway status shows what runs');
+    expect(await inside(vm, 'readlink /usr/local/bin/hardway')).toBe(launcher);
+    const reset = await execInVm(vm, ['hardway', 'reset', '--yes']);
+    expect(reset.stdout, reset.stderr).toContain('the host is as it was before');
+    expect(await inside(vm, 'command -v hardway || echo none')).toBe('none');
+    expect((await execInVm(vm, [launcher, 'status'])).stderr).toContain(`next: ${launcher} up`);
+    await inside(vm, `ln -s ${launcher} /usr/local/bin/hardway`);
+  });
+
   test('does not see the trees that the VMs are made of', async () => {
     expect(await inside(vm, 'ls -A /var/cache/hardway/vm')).toBe('');
   });

@@ -57,6 +57,7 @@ const outsideOfFolders: Readonly<Record<string, string>> = {
   'bin/table.ts': 'program',
   'bin/interrupt.ts': 'shared',
   'bin/lab.ts': 'shared',
+  'bin/typed.ts': 'shared',
 };
 const roomOf = (file: string): string => outsideOfFolders[file] ?? /^bin\/([^/]+)\//.exec(file)?.[1] ?? file;
 

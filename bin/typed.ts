@@ -1,0 +1,46 @@
+import { existsSync, realpathSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { launcher } from '../lib/host/paths.ts';
+import { quoted } from '../lib/host/run.ts';
+
+/** Names of the commands, in the order of the help; bin/table.ts says what each is. */
+export const commandNames = [
+  'up',
+  'next',
+  'reset',
+  'back',
+  'status',
+  'steps',
+  'check',
+  'explain',
+  'logs',
+  'attach',
+  'transcript',
+  'kubectl',
+  'demo',
+  'shell',
+  'vm',
+] as const;
+
+/** Tells whether the shell finds this program, and no other, by its name. */
+const isOnPath = (path: string): boolean => {
+  const first = path
+    .split(delimiter)
+    .map((folder) => join(folder, 'hardway'))
+    .find(existsSync);
+  return first !== undefined && realpathSync(first) === realpathSync(launcher);
+};
+
+/**
+ * Returns the word by which this program is called: its name where the shell finds it by that, else the path that was
+ * typed, as bin/hardway hands it over. A link that `up` has made meanwhile counts.
+ */
+const calledAs = (): string => {
+  const typed = process.env['HARDWAY_CALLED'];
+  return !typed || isOnPath(process.env['PATH'] ?? '') ? 'hardway' : quoted([typed]);
+};
+
+const mentions = new RegExp(String.raw`(?<![\w./-])hardway(?= (?:${commandNames.join('|')})\b)`, 'g');
+
+/** Returns a text for a person with each command of hardway in it as that person can type it. */
+export const asTyped = (text: string, called = calledAs()): string => text.replaceAll(mentions, () => called);
