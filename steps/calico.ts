@@ -13,7 +13,7 @@ import {
 } from '../lib/cluster/objects.ts';
 import { whyPodsAreNotReady } from '../lib/cluster/pods.ts';
 import { check, deferredCheck, until } from '../lib/engine/check.ts';
-import { overlap } from '../lib/engine/settings.ts';
+import { overlap } from '../lib/engine/networks.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { mtuOf } from '../lib/host/net.ts';
 import { paths, system } from '../lib/host/paths.ts';

@@ -1,6 +1,7 @@
 import { blockedPods } from '../../lib/engine/firewall.ts';
 import { architectures, type Cni } from '../../lib/engine/lab.ts';
-import { overlap, type Settings } from '../../lib/engine/settings.ts';
+import { overlap } from '../../lib/engine/networks.ts';
+import type { Settings } from '../../lib/engine/settings.ts';
 import type { Port, Step } from '../../lib/engine/step.ts';
 import { formatBytes } from '../../lib/engine/text.ts';
 import type { HostNetwork } from '../../lib/host/facts/network.ts';

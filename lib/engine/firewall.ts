@@ -1,6 +1,6 @@
 import type { Firewall } from '../host/facts/firewall.ts';
 import type { Chain as IptablesChain } from '../host/snapshot/firewall.ts';
-import { overlap } from './settings.ts';
+import { overlap } from './networks.ts';
 
 /** A packet that begins a connection, as the rules of a firewall see it. */
 export interface Packet {

@@ -1,7 +1,7 @@
 import { isIPv4 } from 'node:net';
 import type { HostFacts, MachineNow, Resolver } from '../host/facts.ts';
 import { Bug } from './errors.ts';
-import { addressIn, overlap } from './settings.ts';
+import { addressIn, overlap } from './networks.ts';
 import type { Language, Text } from './text.ts';
 
 export const cnis = ['calico', 'bridge'] as const;

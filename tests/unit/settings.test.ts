@@ -1,6 +1,6 @@
 import { chmod, mkdir, symlink, truncate, writeFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { addressIn, mirrorOf, overlap, readSettings } from '../../lib/engine/settings.ts';
+import { mirrorOf, readSettings } from '../../lib/engine/settings.ts';
 import { run } from '../../lib/host/run.ts';
 import { defaultSettings, scratchFolder } from '../fixtures.ts';
 
@@ -173,26 +173,3 @@ test.each(['podCIDR: *x', 'podCIDR: [', 'a: 1\na: 2', 'a: 1\n---\nb: 2', '\tx: 1
     });
   },
 );
-
-test.each([
-  ['10.32.0.0/24', 1, '10.32.0.1'],
-  ['10.32.0.0/24', 10, '10.32.0.10'],
-  ['10.32.0.240/28', 10, '10.32.0.250'],
-  ['192.168.0.0/16', 300, '192.168.1.44'],
-  ['240.0.0.0/8', 1, '240.0.0.1'],
-])('of %s the address number %d is %s', (cidr, index, address) => {
-  expect(addressIn(cidr, index)).toBe(address);
-});
-
-test.each([
-  ['10.0.0.0/16', '10.0.0.0/24', true],
-  ['10.0.0.0/16', '10.0.255.7/24', true],
-  ['10.0.0.0/16', '10.1.0.0/16', false],
-  ['10.240.0.10/24', '10.240.0.0/16', true],
-  ['10.200.0.0/16', '10.200.0.0/16', true],
-  ['0.0.0.0/0', '192.168.1.1/32', true],
-  ['10.1.2.3/32', '10.1.2.4/32', false],
-])('%s and %s share an address: %s', (one, other, shared) => {
-  expect(overlap(one, other)).toBe(shared);
-  expect(overlap(other, one)).toBe(shared);
-});
