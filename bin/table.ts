@@ -65,6 +65,11 @@ export const commands: Readonly<Record<(typeof commandNames)[number], Entry>> = 
     needs: 'lab',
     load: () => import('./commands/shell.ts'),
   },
+  init: {
+    summary: 'write a settings file with every default as a comment',
+    needs: 'root',
+    load: () => import('./commands/init.ts'),
+  },
   vm: {
     summary: 'a throw-away VM on this machine to try all of it in',
     needs: 'root',

@@ -19,6 +19,7 @@ export const commandNames = [
   'kubectl',
   'demo',
   'shell',
+  'init',
   'vm',
 ] as const;
 

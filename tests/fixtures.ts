@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'vitest';
 import { type Lab, labOf } from '../lib/engine/lab.ts';
-import type { Settings } from '../lib/engine/settings.ts';
+import type { Given } from '../lib/engine/settings.ts';
 import type { HostFacts } from '../lib/host/facts.ts';
 
 /** A machine with nothing against it. */
@@ -52,7 +52,7 @@ export const defaultSettings = {
   serviceCIDR: '10.32.0.0/24',
   domain: 'cluster.local',
   deadline: 240,
-} as const satisfies Settings;
+} as const satisfies Given;
 
 const { deadline: _, ...networks } = defaultSettings;
 

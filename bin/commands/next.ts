@@ -7,6 +7,7 @@ import { paths } from '../../lib/host/paths.ts';
 import { stepsWith } from '../../steps/index.ts';
 import { words } from '../teach/words.ts';
 import { asTyped } from '../typed.ts';
+import { settingOption } from '../up/options.ts';
 import { type Options, up } from '../up/up.ts';
 
 const next = async (options: Options): Promise<void> => {
@@ -30,9 +31,9 @@ export const command = (): Command =>
   new Command('next')
     .description('Takes one step, with its lesson, its command and what has become true. No process waits in between.')
     .option('--lang <language>', `language of the lessons: ${languages.join(', ')}; from LANG by default`)
-    .option('--cni <network>', 'as for hardway up')
-    .option('--source <source>', 'as for hardway up', 'auto')
-    .option('--from <folder>', 'as for hardway up')
+    .addOption(settingOption('cni'))
+    .addOption(settingOption('source'))
+    .option('--from <folder>', 'the folder of --source dir')
     .option('--json', 'one JSON object a line, as for hardway up --observe; hardway explain has the lesson')
     .addHelpText('after', '\nExample:\n  sudo hardway next --lang fr')
     .action((options: Options) => next(options));

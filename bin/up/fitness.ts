@@ -13,7 +13,7 @@ import { unfitPlaces } from './places.ts';
 interface FitnessInput {
   readonly found: HostFacts;
   /** Settings of the lab that is asked for. */
-  readonly settings: Pick<Settings, 'podCIDR' | 'serviceCIDR' | 'interface'>;
+  readonly settings: Pick<Settings, 'podCIDR' | 'serviceCIDR'> & { readonly interface?: string | undefined };
   /** Steps of every lab: their ports must be free, and their interfaces do not count as networks of the machine. */
   readonly steps: readonly Pick<Step, 'id' | 'ports' | 'leaves'>[];
   /** Network of its Pods. */

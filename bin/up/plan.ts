@@ -1,23 +1,20 @@
 import { resolve } from 'node:path';
 import { hasTmux } from '../../lib/daemons/tmux.ts';
 import { UserError } from '../../lib/engine/errors.ts';
-import {
-  architectures,
-  type Cni,
-  cnis,
-  type Lab,
-  labOf,
-  type PkiProfile,
-  pkiProfiles,
-  type SupervisorName,
-  supervisorNames,
-} from '../../lib/engine/lab.ts';
+import { architectures, type Cni, type Lab, labOf, type SupervisorName } from '../../lib/engine/lab.ts';
 import { allLeaves } from '../../lib/engine/leaves.ts';
 import { type LedgerEntry, readLedger, supervisorIn } from '../../lib/engine/ledger.ts';
 import { parseChoice } from '../../lib/engine/nearest.ts';
-import { mirrorOf, readSettings, type Settings } from '../../lib/engine/settings.ts';
+import {
+  type Given,
+  readSettings,
+  type SettingOptions,
+  type Settings,
+  settings,
+  settingsFrom,
+} from '../../lib/engine/settings.ts';
 import { readState, type State } from '../../lib/engine/state.ts';
-import { type Context, needsOf, sources } from '../../lib/engine/step.ts';
+import { type Context, needsOf } from '../../lib/engine/step.ts';
 import { gatherFacts, type HostFacts } from '../../lib/host/facts.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { requireClock } from '../../lib/pki/clock.ts';
@@ -29,34 +26,22 @@ import type { Finding } from './leftovers.ts';
 import { placesUsed } from './places.ts';
 
 /** Options of a lab, as typed. */
-export interface RequestedOptions {
+export interface RequestedOptions extends SettingOptions {
   readonly to?: string;
-  readonly cni?: string;
-  readonly pki?: string;
-  readonly supervisor?: string;
   readonly with?: string;
-  readonly source: string;
   readonly from?: string;
-  readonly interface?: string;
-  readonly registryMirror?: string;
 }
 
-/** Valid options of a lab. An absent one keeps the lab's value, or gets the default. */
-export interface Asked {
+/** What is asked for, wherever it was said. An absent setting keeps the lab's value, or gets the default. */
+export interface Asked extends Omit<Given, 'source'> {
   readonly source: Context['source'];
   /** Id of the last step of the run. */
   readonly to: string;
-  readonly cni?: Cni;
-  readonly pki?: PkiProfile;
-  readonly supervisor?: SupervisorName;
   readonly extra?: string;
-  readonly interface?: string;
-  readonly registryMirror?: string;
 }
 
-/** Parses the two options that say where programs and images come from. */
-const sourceOf = ({ source, from }: RequestedOptions): Asked['source'] => {
-  const kind = parseChoice('source', sources, source);
+/** Returns where programs and images come from. Throws UserError for a folder that would not be used. */
+const sourceOf = (kind: Settings['source'], from: string | undefined): Asked['source'] => {
   if (kind !== 'dir' && from !== undefined)
     throw new UserError(
       `--from names the folder of --source dir, not of --source ${kind}`,
@@ -65,18 +50,23 @@ const sourceOf = ({ source, from }: RequestedOptions): Asked['source'] => {
   return { kind, ...(from && { from: resolve(from) }) };
 };
 
-/** Parses the options. Throws UserError for the first invalid one, with the nearest valid value. */
-export const parseOptions = (options: RequestedOptions): Asked => {
-  const { cni, pki, supervisor, with: extra, interface: name, registryMirror: mirror } = options;
+/**
+ * Parses the options, and takes what they leave open from the environment and the settings file. Throws UserError for
+ * the first invalid one, with the nearest valid value.
+ */
+export const parseOptions = (
+  options: RequestedOptions,
+  environment: Readonly<Record<string, string | undefined>> = {},
+  file: Given = {},
+): Asked => {
+  const { with: extra } = options;
+  const to = parseChoice('step', stepIds, options.to ?? stepIds.at(-1) ?? '');
+  const { source = settings.source.default, ...given } = settingsFrom(options, environment, file);
   return {
-    to: parseChoice('step', stepIds, options.to ?? stepIds.at(-1) ?? ''),
-    source: sourceOf(options),
-    ...(cni !== undefined && { cni: parseChoice('network', cnis, cni) }),
-    ...(pki !== undefined && { pki: parseChoice('PKI', pkiProfiles, pki) }),
-    ...(supervisor !== undefined && { supervisor: parseChoice('supervisor', supervisorNames, supervisor) }),
+    ...given,
+    to,
+    source: sourceOf(source, options.from),
     ...(extra !== undefined && { extra: parseChoice('extra', extras, extra) }),
-    ...(name !== undefined && { interface: name }),
-    ...(mirror !== undefined && { registryMirror: mirrorOf(mirror) }),
   };
 };
 
@@ -97,15 +87,11 @@ export interface Facts {
   readonly tmux: boolean;
 }
 
-/**
- * Returns the interface of the Node's address: the one asked for, else the file's, else the lab's; undefined for the
- * default route's.
- */
-const interfaceFor = (asked: Asked, file: Settings, { state }: Old): string | undefined =>
-  asked.interface ?? file.interface ?? state?.lab.node.interface;
+/** Returns the interface of the Node's address: the one asked for, else the lab's; undefined for the default route's. */
+const interfaceFor = (asked: Asked, { state }: Old): string | undefined => asked.interface ?? state?.lab.node.interface;
 
-const mirrorFor = (asked: Asked, file: Settings, { state }: Old): string | undefined =>
-  asked.registryMirror ?? file.registryMirror ?? state?.lab.registryMirror;
+const mirrorFor = (asked: Asked, { state }: Old): string | undefined =>
+  asked.registryMirror ?? state?.lab.registryMirror;
 
 /**
  * Tells whether a step was applied after which networks, domain, PKI and the Node's name are fixed: every object
@@ -155,27 +141,29 @@ const refuseUnfit = (problems: readonly Finding[]): void => {
 };
 
 /**
- * Returns the lab for this machine: options over the settings file over the lab that is here. Throws UserError for a
- * machine that is not fit, and for a change that the lab cannot take.
+ * Returns the lab for this machine: what is asked for, else as the lab that is here, else as usual. Throws UserError for
+ * a machine that is not fit, and for a change that the lab cannot take.
  */
-export const planOf = (asked: Asked, file: Settings, old: Old, { host, usualCni, tmux }: Facts): Lab => {
+export const planOf = (asked: Asked, old: Old, { host, usualCni, tmux }: Facts): Lab => {
   const had = old.state?.lab;
-  const supervisor = asked.supervisor ?? old.supervisor ?? 'systemd';
-  const wantedInterface = interfaceFor(asked, file, old);
-  const registryMirror = mirrorFor(asked, file, old);
+  const supervisor = asked.supervisor ?? old.supervisor ?? settings.supervisor.default;
+  const registryMirror = mirrorFor(asked, old);
   refuseOtherSupervisor(old.supervisor, supervisor);
   const cni = asked.cni ?? had?.cni ?? usualCni;
-  const settings = { ...file, interface: wantedInterface };
+  const networks = {
+    podCIDR: asked.podCIDR ?? had?.podCIDR ?? settings.podCIDR.default,
+    serviceCIDR: asked.serviceCIDR ?? had?.serviceCIDR ?? settings.serviceCIDR.default,
+  };
+  const wanted = { ...networks, interface: interfaceFor(asked, old) };
   refuseUnfit([
-    ...findings({ found: host, settings, steps: everyStep, cni, ours: old.begun }),
+    ...findings({ found: host, settings: wanted, steps: everyStep, cni, ours: old.begun }),
     ...(supervisor === 'tmux' && !host.apt && !tmux ? [noTmux] : []),
   ]);
   const lab = labOf(host, {
-    podCIDR: file.podCIDR,
-    serviceCIDR: file.serviceCIDR,
-    domain: file.domain,
+    ...networks,
+    domain: asked.domain ?? had?.domain ?? settings.domain.default,
     cni,
-    pki: asked.pki ?? had?.pki ?? 'components',
+    pki: asked.pki ?? had?.pki ?? settings.pki.default,
     supervisor,
     with: [...new Set([...(had?.with ?? []), ...(asked.extra ? [asked.extra] : [])])],
     ...(registryMirror && { registryMirror }),
@@ -230,26 +218,25 @@ export interface UpPlan {
  * settings file, and for a clock that cannot be right.
  */
 export const planUp = async (options: RequestedOptions): Promise<UpPlan> => {
-  const asked = parseOptions(options);
+  const asked = parseOptions(options, process.env, await readSettings(paths.settings));
   const root = process.getuid?.() === 0;
-  const [state, ledgerEntries, file] = await Promise.all([
+  const [state, ledgerEntries] = await Promise.all([
     root ? readState(paths.state) : undefined,
     root ? readLedger(paths.ledger) : [],
-    readSettings(paths.settings),
   ]);
   if (root) await refuseLostLab(ledgerEntries);
   const begun = state !== undefined || ledgerEntries.length > 0;
   const old: Old = { state, begun, supervisor: supervisorIn(ledgerEntries) };
-  const host = await gatherFacts(interfaceFor(asked, file, old), {
+  const host = await gatherFacts(interfaceFor(asked, old), {
     units: components,
     paths: allLeaves(everyStep.map(({ leaves }) => leaves)).paths,
     places: placesUsed,
     modules,
   });
-  const usualCni = await usualCniFor(asked, old, mirrorFor(asked, file, old), host);
+  const usualCni = await usualCniFor(asked, old, mirrorFor(asked, old), host);
   const tmux = host.apt || (await hasTmux());
-  const lab = planOf(asked, file, old, { host, usualCni, tmux });
+  const lab = planOf(asked, old, { host, usualCni, tmux });
   await requireClock();
   await requirePrograms(asked.source, lab);
-  return { lab, asked, deadline: file.deadline, state, ledgerEntries };
+  return { lab, asked, deadline: asked.deadline ?? settings.deadline.default, state, ledgerEntries };
 };

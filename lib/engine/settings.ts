@@ -1,7 +1,10 @@
 import ipaddr from 'ipaddr.js';
 import { readSmallIfThere } from '../host/files.ts';
-import { sentenceOf, UserError } from './errors.ts';
+import { reasonOf, sentenceOf, UserError } from './errors.ts';
+import { type Cni, cnis, type PkiProfile, pkiProfiles, type SupervisorName, supervisorNames } from './lab.ts';
+import { parseChoice } from './nearest.ts';
 import { requireOwn } from './own.ts';
+import { type Source, sources } from './step.ts';
 
 /** Tells whether nobody can read or change what comes from an address: https, or plain http on this machine. */
 export const isSecureUrl = (address: string): boolean => {
@@ -10,43 +13,152 @@ export const isSecureUrl = (address: string): boolean => {
   return url?.protocol === 'https:' || loopback;
 };
 
-/** Fields of /etc/hardway.yaml. Every field has a default that suits a lab. */
+/** Settings of `hardway up`. */
 export interface Settings {
   readonly podCIDR: string;
   readonly serviceCIDR: string;
   readonly domain: string;
-  /** Interface of the node's address; by default that of the default route. */
-  readonly interface?: string | undefined;
-  /** Mirror that is asked before the registry of an image. */
-  readonly registryMirror?: string | undefined;
+  readonly interface: string;
+  readonly cni: Cni;
+  readonly pki: PkiProfile;
+  readonly supervisor: SupervisorName;
+  readonly source: Source;
+  readonly registryMirror: string;
   /** Seconds that the checks of a step may take to pass. */
   readonly deadline: number;
 }
+export type Field = keyof Settings;
 
-const defaults: Settings = {
-  podCIDR: '10.200.0.0/16',
-  serviceCIDR: '10.32.0.0/24',
-  domain: 'cluster.local',
-  deadline: 240,
-};
+/** The settings that a place has. */
+export type Given = Partial<Settings>;
 
-/** Tells whether a text is an IPv4 network for hosts, without host bits, whose prefix has 8 to `longest` bits. */
-const isNetwork = (text: string, longest: number): boolean => {
-  if (!ipaddr.IPv4.isValidCIDR(text)) return false;
-  const [, prefix] = ipaddr.IPv4.parseCIDR(text);
-  const exact = `${ipaddr.IPv4.networkAddressFromCIDR(text).toString()}/${prefix}` === text;
-  const use = ipaddr.IPv4.networkAddressFromCIDR(text).range();
+/** One setting: what help, the documentation and the settings file say of it, and which values it takes. */
+interface Setting<Value> {
+  /** What its value is, in one word for help. */
+  readonly placeholder: string;
+  readonly meaning: string;
+  /** Absent where it follows from the machine; `otherwise` says how. */
+  readonly default?: Value;
+  readonly otherwise?: string;
+  /** A value that it may have, where there is no default. */
+  readonly example?: Value;
+  /** Every value, where they can be listed. */
+  readonly values?: readonly Value[];
+  /** Tells whether a value is right, where they cannot be listed; `rule` says what would be. */
+  readonly accepts?: (value: unknown) => boolean;
+  readonly rule?: string;
+}
+
+/** Tells whether a value is an IPv4 network for hosts, without host bits, whose prefix has 8 to `longest` bits. */
+const isNetwork = (longest: number) => (value: unknown) => {
+  if (typeof value !== 'string' || !ipaddr.IPv4.isValidCIDR(value)) return false;
+  const [, prefix] = ipaddr.IPv4.parseCIDR(value);
+  const exact = `${ipaddr.IPv4.networkAddressFromCIDR(value).toString()}/${prefix}` === value;
+  const use = ipaddr.IPv4.networkAddressFromCIDR(value).range();
   const forHosts = !['unspecified', 'loopback', 'linkLocal', 'multicast', 'reserved'].includes(use);
   return exact && forHosts && prefix >= 8 && prefix <= longest;
 };
+
+const network = (longest: number, example: string) => ({
+  placeholder: 'network',
+  default: example,
+  accepts: isNetwork(longest),
+  rule: `an IPv4 network of /8 to /${longest} without host bits and for hosts, such as ${example}`,
+});
 
 /**
  * A DNS domain whose names fit where they are used: a label has at most 63 characters and a name 253 (RFC 1035), and the
  * names of Services stand before it.
  */
-const isDomain = (text: string): boolean =>
-  text.length <= 200 &&
-  text.split('.').every((label) => label.length <= 63 && /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(label));
+const isDomain = (value: unknown): boolean =>
+  typeof value === 'string' &&
+  value.length <= 200 &&
+  value.split('.').every((label) => label.length <= 63 && /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(label));
+
+/** Tells whether a value is the address of a mirror. Everyone may read containerd's file of mirrors, so it has no password. */
+const isMirror = (value: unknown): boolean =>
+  typeof value === 'string' && isSecureUrl(value) && /^[\w.:/%~[\]-]+$/.test(value);
+
+/** Every setting, in the order in which help, docs/settings.md and the settings file name them. */
+export const settings = {
+  podCIDR: { ...network(24, '10.200.0.0/16'), meaning: 'network that Pods get their addresses from' },
+  serviceCIDR: {
+    ...network(28, '10.32.0.0/24'),
+    meaning: "network of Services: its first address is the API server's, its tenth the DNS server's",
+  },
+  domain: {
+    placeholder: 'name',
+    meaning: 'DNS domain of the cluster',
+    default: 'cluster.local',
+    accepts: isDomain,
+    rule: 'a DNS domain such as cluster.local',
+  },
+  interface: {
+    placeholder: 'name',
+    meaning: "interface whose address is the Node's",
+    otherwise: 'that of the default route',
+    example: 'eth0',
+    accepts: (value) => typeof value === 'string' && /^[^\s/]{1,15}$/.test(value),
+    rule: 'the name of an interface such as eth0',
+  },
+  cni: {
+    placeholder: 'network',
+    meaning: 'who gives Pods their network',
+    otherwise: 'calico where its images can be had, else bridge',
+    example: 'bridge',
+    values: cnis,
+  },
+  pki: {
+    placeholder: 'profile',
+    meaning: 'certificates; guide is one for everything, to see why that is bad',
+    default: 'components',
+    values: pkiProfiles,
+  },
+  supervisor: {
+    placeholder: 'supervisor',
+    meaning: "who keeps the components running; tmux is the guide's look",
+    default: 'systemd',
+    values: supervisorNames,
+  },
+  source: {
+    placeholder: 'source',
+    meaning: 'where programs and images come from; dir is the folder of --from',
+    default: 'auto',
+    values: sources,
+  },
+  registryMirror: {
+    placeholder: 'url',
+    meaning: 'mirror that is asked for every image before its own registry',
+    otherwise: 'none',
+    example: 'https://mirror.example',
+    accepts: isMirror,
+    rule: 'an https address such as https://mirror.example, without blanks, a password, a query or a fragment',
+  },
+  deadline: {
+    placeholder: 'seconds',
+    meaning: 'seconds that the checks of a step may take to pass',
+    default: 240,
+    accepts: (value) => Number.isInteger(value) && Number(value) >= 1 && Number(value) <= 3600,
+    rule: 'a whole number of seconds from 1 to 3600',
+  },
+} as const satisfies { readonly [Name in Field]: Setting<Settings[Name]> };
+
+const rows: Readonly<Record<Field, Setting<unknown>>> = settings;
+export const fields = Object.keys(settings) as readonly Field[];
+
+const inWords = (field: Field, between: string): string =>
+  field.replaceAll(/([a-z])([A-Z])/g, `$1${between}$2`).toLowerCase();
+
+/** Returns the option of `hardway up` for a setting: --pod-cidr. */
+export const optionOf = (field: Field): string => `--${inWords(field, '-')}`;
+/** Returns the environment variable of a setting: HARDWAY_POD_CIDR. */
+export const variableOf = (field: Field): string => `HARDWAY_${inWords(field, '_').toUpperCase()}`;
+
+/** The name under which commander keeps an option. */
+type AttributeOf<Name extends string> = Name extends `${infer Head}CIDR` ? `${Head}Cidr` : Name;
+/** The options of settings, as typed. */
+export type SettingOptions = { readonly [Name in Field as AttributeOf<Name>]?: string | undefined };
+const attributeOf = (field: Field): AttributeOf<Field> => field.replace(/CIDR$/, 'Cidr') as AttributeOf<Field>;
 
 /** Shows a value in a message: no longer than a line, and without the password of an address. */
 const shown = (value: unknown): string => {
@@ -54,15 +166,35 @@ const shown = (value: unknown): string => {
   return text.length > 80 ? `${text.slice(0, 80)}...` : text;
 };
 
-const mirrorRule = 'an https address such as https://mirror.example, without blanks, a password, a query or a fragment';
+/** Says why a value is not right for a setting; undefined where it is. */
+const problemOf = (field: Field, value: unknown): string | undefined => {
+  const { placeholder, values, accepts, rule } = rows[field];
+  if (!values) return accepts?.(value) ? undefined : `${shown(value)} is not ${rule}`;
+  if (typeof value !== 'string') return `${shown(value)} is not one of ${values.join(', ')}`;
+  try {
+    parseChoice(placeholder, values as readonly string[], value);
+    return undefined;
+  } catch (error) {
+    return reasonOf(error);
+  }
+};
 
-/** Tells whether an address is that of a mirror. Everyone may read containerd's file of mirrors, so it has no password. */
-const isMirror = (address: string): boolean => isSecureUrl(address) && /^[\w.:/%~[\]-]+$/.test(address);
-
-/** Parses the address of a mirror. Throws UserError unless it is https, or http on this machine. */
-export const mirrorOf = (text: string): string => {
-  if (isMirror(text)) return text;
-  throw new UserError(`the mirror ${shown(text)} is not ${mirrorRule}`, '--registry-mirror https://mirror.example');
+/**
+ * Reads settings that are given as texts, an empty one being none. Throws UserError that names the place of the first
+ * value that is not right.
+ */
+const fromTexts = (textOf: (field: Field) => string | undefined, placeOf: (field: Field) => string): Given => {
+  const given = fields.flatMap((field) => {
+    const text = textOf(field);
+    if (!text) return [];
+    const value = typeof rows[field].default === 'number' ? Number(text) : text;
+    const problem = problemOf(field, value);
+    if (problem === undefined) return [[field, value] as const];
+    const { values, example, default: usual = example } = rows[field];
+    const right = values ? `one of: ${values.join(', ')}` : `${placeOf(field)}=${usual}`;
+    throw new UserError(`${placeOf(field)}: ${problem}`, right);
+  });
+  return Object.fromEntries(given);
 };
 
 /** Reads the text of the settings file. Throws UserError for one that cannot be read, and for one that others may change. */
@@ -77,46 +209,11 @@ const textOf = async (path: string): Promise<string | undefined> => {
   }
 };
 
-/** Schema of the fields. The message for a refused value says what would be right. */
-const settingsSchema = async () => {
-  const { z } = await import('zod');
-  const refused = (rule: string) => ({
-    error: ({ input }: { readonly input?: unknown }) => `${shown(input)} is not ${rule}`,
-  });
-  const network = (longest: number, example: string) => {
-    const no = refused(`an IPv4 network of /8 to /${longest} without host bits and for hosts, such as ${example}`);
-    return z.string(no).refine((value) => isNetwork(value, longest), no);
-  };
-  const noDomain = refused(`a DNS domain such as ${defaults.domain}`);
-  const noInterface = refused('the name of an interface such as eth0');
-  const noMirror = refused(mirrorRule);
-  const noDeadline = refused('a whole number of seconds from 1 to 3600');
-  const fields = {
-    podCIDR: network(24, defaults.podCIDR),
-    serviceCIDR: network(28, defaults.serviceCIDR),
-    domain: z.string(noDomain).refine(isDomain, noDomain),
-    interface: z.string(noInterface).regex(/^[^\s/]{1,15}$/, noInterface),
-    registryMirror: z.string(noMirror).refine(isMirror, noMirror),
-    deadline: z.int(noDeadline).min(1, noDeadline).max(3600, noDeadline),
-  };
-  const error = ({ code, keys = [], input }: { code?: string; keys?: readonly string[]; input?: unknown }): string =>
-    code === 'unrecognized_keys'
-      ? `there is no field ${keys.slice(0, 5).map(shown).join(', ')}`
-      : `${shown(input)} is not a list of fields, such as podCIDR: ${defaults.podCIDR}`;
-  return z.strictObject(fields, { error }).partial();
-};
-
-/**
- * Reads the settings file; without one returns the defaults. Throws UserError that names the file, the field, its value
- * and what would be right.
- */
-export const readSettings = async (path: string): Promise<Settings> => {
-  const text = await textOf(path);
-  if (text === undefined) return defaults;
-  const [schema, { parse }] = await Promise.all([settingsSchema(), import('yaml')]);
-  let document: unknown;
+/** Reads a text as YAML. Throws UserError for one that is none. */
+const documentOf = async (path: string, text: string): Promise<unknown> => {
+  const { parse } = await import('yaml');
   try {
-    document = parse(text, { logLevel: 'error' }) ?? {};
+    return parse(text, { logLevel: 'error' }) ?? {};
   } catch (error) {
     // Not only a YAMLParseError: an alias that leads nowhere, or to too much, is a ReferenceError.
     throw new UserError(
@@ -124,16 +221,64 @@ export const readSettings = async (path: string): Promise<Settings> => {
       `correct ${path}, then run hardway again`,
     );
   }
-  const result = schema.safeParse(document);
-  if (result.success) {
-    const given = Object.fromEntries(Object.entries(result.data).filter(([, value]) => value !== undefined));
-    return { ...defaults, ...given };
-  }
-  const problems = result.error.issues.map(
-    ({ path: field, message }) => `${field.length > 0 ? `${field.join('.')}: ` : ''}${message}`,
-  );
+};
+
+/** Says all that is not right in the document of a settings file. */
+const problemsIn = (document: unknown): readonly string[] => {
+  if (typeof document !== 'object' || document === null || Array.isArray(document))
+    return [`${shown(document)} is not a list of fields, such as podCIDR: ${settings.podCIDR.default}`];
+  const keys = Object.keys(document);
+  const wrong = fields.flatMap((field) => {
+    if (!keys.includes(field)) return [];
+    const problem = problemOf(field, (document as Readonly<Record<string, unknown>>)[field]);
+    return problem === undefined ? [] : [`${field}: ${problem}`];
+  });
+  const unknown = keys.filter((key) => !Object.hasOwn(settings, key));
+  return unknown.length === 0 ? wrong : [...wrong, `there is no field ${unknown.slice(0, 5).map(shown).join(', ')}`];
+};
+
+/**
+ * Reads the settings file; without one nothing is given. Throws UserError that names the file, the field, its value and
+ * what would be right.
+ */
+export const readSettings = async (path: string): Promise<Given> => {
+  const text = await textOf(path);
+  if (text === undefined) return {};
+  const document = await documentOf(path, text);
+  const problems = problemsIn(document);
+  if (problems.length === 0) return document as Given;
   throw new UserError(
     `${path} is not right:\n${problems.map((problem) => `  ${problem}`).join('\n')}`,
-    `correct ${path}; its fields are ${Object.keys(schema.shape).join(', ')}`,
+    `correct ${path}; its fields are ${fields.join(', ')}`,
   );
+};
+
+/**
+ * Returns what is given, each setting from the first place that has it: the option, the environment variable, the
+ * settings file. Throws UserError for a value that is not right, also of a place that does not win.
+ */
+export const settingsFrom = (
+  options: SettingOptions,
+  environment: Readonly<Record<string, string | undefined>>,
+  file: Given,
+): Given => ({
+  ...file,
+  ...fromTexts((field) => environment[variableOf(field)], variableOf),
+  ...fromTexts((field) => options[attributeOf(field)], optionOf),
+});
+
+/** Says what a setting is where it is not given. */
+export const usualOf = (field: Field): string => rows[field].otherwise ?? String(rows[field].default);
+
+/** Returns a settings file with every setting in it as a comment, so that it changes nothing until a line is used. */
+export const settingsTemplate = (): string => {
+  const parts = fields.map((field) => {
+    const { meaning, values, example, default: usual = example } = rows[field];
+    const choices = values ? ` One of ${values.join(', ')}.` : '';
+    return `# ${meaning[0]?.toUpperCase()}${meaning.slice(1)}.${choices} By default ${usualOf(field)}.\n# ${field}: ${usual}\n`;
+  });
+  return `# Settings of hardway up, each with its default or an example. One takes effect without the # before it.
+# An option (${optionOf('podCIDR')}) or an environment variable (${variableOf('podCIDR')}) goes before this file.
+
+${parts.join('\n')}`;
 };

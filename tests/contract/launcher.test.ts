@@ -120,6 +120,17 @@ describe('the launcher', () => {
     expect(ran.stdout.includes('sudo was asked'), ran.stderr).toBe(asked);
   });
 
+  test('hands every variable of ours to root by its name, never by its value', async () => {
+    const nobody = await fakeCommand('id', 'echo 1000');
+    const sudo = await fakeCommand('sudo', 'printf "%s\\n" "$@"');
+    const path = `${nobody}:${sudo}:${withThisNode}`;
+    const env = { HARDWAY_POD_CIDR: '10.9.0.0/16', HARDWAY_MIRROR: 'https://m.example' };
+    const { stdout } = await launch(join(project, 'bin/hardway'), ['up'], { path, env });
+    const kept = /^--preserve-env=(.*)$/m.exec(stdout)?.[1]?.split(',');
+    expect(kept).toEqual(expect.arrayContaining([...Object.keys(env), 'HARDWAY_CALLED', 'HARDWAY_CACHE', 'LANG']));
+    for (const value of Object.values(env)) expect(stdout).not.toContain(value);
+  });
+
   test('passes over an old Node on PATH for the one that it brought', async () => {
     const old = await fakeCommand('node', 'echo v22.17.1');
     const brought = join(scratch, 'home/.cache/hardway/node/node_modules/node/bin');

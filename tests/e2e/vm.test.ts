@@ -55,6 +55,19 @@ describe('a container VM', () => {
     expect((await execInVm(vm, ['hardway', '--version'])).code).toBe(0);
   });
 
+  test('has a settings file by hardway init, which writes over none; up reads it, and a reset leaves it', async () => {
+    expect((await execInVm(vm, ['hardway', 'init'])).code).toBe(0);
+    expect(await inside(vm, 'stat -c "%a %U" /etc/hardway.yaml')).toBe('644 root');
+    await inside(vm, "sed -i 's|^# podCIDR: .*|podCIDR: 10.77.0.0/16|' /etc/hardway.yaml");
+    expect(await execInVm(vm, ['hardway', 'init'])).toMatchObject({ code: 2 });
+    expect((await execInVm(vm, ['hardway', 'up', '--to', 'preflight'])).code).toBe(0);
+    expect(await inside(vm, 'grep -o 10.77.0.0/16 /var/lib/hardway/state.json')).toBe('10.77.0.0/16');
+    await inside(vm, 'rm /etc/hardway.yaml; hardway init');
+    const reset = await execInVm(vm, ['hardway', 'reset', '--yes']);
+    expect(reset.stdout, reset.stderr).toContain('the host is as it was before');
+    await inside(vm, 'rm /etc/hardway.yaml');
+  });
+
   test('gets hardway on its PATH by an up where it was not there, and has none after the reset', async () => {
     const launcher = '/opt/hardway/bin/hardway';
     await inside(vm, 'rm /usr/local/bin/hardway');

@@ -58,6 +58,7 @@ const outsideOfFolders: Readonly<Record<string, string>> = {
   'bin/interrupt.ts': 'shared',
   'bin/lab.ts': 'shared',
   'bin/typed.ts': 'shared',
+  'bin/values.ts': 'shared',
 };
 const roomOf = (file: string): string => outsideOfFolders[file] ?? /^bin\/([^/]+)\//.exec(file)?.[1] ?? file;
 
@@ -158,7 +159,7 @@ const literalsIn = (file: string): readonly string[] => {
 
 /** Literals that are a step's id and are meant as another word, each with its reason. */
 const otherWords: Readonly<Record<string, string>> = {
-  'bin/up/plan.ts network': 'what --cni chooses, in the message of a wrong value',
+  'lib/engine/settings.ts network': 'what --cni chooses, in the message of a wrong value',
   'lib/vm/container.ts containerd': 'a folder of a VM, which those that are there already have',
 };
 

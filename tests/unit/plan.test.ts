@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { type Asked, type Facts, type Old, parseOptions, planOf, type RequestedOptions } from '../../bin/up/plan.ts';
 import type { Lab } from '../../lib/engine/lab.ts';
-import type { Settings } from '../../lib/engine/settings.ts';
+import type { Given } from '../../lib/engine/settings.ts';
 import type { State } from '../../lib/engine/state.ts';
 import type { HostFacts } from '../../lib/host/facts.ts';
 import { stepIds } from '../../steps/index.ts';
-import { defaultSettings, goodSurvey, oddLab, plainLab } from '../fixtures.ts';
+import { goodSurvey, oddLab, plainLab } from '../fixtures.ts';
 
 const nothing: Asked = { source: { kind: 'auto' }, to: 'smoke' };
 const nobody: Old = { state: undefined, supervisor: undefined, begun: false };
@@ -26,9 +26,9 @@ const plan = (
     old = nobody,
     host = {},
     ...facts
-  }: Partial<{ file: Partial<Settings>; old: Old; host: Partial<HostFacts>; tmux: boolean }> = {},
+  }: Partial<{ file: Given; old: Old; host: Partial<HostFacts>; tmux: boolean }> = {},
 ): Lab =>
-  planOf({ ...nothing, ...asked }, { ...defaultSettings, ...file }, old, {
+  planOf({ ...file, ...nothing, ...asked }, old, {
     ...machine,
     ...facts,
     host: { ...goodSurvey, ...host },
@@ -60,18 +60,17 @@ describe('a lab on a machine without one', () => {
       domain: 'lab.test',
     });
   });
-
-  test('has the mirror that is asked for rather than that of the file', () => {
-    const file = { registryMirror: 'https://file.example' };
-    expect(plan({}, { file }).registryMirror).toBe('https://file.example');
-    expect(plan({ registryMirror: 'https://asked.example' }, { file }).registryMirror).toBe('https://asked.example');
-  });
 });
 
 describe('a lab that is here already', () => {
   test('stays what it is where nothing else is asked for', () => {
     const lab = { ...plainLab, pki: 'guide', with: ['ingress'], registryMirror: 'https://m.example' } as const;
     expect(plan({}, { old: here('smoke', lab) })).toEqual(lab);
+  });
+
+  test('keeps its networks and its domain where nobody says otherwise', () => {
+    const lab = { ...plainLab, podCIDR: '10.99.0.0/16', domain: 'lab.test' };
+    expect(plan({}, { old: here('smoke', lab) })).toMatchObject({ podCIDR: '10.99.0.0/16', domain: 'lab.test' });
   });
 
   test('gets an extra beside those that it has', () => {
@@ -85,7 +84,7 @@ describe('a lab that is here already', () => {
     expect(plan({}, { old: here('smoke'), host: { node } }).node.address).toBe('10.240.0.77');
   });
 
-  test.each<[string, Partial<Asked>, Partial<Settings>]>([
+  test.each<[string, Partial<Asked>, Given]>([
     ['cni', { cni: 'calico' }, {}],
     ['pki', { pki: 'guide' }, {}],
     ['podCIDR', {}, { podCIDR: '10.99.0.0/16' }],
@@ -159,11 +158,12 @@ test('what the machine needs to be adapted to is in its lab', () => {
 describe('the options', () => {
   test('of a folder of files go together', () => {
     expect(parseOptions({ source: 'dir', from: '/srv' }).source).toEqual({ kind: 'dir', from: '/srv' });
-    expect(() => parseOptions({ source: 'auto', from: '/srv' })).toThrow('not of --source auto');
+    expect(() => parseOptions({ from: '/srv' })).toThrow('not of --source auto');
+    expect(parseOptions({ from: '/srv' }, {}, { source: 'dir' }).source).toEqual({ kind: 'dir', from: '/srv' });
   });
 
   test('that are not given ask for nothing', () => {
-    expect(parseOptions({ source: 'auto' })).toEqual({ source: { kind: 'auto' }, to: stepIds.at(-1) });
+    expect(parseOptions({})).toEqual({ source: { kind: 'auto' }, to: stepIds.at(-1) });
   });
 
   test.each<[keyof RequestedOptions, string, RegExp]>([

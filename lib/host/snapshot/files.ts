@@ -9,6 +9,7 @@ const roots = ['/etc', '/opt', '/usr/local', '/var/lib', '/var/log', '/run'];
 /** Folders and files that change by themselves on an idle machine, with the reason. */
 const ignoredPaths: readonly (readonly [pattern: RegExp, why: string])[] = [
   [new RegExp(`^(${paths.root}|${paths.vms}|${paths.lock.replace('.', '\\.')}[^/]*)(/|$)`), 'our own, gone last'],
+  [new RegExp(`^${paths.settings.replace('.', '\\.')}$`), "a person's choice: hardway init writes it, and no step"],
   [/^\/var\/log\/(?!pods$|containers$|calico$)/, 'logs are written; only that a folder of ours is there counts'],
   [/^\/var\/lib\/(apt|dpkg|ucf|systemd|update-notifier|ubuntu-release-upgrader|PackageKit|snapd)\//, 'package lists'],
   [/^\/var\/lib\/(NetworkManager|dhcp|dhcpcd|chrony|ntp|logrotate|plocate|mlocate|private|fwupd|upower)\//, 'timers'],
