@@ -29,9 +29,11 @@ const build = async (asked: string | undefined): Promise<Command> => {
       'after',
       '\nExamples:\n  hardway vm up            try it in a throw-away VM\n  sudo hardway up          make this machine a cluster\n  hardway up --to etcd     stop after a step',
     );
+  const command = commandNames.find((one) => one === asked);
+  const all = command !== undefined && commands[command].tellsOfAll;
   for (const name of commandNames) {
     const { summary, load } = commands[name];
-    if (name === asked) program.addCommand((await load()).command().name(name).summary(summary));
+    if (all || name === asked) program.addCommand((await load()).command().name(name).summary(summary));
     else program.command(name, { hidden: false }).summary(summary);
   }
   prepare(program);

@@ -6,11 +6,15 @@ interface Entry {
   readonly summary: string;
   /** `root`: the launcher runs it with sudo. `lab`: so it does, and the command refuses a machine without a lab. */
   readonly needs: 'nobody' | 'root' | 'lab';
+  /** True where it tells of every command, so that all of them are loaded. */
+  readonly tellsOfAll?: true;
   readonly load: () => Promise<{ command: () => Command }>;
 }
 
+export type CommandName = (typeof commandNames)[number];
+
 /** Every command by its name. */
-export const commands: Readonly<Record<(typeof commandNames)[number], Entry>> = {
+export const commands: Readonly<Record<CommandName, Entry>> = {
   up: {
     summary: 'make this machine a single-node cluster, one component after the other',
     needs: 'root',
@@ -74,5 +78,17 @@ export const commands: Readonly<Record<(typeof commandNames)[number], Entry>> = 
     summary: 'a throw-away VM on this machine to try all of it in',
     needs: 'root',
     load: () => import('./commands/vm.ts'),
+  },
+  completion: {
+    summary: 'completion for bash, zsh or fish',
+    needs: 'nobody',
+    tellsOfAll: true,
+    load: () => import('./commands/completion.ts'),
+  },
+  man: {
+    summary: 'the manual page',
+    needs: 'nobody',
+    tellsOfAll: true,
+    load: () => import('./commands/man.ts'),
   },
 };

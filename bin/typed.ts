@@ -21,6 +21,8 @@ export const commandNames = [
   'shell',
   'init',
   'vm',
+  'completion',
+  'man',
 ] as const;
 
 /** Tells whether the shell finds this program, and no other, by its name. */
@@ -41,7 +43,10 @@ const calledAs = (): string => {
   return !typed || isOnPath(process.env['PATH'] ?? '') ? 'hardway' : quoted([typed]);
 };
 
-const mentions = new RegExp(String.raw`(?<![\w./-])hardway(?= (?:${commandNames.join('|')})\b)`, 'g');
+const mentions = new RegExp(String.raw`(?<![\w./-]|-- )hardway(?= (?:${commandNames.join('|')})\b)`, 'g');
 
-/** Returns a text for a person with each command of hardway in it as that person can type it. */
+/**
+ * Returns a text for a person with each command of hardway in it as that person can type it. What is after -- is typed
+ * in a VM.
+ */
 export const asTyped = (text: string, called = calledAs()): string => text.replaceAll(mentions, () => called);

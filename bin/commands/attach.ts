@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Argument, Command } from 'commander';
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { attachCommand, sessionOf } from '../../lib/daemons/tmux.ts';
 import { Unhealthy, UserError } from '../../lib/engine/errors.ts';
@@ -6,6 +6,7 @@ import { parseChoice } from '../../lib/engine/nearest.ts';
 import { attach } from '../../lib/host/run.ts';
 import { components } from '../../steps/index.ts';
 import { requireLab } from '../lab.ts';
+import { oneOf } from '../values.ts';
 
 const show = async (asked: string): Promise<void> => {
   const guide = components.find((name) => sessionOf(name) === asked);
@@ -31,6 +32,6 @@ const show = async (asked: string): Promise<void> => {
 export const command = (): Command =>
   new Command('attach')
     .description('Puts the window of a component on this terminal, where the lab runs in tmux. Ctrl-b d leaves it.')
-    .argument('<component>', components.join(', '))
+    .addArgument(oneOf(new Argument('<component>', 'the component'), components))
     .addHelpText('after', '\nExample:\n  sudo hardway attach etcd')
     .action(show);

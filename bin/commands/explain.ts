@@ -1,12 +1,13 @@
-import { Command } from 'commander';
+import { Argument, Command, Option } from 'commander';
 import { exampleLab } from '../../lib/engine/lab.ts';
 import { readOnlyContext } from '../../lib/engine/runner.ts';
 import { readState } from '../../lib/engine/state.ts';
 import { languageOf, languages } from '../../lib/engine/text.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { stepsWith } from '../../steps/index.ts';
+import { stepIds, stepsWith } from '../../steps/index.ts';
 import { requireLab } from '../lab.ts';
 import { explainLive, explainWord, type Subject, subjects } from '../teach/explain.ts';
+import { oneOf } from '../values.ts';
 
 interface Options {
   readonly lang?: string;
@@ -31,10 +32,12 @@ export const command = (): Command =>
     .description(
       'Explains a step, a component with each of its flags, or a word; and of the live cluster the path\nthrough a Service, the story of a Pod, a certificate, or what one request goes through.',
     )
-    .argument('<what>', `a step, a component, a word, or one of: ${subjects.join(', ')}`)
+    .addArgument(
+      oneOf(new Argument('<what>', 'a step, a word of the lessons, or what runs'), [...subjects, ...stepIds]),
+    )
     .argument('[name]', 'the Service, Pod or certificate')
     .option('-n, --namespace <namespace>', 'where the Service or Pod is', 'default')
-    .option('--lang <language>', `${languages.join(' or ')}; from LANG by default`)
+    .addOption(oneOf(new Option('--lang <language>', 'from LANG by default'), languages))
     .addHelpText(
       'after',
       '\nExamples:\n  hardway explain kube-apiserver --lang fr\n  sudo hardway explain service web\n  sudo hardway explain pod web-5d8f7c9b4-abcde\n  sudo hardway explain cert apiserver\n  sudo hardway explain request',

@@ -1,10 +1,11 @@
-import { Command } from 'commander';
+import { Argument, Command } from 'commander';
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { UserError } from '../../lib/engine/errors.ts';
 import { parseChoice } from '../../lib/engine/nearest.ts';
 import { attach } from '../../lib/host/run.ts';
 import { components } from '../../steps/index.ts';
 import { requireLab } from '../lab.ts';
+import { oneOf } from '../values.ts';
 
 const show = async (name: string, { follow, lines }: { follow?: boolean; lines: string }): Promise<void> => {
   if (!/^[1-9]\d{0,8}$/.test(lines))
@@ -18,7 +19,7 @@ const show = async (name: string, { follow, lines }: { follow?: boolean; lines: 
 export const command = (): Command =>
   new Command('logs')
     .description('Shows what a component wrote.')
-    .argument('<component>', components.join(', '))
+    .addArgument(oneOf(new Argument('<component>', 'the component'), components))
     .option('-f, --follow', 'go on until Ctrl-C')
     .option('-n, --lines <number>', 'how many of the last lines', '200')
     .addHelpText('after', '\nExample:\n  sudo hardway logs kubelet -f')

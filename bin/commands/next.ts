@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { UserError } from '../../lib/engine/errors.ts';
 import { exampleLab } from '../../lib/engine/lab.ts';
 import { readState } from '../../lib/engine/state.ts';
@@ -9,6 +9,7 @@ import { words } from '../teach/words.ts';
 import { asTyped } from '../typed.ts';
 import { settingOption } from '../up/options.ts';
 import { type Options, up } from '../up/up.ts';
+import { oneOf } from '../values.ts';
 
 const next = async (options: Options): Promise<void> => {
   const language = languageOf(options.lang);
@@ -30,7 +31,7 @@ const next = async (options: Options): Promise<void> => {
 export const command = (): Command =>
   new Command('next')
     .description('Takes one step, with its lesson, its command and what has become true. No process waits in between.')
-    .option('--lang <language>', `language of the lessons: ${languages.join(', ')}; from LANG by default`)
+    .addOption(oneOf(new Option('--lang <language>', 'language of the lessons; from LANG by default'), languages))
     .addOption(settingOption('cni'))
     .addOption(settingOption('source'))
     .option('--from <folder>', 'the folder of --source dir')

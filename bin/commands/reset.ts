@@ -1,7 +1,8 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { parseChoice } from '../../lib/engine/nearest.ts';
 import { stepIds } from '../../steps/index.ts';
 import { type ResetOptions, reset } from '../reset/reset.ts';
+import { oneOf } from '../values.ts';
 
 type Options = Omit<ResetOptions, 'to'> & { readonly to?: string };
 
@@ -15,7 +16,7 @@ export const command = (): Command =>
     .description(
       'Stops the components, removes what they left, takes back every change that hardway made\nand compares the machine with what it was before.',
     )
-    .option('--to <step>', `keep everything up to a step: ${stepIds.join(', ')}`)
+    .addOption(oneOf(new Option('--to <step>', 'keep everything up to a step'), stepIds))
     .option('--purge', 'drop the downloads and builds as well')
     .option('--dry-run', 'say what would be taken back and touch nothing')
     .option('--yes', 'do not ask')

@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import type { Lab } from '../../lib/engine/lab.ts';
 import { guideWarning } from '../../lib/engine/lab.ts';
 import { parseChoice } from '../../lib/engine/nearest.ts';
@@ -8,6 +8,7 @@ import { paths } from '../../lib/host/paths.ts';
 import { requireLab } from '../lab.ts';
 import { handOut } from '../teach/handout.ts';
 import { type ManualStep, preamble, stepsByHand } from '../teach/script.ts';
+import { oneOf } from '../values.ts';
 
 const formats = ['sh', 'md'] as const;
 
@@ -38,12 +39,13 @@ export const command = (): Command =>
     .description(
       'Prints this lab as commands that a person can type: a script, or a hand-out with the lessons\nand what up --observe, up --pause and next saw. No private key is in it: the script makes new ones.',
     )
-    .option(
-      '--format <format>',
-      `${formats.join(', ')}: a script, or a hand-out with lessons, outputs and room for notes`,
-      'md',
+    .addOption(
+      oneOf(
+        new Option('--format <format>', 'a script, or a hand-out with lessons, outputs and room for notes'),
+        formats,
+      ).default('md'),
     )
-    .option('--lang <language>', `language of the hand-out: ${languages.join(', ')}; from LANG by default`)
+    .addOption(oneOf(new Option('--lang <language>', 'language of the hand-out; from LANG by default'), languages))
     .addHelpText(
       'after',
       '\nExamples:\n  sudo hardway transcript --format sh > lab.sh\n  sudo hardway transcript --format md --lang fr > lab.md',

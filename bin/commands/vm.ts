@@ -26,10 +26,10 @@ export const command = (): Command => {
       .description(description)
       .addHelpText('after', `\nFor example:\n${examples.map((line) => `  hardway vm ${line}`).join('\n')}`);
 
-  const cluster = 'a VM with a cluster in it: create or boot it, then `hardway up` inside';
+  const cluster = 'a VM with a cluster in it: create or boot it, then `up` inside';
   creatable(sub('up', cluster, 'up', 'up lab -- --to etcd --pause', 'up real --kind qemu'))
-    .argument('[UP-FLAGS...]', 'after --: what `hardway up` inside is given')
-    .showHelpAfterError('What hardway up is given goes after --, such as: hardway vm up lab -- --cni bridge')
+    .argument('[UP-FLAGS...]', 'after --: what `up` inside is given')
+    .showHelpAfterError('What up is given goes after --, such as: hardway vm up lab -- --cni bridge')
     .action(upInVm);
 
   const empty = 'create a VM, or boot one that is off; without a cluster';

@@ -18,6 +18,7 @@ afterEach(async () => {
 
 describe('a command of hardway in a text', () => {
   test('is named as it was typed, and nothing else is', () => {
+    expect(asTyped('hardway vm exec lab -- hardway status', './hw')).toBe('./hw vm exec lab -- hardway status');
     expect(asTyped('hardway up; sudo hardway reset --to etcd', './hw')).toBe('./hw up; sudo ./hw reset --to etcd');
     for (const text of ['hardway keeps its keys', '/var/lib/hardway up', 'run hardway again', 'a hardway upgrade'])
       expect(asTyped(text, './hw')).toBe(text);
