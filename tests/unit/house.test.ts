@@ -29,7 +29,7 @@ test('the imports of this house are found', () => {
 });
 
 test('every source of the product is on a floor', () => {
-  const others = sources.filter((file) => !/^(tests|bench)\/|\.config\.ts$/.test(file));
+  const others = sources.filter((file) => !/^(tests|bench|scripts)\/|\.config\.ts$/.test(file));
   expect(others.filter((file) => floorOf(file) < 0)).toEqual([]);
 });
 
@@ -75,9 +75,11 @@ test('every source in bin/ is in a room, and rooms enter one another only where 
   expect(wrong).toEqual([]);
 });
 
-test('the product needs nothing from tests or bench', () => {
+test('the product needs nothing from tests, bench or scripts', () => {
   const wrong = [...imports].flatMap(([file, names]) =>
-    names.filter((name) => floorOf(file) >= 0 && /^(tests|bench)\//.test(name)).map((name) => `${file} -> ${name}`),
+    names
+      .filter((name) => floorOf(file) >= 0 && /^(tests|bench|scripts)\//.test(name))
+      .map((name) => `${file} -> ${name}`),
   );
   expect(wrong).toEqual([]);
 });
