@@ -18,12 +18,12 @@ const place = (name: string, { plugins }: Needs): string =>
 const namesOf = ({ programs, plugins }: Needs): readonly string[] => [...programs, ...plugins];
 
 /** Returns the shell command that puts a program in its place, from the cache or else from its upstream site. */
-const placeCommand = async ({ machine }: Lab, path: string): Promise<string> => {
+const placeCommand = async ({ machine, kubernetes }: Lab, path: string): Promise<string> => {
   const { plan } = await import('../lib/binaries/release.ts'); // only a transcript asks where files are published
   const binary = basename(path);
-  const { name, product } = productOf(binary);
+  const { name, product } = productOf(binary, kubernetes);
   const cached = relative(paths.cache, binaryPath(paths.cache, machine.arch, name, product.version, binary));
-  const [file] = plan([binary], machine.arch);
+  const [file] = plan([binary], machine.arch, kubernetes);
   const member = file?.binaries.get(binary);
   return `place ${path} ${cached} ${file?.url ?? "''"} ${file?.sha256 ?? "''"}${member ? ` ${member}` : ''}`;
 };
@@ -48,7 +48,7 @@ export const linkCommand = async (
 export const binaries: Step = {
   id: 'binaries',
   title: 'binaries and images',
-  inputs: ({ machine }) => [machine.arch, versions()],
+  inputs: ({ machine, kubernetes }) => [machine.arch, versions(kubernetes)],
   stallLimit: 60 * 60, // Go compiles kube-apiserver for minutes without a word
 
   async apply(context) {

@@ -42,13 +42,13 @@ const daemon = (lab: Lab) => ({
 });
 
 /** Returns containerd's configuration, version 3 (containerd/docs/cri/config.md). */
-export const configuration = ({ machine }: Lab) => ({
+export const configuration = ({ kubernetes, machine }: Lab) => ({
   version: 3,
   root: system.containerd,
   state: '/run/containerd',
   plugins: {
     'io.containerd.cri.v1.images': {
-      pinned_images: { sandbox: imageReference('pause') },
+      pinned_images: { sandbox: imageReference('pause', kubernetes) },
       registry: { config_path: registries },
       // Syncs the files of a pulled image to the disk; without it they may be empty after a power cut.
       image_pull_with_sync_fs: true,
@@ -120,7 +120,10 @@ export const containerd: Step = {
 
   byHand: {
     before: async ({ lab, needs }) => {
-      const references = [...imageReferences(needs), ...(lab.cni === 'calico' ? versions().calico.images : [])];
+      const references = [
+        ...imageReferences(needs, lab.kubernetes),
+        ...(lab.cni === 'calico' ? versions().calico.images : []),
+      ];
       const archive = (reference: string) =>
         relative(paths.cache, archivePath(paths.cache, lab.machine.arch, reference));
       return [
@@ -134,7 +137,7 @@ export const containerd: Step = {
   checks: [
     check('only root can read its configuration', () => requireAccess(configFile, 0o600)),
     check('answers the CRI', (_, signal) => answers(signal)),
-    check('has the sandbox image', (_, signal) => hasImage(imageReference('pause'), signal)),
+    check('has the sandbox image', ({ lab }, signal) => hasImage(imageReference('pause', lab.kubernetes), signal)),
   ],
 
   observations: () => [

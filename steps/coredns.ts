@@ -14,11 +14,11 @@ import { kubectl } from './by-hand.ts';
 import { fromPod } from './demo.ts';
 import { observe, says } from './observe.ts';
 
-const objects = ({ machine, dnsAddress, domain }: Lab) =>
+const objects = ({ machine, dnsAddress, domain, kubernetes }: Lab) =>
   readManifest('coredns', {
     dnsAddress,
     domain,
-    image: imageReference('coredns'),
+    image: imageReference('coredns', kubernetes),
     // CoreDNS does not start with a forward that has no name server.
     forward: machine.resolvConf ? 'forward . /etc/resolv.conf' : '# this machine knows no name server to forward to',
   });

@@ -4,6 +4,7 @@ import { manifestText, readManifest } from '../lib/cluster/manifest.ts';
 import { applyObjects } from '../lib/cluster/objects.ts';
 import { until } from '../lib/engine/check.ts';
 import { UserError } from '../lib/engine/errors.ts';
+import type { Lab } from '../lib/engine/lab.ts';
 import type { Context, DemoPart, Step } from '../lib/engine/step.ts';
 import { paths } from '../lib/host/paths.ts';
 
@@ -37,7 +38,7 @@ export const chainOfWeb = "iptables-save -t nat | grep -- '-A KUBE-SVC-.*default
 /** Returns the path of a demo object's manifest, for the learner. */
 export const demoFile = ({ manifest }: DemoPart): string => `${paths.demo}/${manifest}.yaml`;
 
-const variables = () => ({ image: imageReference('agnhost') });
+const variables = ({ kubernetes }: Lab) => ({ image: imageReference('agnhost', kubernetes) });
 
 type Labelled = KubeObject & { readonly metadata: { readonly labels?: Readonly<Record<string, string>> } };
 
@@ -56,9 +57,9 @@ export const demoIsThere = async (context: Context): Promise<string | undefined>
 /** Writes the manifest of a demo object for the learner. */
 export const writeDemo =
   (part: DemoPart) =>
-  async ({ host }: Context): Promise<void> => {
+  async ({ host, lab }: Context): Promise<void> => {
     await host.makeDir(paths.demo);
-    await host.writeFile(demoFile(part), await manifestText(part.manifest, variables()));
+    await host.writeFile(demoFile(part), await manifestText(part.manifest, variables(lab)));
   };
 
 /**
@@ -118,7 +119,7 @@ export const ensureDemo = async (
     await writeDemo(part)(context);
     if (await objectOf(context, part)) continue;
     if (part === web) await deleteEvents(context);
-    await applyObjects(context, await readManifest(part.manifest, variables()));
+    await applyObjects(context, await readManifest(part.manifest, variables(context.lab)));
     missing.push(demoFile(part));
   }
   return missing;

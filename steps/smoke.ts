@@ -145,10 +145,10 @@ export const smoke: Step = {
   title: 'smoke test',
   startAfter: 'network', // its Pods start beside CoreDNS, which only the proofs by name need
   needs: { images: ['agnhost'] }, // the observations of earlier steps use it too
-  inputs: () => readManifest('smoke', { image: imageReference('agnhost'), word: '' }),
+  inputs: ({ kubernetes }) => readManifest('smoke', { image: imageReference('agnhost', kubernetes), word: '' }),
 
   async apply(context) {
-    const { host, signal } = context;
+    const { host, lab, signal } = context;
     if (host.dryRun) return;
     await ensureImages(context);
     const word = randomBytes(12).toString('hex');
@@ -156,7 +156,10 @@ export const smoke: Step = {
     await api.remove(namespaceObject);
     await until('an earlier smoke test is gone', () => isGone(api), { signal, deadline: timeoutSeconds * 1000 });
     try {
-      await applyObjects(context, await readManifest('smoke', { image: imageReference('agnhost'), word }));
+      await applyObjects(
+        context,
+        await readManifest('smoke', { image: imageReference('agnhost', lab.kubernetes), word }),
+      );
       await prove(context, [podsAreThere, isRouted]);
       await Promise.all([proofsByName, otherProofs(word)].map((proofs) => prove(context, proofs)));
     } finally {

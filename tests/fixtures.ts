@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'vitest';
+import { usualKubernetes } from '../lib/binaries/versions.ts';
 import { type Lab, labOf } from '../lib/engine/lab.ts';
 import type { Given } from '../lib/engine/settings.ts';
 import type { HostFacts } from '../lib/host/facts.ts';
@@ -58,6 +59,7 @@ const { deadline: _, ...networks } = defaultSettings;
 
 /** A lab on a machine that needs nothing special. */
 export const plainLab: Lab = labOf(goodSurvey, {
+  kubernetes: usualKubernetes(),
   ...networks,
   cni: 'bridge',
   pki: 'components',
@@ -76,7 +78,15 @@ export const oddLab: Lab = labOf(
     swap: true,
     ufw: true,
   },
-  { ...networks, domain: 'odd.example', cni: 'bridge', pki: 'guide', supervisor: 'tmux', with: ['ingress'] },
+  {
+    ...networks,
+    kubernetes: 'v1.35.8',
+    domain: 'odd.example',
+    cni: 'bridge',
+    pki: 'guide',
+    supervisor: 'tmux',
+    with: ['ingress'],
+  },
 );
 
 /** Creates a folder of the test's own. A hook that returns `remove` has it removed after its tests. */

@@ -21,15 +21,19 @@ const deadline = 120_000;
 
 /** The image of the guide. It listens on 8081; agnhost is told to. */
 const guideImage = { image: 'docker.io/zwindler/vhelloworld:latest', args: '[]' };
-const standIn = { image: imageReference('agnhost'), args: '[netexec, --http-port=8081]' };
+const standIn = ({ lab }: Context) => ({
+  image: imageReference('agnhost', lab.kubernetes),
+  args: '[netexec, --http-port=8081]',
+});
 
 const say = (text: string): void => {
   process.stdout.write(`${asTyped(text)}\n`);
 };
 
 /** Returns the guide's image if containerd can pull it, else agnhost, which every lab has. */
-const chooseImage = async (signal: AbortSignal): Promise<typeof guideImage> => {
+const chooseImage = async (context: Context): Promise<typeof guideImage> => {
   const { image } = guideImage;
+  const { signal } = context;
   const isThere = () =>
     hasImage(image, signal).then(
       () => true,
@@ -39,8 +43,8 @@ const chooseImage = async (signal: AbortSignal): Promise<typeof guideImage> => {
   say(`pulling ${image}`);
   const refusal = await pullImage(image, () => {}, signal);
   if (refusal === undefined) return guideImage;
-  say(`it cannot be had here, so ${standIn.image} serves instead: ${refusal.split('\n').at(-1)}`);
-  return standIn;
+  say(`it cannot be had here, so ${standIn(context).image} serves instead: ${refusal.split('\n').at(-1)}`);
+  return standIn(context);
 };
 
 /** Deletes the namespace of the demo, and with it all its objects. */
@@ -58,7 +62,7 @@ const remove = async (context: Context): Promise<void> => {
 const create = async (context: Context): Promise<string> => {
   const { lab, signal } = context;
   const api = await apiOf(context);
-  for (const object of await readManifest('demo', await chooseImage(signal))) await api.apply(object);
+  for (const object of await readManifest('demo', await chooseImage(context))) await api.apply(object);
   await until('two Pods are available', () => deploymentIsAvailable(context, namespace, 'web'), { signal, deadline });
   const service = await api.get<{ spec: { clusterIP: string } }>(`/api/v1/namespaces/${namespace}/services/web`);
   const url = `http://${service.spec.clusterIP}:3000/`;

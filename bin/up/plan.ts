@@ -22,6 +22,7 @@ import { components, everyStep, extras, stepIds, stepsWith } from '../../steps/i
 import { modules } from '../../steps/preflight.ts';
 import { refuseLostLab } from '../lab.ts';
 import { findings } from './fitness.ts';
+import { kubernetesFor, refuseSkew } from './kubernetes.ts';
 import type { Finding } from './leftovers.ts';
 import { placesUsed } from './places.ts';
 
@@ -110,6 +111,7 @@ const refuseOtherLab = ({ lab: old }: State, lab: Lab): void => {
         .join('\n'),
       'hardway reset --to certificates, then hardway up with the new settings; or leave them as they are',
     );
+  refuseSkew(old.kubernetes, lab.kubernetes);
   // A Node is identified by its name: under another one the kubelet could not use the Pods and volumes that are here.
   if (old.node.name !== lab.node.name)
     throw new UserError(
@@ -146,6 +148,7 @@ const refuseUnfit = (problems: readonly Finding[]): void => {
  */
 export const planOf = (asked: Asked, old: Old, { host, usualCni, tmux }: Facts): Lab => {
   const had = old.state?.lab;
+  const kubernetes = kubernetesFor(asked.kubernetes, had?.kubernetes);
   const supervisor = asked.supervisor ?? old.supervisor ?? settings.supervisor.default;
   const registryMirror = mirrorFor(asked, old);
   refuseOtherSupervisor(old.supervisor, supervisor);
@@ -160,6 +163,7 @@ export const planOf = (asked: Asked, old: Old, { host, usualCni, tmux }: Facts):
     ...(supervisor === 'tmux' && !host.apt && !tmux ? [noTmux] : []),
   ]);
   const lab = labOf(host, {
+    kubernetes,
     ...networks,
     domain: asked.domain ?? had?.domain ?? settings.domain.default,
     cni,

@@ -4,8 +4,9 @@ import { progressText } from './progress.ts';
 import { type Provided, provide } from './provide.ts';
 import { imageReference } from './versions.ts';
 
-/** The references of images by their names in versions.yaml. */
-export const imageReferences = ({ images }: Pick<Needs, 'images'>): readonly string[] => images.map(imageReference);
+/** The references of images by their names in versions.yaml, for a version of Kubernetes or the usual one. */
+export const imageReferences = ({ images }: Pick<Needs, 'images'>, kubernetes?: string): readonly string[] =>
+  images.map((name) => imageReference(name, kubernetes));
 
 /**
  * Provides every program and image of a lab, from the cache or the run's source, once a run. Throws UserError as
@@ -17,7 +18,8 @@ export const provisions = ({ memo, needs, source, lab, host, progress, signal }:
       source: source.kind,
       ...(source.from && { from: source.from }),
       binaries: [...needs.programs, ...needs.plugins],
-      images: imageReferences(needs),
+      images: imageReferences(needs, lab.kubernetes),
+      kubernetes: lab.kubernetes,
       arch: lab.machine.arch,
       cache: paths.cache,
       report: (what) => {

@@ -40,6 +40,8 @@ export interface ProvideOptions {
   readonly archives?: boolean;
   /** Mirror that is asked before the registry of an image. */
   readonly registryMirror?: string | undefined;
+  /** Version of Kubernetes that the files belong to; absent for the usual one. */
+  readonly kubernetes?: string | undefined;
   readonly arch: Arch;
   readonly cache: string;
   readonly report: (progress: Progress) => void;
@@ -65,7 +67,7 @@ const recipe = (wanted: CacheItem, origin: 'release' | 'go'): string => recipeOf
  * Looks for each file in the cache. `origins` are those accepted for a binary; for an image every origin is accepted.
  */
 const lookUp = async (
-  { binaries, images, arch, cache }: ProvideOptions,
+  { binaries, images, kubernetes, arch, cache }: ProvideOptions,
   origins: readonly ('release' | 'go')[],
 ): Promise<{ binaries: CacheItem[]; images: CacheItem[] }> => {
   const find = async (name: string, productName: string, product: Product, image: Image | undefined, path: string) => {
@@ -74,17 +76,17 @@ const lookUp = async (
     const origin = (await cached(path, recipes)) ?? (image && (await isManualArchive(path)));
     return { name, productName, product, image, path, origin };
   };
-  const ours = Object.values(versions().images).filter(({ reference }) => images.includes(reference));
+  const ours = Object.values(versions(kubernetes).images).filter(({ reference }) => images.includes(reference));
   return {
     binaries: await Promise.all(
       binaries.map((binary) => {
-        const { name, product } = productOf(binary);
+        const { name, product } = productOf(binary, kubernetes);
         return find(binary, name, product, undefined, binaryPath(cache, arch, name, product.version, binary));
       }),
     ),
     images: await Promise.all(
       ours.map((image) => {
-        const { name, product } = productOf(image.binary);
+        const { name, product } = productOf(image.binary, kubernetes);
         return find(image.reference, name, product, image, archivePath(cache, arch, image.reference));
       }),
     ),
@@ -145,7 +147,7 @@ const chooseSource = async (
   source: Exclude<Source, 'dir'>,
   missing: readonly CacheItem[],
   origins: ReadonlySet<Origin>,
-  { arch, signal }: ProvideOptions,
+  { kubernetes, arch, signal }: ProvideOptions,
 ): Promise<Chosen> => {
   const begunByGo = origins.has('go');
   const released = source === 'auto' && !begunByGo && origins.size > 0 && missing.every(({ image }) => image);
@@ -159,7 +161,7 @@ const chooseSource = async (
     const { plan } = await import('./release.ts');
     const { answers } = await import('./download.ts');
     const published = missing.filter(({ image }) => !image).map(({ name }) => name);
-    const site = plan(published, arch)[0]?.url;
+    const site = plan(published, arch, kubernetes)[0]?.url;
     if (site && (await answers(site, signal))) return { origin: 'release' };
     const fallback = await findGo();
     if (fallback) return { origin: 'go', go: fallback };

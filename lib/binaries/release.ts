@@ -8,6 +8,8 @@ import type { Report } from './progress.ts';
 import { expand, type Product, type PublishedFile, productOf } from './versions.ts';
 
 interface Options {
+  /** Version of Kubernetes that the files belong to; absent for the usual one. */
+  readonly kubernetes?: string | undefined;
   readonly arch: Arch;
   readonly cache: string;
   readonly report: Report;
@@ -32,10 +34,10 @@ const fileOf = (product: Product, binary: string): PublishedFile => {
 };
 
 /** Returns the files that contain these binaries, each once, with every binary that is taken out of it. */
-export const plan = (binaries: readonly string[], arch: Arch): Planned[] => {
+export const plan = (binaries: readonly string[], arch: Arch, kubernetes?: string): Planned[] => {
   const files = new Map<PublishedFile, Planned>();
   for (const binary of binaries) {
-    const { name, product } = productOf(binary);
+    const { name, product } = productOf(binary, kubernetes);
     const file = fileOf(product, binary);
     const fill = (template: string) => expand(template, product.version, arch);
     const members = Object.entries(file.members ?? {}).map(([member, path]) => [member, fill(path)] as const);
@@ -94,7 +96,7 @@ export const fetchRelease = async (binaries: readonly string[], options: Options
   const { default: pMap } = await import('p-map');
   const failed = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, failed.signal]) : failed.signal;
-  const files = plan(binaries, options.arch);
+  const files = plan(binaries, options.arch, options.kubernetes);
   try {
     await pMap(files, (file) => fetchOne(file, { ...options, signal }), { concurrency: 4 });
   } catch (thrown) {

@@ -171,7 +171,7 @@ const withProgress = async (context: Context, coming: Promise<void>): Promise<vo
 
 const sandboxImage = (context: Context): Promise<void> =>
   context.memo('sandbox image', async () =>
-    bringAll(context, (await provisions(context)).images, [imageReference('pause')]),
+    bringAll(context, (await provisions(context)).images, [imageReference('pause', context.lab.kubernetes)]),
   );
 
 const calicoImages = (context: Context): Promise<void> =>
@@ -187,7 +187,7 @@ const calicoImages = (context: Context): Promise<void> =>
 const allImages = (context: Context): Promise<void> =>
   context.memo('images', async () => {
     if (context.lab.cni === 'calico') await calicoImages(context);
-    await bringAll(context, (await provisions(context)).images, imageReferences(context.needs));
+    await bringAll(context, (await provisions(context)).images, imageReferences(context.needs, context.lab.kubernetes));
   });
 
 /** Starts to bring every image of the lab into containerd. Steps that need them wait for them and get the error. */

@@ -14,6 +14,8 @@ export type SupervisorName = (typeof supervisorNames)[number];
 
 /** The settings of the cluster on this machine, resolved once by `hardway up` and kept in the state file. */
 export interface Lab {
+  /** Version of its Kubernetes, such as v1.36.3. */
+  readonly kubernetes: string;
   readonly node: { readonly name: string; readonly address: string; readonly interface: string };
   readonly podCIDR: string;
   readonly serviceCIDR: string;
@@ -135,6 +137,7 @@ export const guideWarning = ({ pki }: Lab, language: Language): string | undefin
 
 /** A lab for explain on a machine without one, or for a user who is not root. */
 export const exampleLab: Lab = {
+  kubernetes: 'v1.36.3',
   node: { name: 'kubernetes', address: '10.240.0.10', interface: 'eth0' },
   podCIDR: '10.200.0.0/16',
   serviceCIDR: '10.32.0.0/24',

@@ -15,6 +15,7 @@ export const isSecureUrl = (address: string): boolean => {
 
 /** Settings of `hardway up`. */
 export interface Settings {
+  readonly kubernetes: string;
   readonly podCIDR: string;
   readonly serviceCIDR: string;
   readonly domain: string;
@@ -81,6 +82,14 @@ const isMirror = (value: unknown): boolean =>
 
 /** Every setting, in the order in which help, docs/settings.md and the settings file name them. */
 export const settings = {
+  kubernetes: {
+    placeholder: 'version',
+    meaning: 'version of Kubernetes, such as v1.35; a lab goes up one minor version at a time, never down',
+    otherwise: 'the newest that there is',
+    example: 'v1.35',
+    accepts: (value) => typeof value === 'string' && /^v\d+\.\d+(\.\d+)?$/.test(value),
+    rule: 'a version of Kubernetes such as v1.35',
+  },
   podCIDR: { ...network(24, '10.200.0.0/16'), meaning: 'network that Pods get their addresses from' },
   serviceCIDR: {
     ...network(28, '10.32.0.0/24'),

@@ -48,7 +48,11 @@ export interface StepRecord {
   readonly seconds: number;
 }
 
+/** What the state of a lab of hardway 0.1 does not say: there was one version. */
+const ofFirstLabs = { kubernetes: 'v1.36.3' } as const;
+
 const labShape = fields({
+  kubernetes: optional(text),
   node: fields({ name: text, address: text, interface: text }),
   podCIDR: text,
   serviceCIDR: text,
@@ -77,8 +81,10 @@ const stateShape = fields({ lab: labShape, steps: mapOf(fields({ fingerprint: te
  * Reads the state file; undefined where there is no lab. Throws UserError when it cannot be read or another hardway
  * wrote it.
  */
-export const readState = async (path: string): Promise<State | undefined> =>
-  (await readJsonV1(path, stateShape, 'hardway up: healthy components are kept')) as State | undefined;
+export const readState = async (path: string): Promise<State | undefined> => {
+  const state = (await readJsonV1(path, stateShape, 'hardway up: healthy components are kept')) as State | undefined;
+  return state && { ...state, lab: { ...ofFirstLabs, ...state.lab } };
+};
 
 /** Writes the state file in one step: a crash leaves the old or the new one. */
 export const writeState = async (path: string, state: State): Promise<void> => {

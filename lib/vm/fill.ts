@@ -10,6 +10,8 @@ import { paths } from '../host/paths.ts';
 /** The lab that a VM is to get, as far as it decides on what has to be in the cache. */
 interface Filling {
   readonly needs: Pick<Needs, 'programs' | 'plugins' | 'images'>;
+  /** Version of Kubernetes; absent for the usual one. */
+  readonly kubernetes?: string | undefined;
   readonly source?: Source;
   /** Absent: Calico where it can be had. */
   readonly cni?: Cni | undefined;
@@ -22,7 +24,7 @@ interface Filling {
  * Throws a UserError for a source whose files a VM cannot see, and what `provide` throws.
  */
 export const fillCache = async (
-  { needs, source = 'auto', cni, registryMirror }: Filling,
+  { needs, kubernetes, source = 'auto', cni, registryMirror }: Filling,
   report: (line: string) => void,
   signal?: AbortSignal,
 ): Promise<void> => {
@@ -45,7 +47,8 @@ export const fillCache = async (
   await provide({
     source,
     binaries: [...needs.programs, ...needs.plugins],
-    images: imageReferences(needs),
+    images: imageReferences(needs, kubernetes),
+    kubernetes,
     archives: true,
     arch,
     cache: paths.cache,

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { imageReference } from '../../lib/binaries/versions.ts';
 import type { Ran } from '../../lib/host/run.ts';
 import { execInVm, type Vm } from '../../lib/vm/vm.ts';
 import { componentFiles } from '../component.ts';
@@ -48,10 +49,7 @@ describe('up from nothing', () => {
 
   test('a Pod that a person starts runs, and what the smoke test made goes away', async () => {
     await until(vm, '! kubectl get namespace hardway-smoke');
-    await sh(
-      vm,
-      'kubectl create deployment hello --image=registry.k8s.io/e2e-test-images/agnhost:2.56 -- /agnhost pause',
-    );
+    await sh(vm, `kubectl create deployment hello --image=${imageReference('agnhost')} -- /agnhost pause`);
     await sh(vm, 'kubectl rollout status deployment hello --timeout=120s');
     await sh(vm, 'kubectl delete deployment hello');
   });

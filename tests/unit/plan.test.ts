@@ -52,6 +52,14 @@ describe('a lab on a machine without one', () => {
     });
   });
 
+  test('has the Kubernetes of the settings file, by its minor version too, and that of the option before it', () => {
+    expect(plan({}, { file: { kubernetes: 'v1.35' } }).kubernetes).toBe('v1.35.8');
+    expect(plan({ kubernetes: 'v1.36.3' }, { file: { kubernetes: 'v1.35.8' } }).kubernetes).toBe('v1.36.3');
+    expect(() => plan({}, { file: { kubernetes: 'v1.35.2' } })).toThrow(
+      'no Kubernetes "v1.35.2"; did you mean v1.35.8',
+    );
+  });
+
   test('has the networks and the domain of the settings file, and the addresses that follow from them', () => {
     expect(plan({}, { file: { serviceCIDR: '10.96.0.0/16', domain: 'lab.test' } })).toMatchObject({
       serviceCIDR: '10.96.0.0/16',
@@ -93,6 +101,24 @@ describe('a lab that is here already', () => {
   ])('cannot get another %s once it has objects, and can before', (field, asked, file) => {
     expect(() => plan(asked, { file, old: here('etcd') })).toThrow(`this lab has ${field} `);
     expect(plan(asked, { file, old: here('kubeconfigs') })).toMatchObject({ ...asked, ...file });
+  });
+
+  test('keeps its minor version of Kubernetes, at the patch release that this hardway has', () => {
+    expect(plan({}, { old: here('smoke', { ...plainLab, kubernetes: 'v1.35.1' }) }).kubernetes).toBe('v1.35.8');
+  });
+
+  test('with a minor version that this hardway has not is refused before anything of it is looked up', () => {
+    const old = here('smoke', { ...plainLab, kubernetes: 'v1.30.2' });
+    expect(() => plan({}, { old })).toThrow('this lab has Kubernetes v1.30.2, and this hardway has v1.36.3, v1.35.8');
+    expect(() => plan({ kubernetes: 'v1.35.8' }, { old })).toThrow('goes up one minor version at a time');
+  });
+
+  test('goes up one minor version of Kubernetes, never down, and either way before it has objects', () => {
+    const older: Lab = { ...plainLab, kubernetes: 'v1.35.8' };
+    expect(plan({ kubernetes: 'v1.36.3' }, { old: here('smoke', older) }).kubernetes).toBe('v1.36.3');
+    expect(() => plan({ kubernetes: 'v1.35.8' }, { old: here('etcd') })).toThrow('never goes down a minor version');
+    expect(() => plan({}, { old: here('etcd'), file: { kubernetes: 'v1.35' } })).toThrow('never goes down');
+    expect(plan({ kubernetes: 'v1.35.8' }, { old: here('kubeconfigs') }).kubernetes).toBe('v1.35.8');
   });
 
   test('cannot get another name once it has objects', () => {

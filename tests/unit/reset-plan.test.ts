@@ -187,7 +187,7 @@ describe('a lab of hardway 0.1', () => {
     expect(new Set(units)).toEqual(new Set(components));
     const commands = plan.entries.flatMap(({ undo }) => (undo.kind === 'run' ? [undo.argv] : []));
     expect(commands).toEqual([['sysctl', '-qw', 'net.ipv4.ip_forward=0']]);
-    expect(plan.lab?.cni).toBe('bridge');
+    expect(plan.lab).toMatchObject({ cni: 'bridge', kubernetes: 'v1.36.3' });
     expect(found.before?.sections['file']?.['/etc']).toMatch(/^folder 755/);
   });
 

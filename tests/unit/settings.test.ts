@@ -106,7 +106,7 @@ test('an unknown field is refused by its name, and the known ones are listed', a
   const refused = reading('podCidr: 10.200.0.0/16\n');
   await expect(refused).rejects.toThrow('podCidr');
   await expect(refused).rejects.toMatchObject({
-    next: expect.stringContaining('podCIDR, serviceCIDR, domain, interface, cni,'),
+    next: expect.stringContaining('kubernetes, podCIDR, serviceCIDR, domain, interface, cni,'),
   });
 });
 
@@ -187,6 +187,7 @@ test.each(['podCIDR: *x', 'podCIDR: [', 'a: 1\na: 2', 'a: 1\n---\nb: 2', '\tx: 1
 
 /** Three values of each setting, none its default. */
 const samples: Readonly<Record<Field, readonly [string, string, string]>> = {
+  kubernetes: ['v1.35', 'v1.36', 'v1.35.8'],
   podCIDR: ['10.1.0.0/16', '10.2.0.0/16', '10.3.0.0/16'],
   serviceCIDR: ['10.4.0.0/24', '10.5.0.0/24', '10.6.0.0/24'],
   domain: ['one.test', 'two.test', 'three.test'],

@@ -1,10 +1,11 @@
 import { isAbsolute } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { versions } from '../../lib/binaries/versions.ts';
+import { imageReference, usualKubernetes, versions } from '../../lib/binaries/versions.ts';
 import { filesReadBy } from '../../lib/engine/daemon.ts';
-import { cnis } from '../../lib/engine/lab.ts';
+import { cnis, type Lab } from '../../lib/engine/lab.ts';
 import { needsOf } from '../../lib/engine/step.ts';
 import { paths } from '../../lib/host/paths.ts';
+import { configuration } from '../../steps/containerd.ts';
 import { components, everyStep, extras, stepIds, stepsWith } from '../../steps/index.ts';
 import { oddLab, plainLab } from '../fixtures.ts';
 
@@ -75,6 +76,16 @@ describe.each(daemons)('the daemon of %s', (id, daemon) => {
       if (/^(bind-address|listen-.*urls)$/.test(name)) expect(value, name).toMatch(/^(https:\/\/)?127\.0\.0\.1/);
     }
   });
+});
+
+test('a lab of another Kubernetes has nothing of the usual one in its inputs, its unit files and its objects', async () => {
+  const differ = (['pause', 'coredns', 'agnhost'] as const).map((name) => imageReference(name));
+  const older: Lab = { ...plainLab, kubernetes: 'v1.35.8' };
+  for (const step of stepsWith(older)) {
+    const text = JSON.stringify([await step.inputs?.(), step.daemon]);
+    for (const usual of [usualKubernetes(), ...differ]) expect(text, step.id).not.toContain(usual);
+  }
+  expect(JSON.stringify(configuration(older))).toContain(imageReference('pause', 'v1.35.8'));
 });
 
 test('the steps need every program of versions.yaml that is not packed into an image, and every image', () => {

@@ -72,8 +72,15 @@ test('a VM with a kernel of its own has all packages of a container, a kernel an
 
 describe('what hardway up inside a VM is given', () => {
   test('decides on what has to be in the cache: Traefik only for an ingress', () => {
-    const { needs, ...rest } = parseUpFlags(['--cni', 'bridge', '--source=go', '--to', 'etcd']).filling;
-    expect(rest).toEqual({ cni: 'bridge', source: 'go', registryMirror: undefined });
+    const { needs, ...rest } = parseUpFlags([
+      '--cni',
+      'bridge',
+      '--source=go',
+      '--kubernetes=v1.35',
+      '--to',
+      'etcd',
+    ]).filling;
+    expect(rest).toEqual({ kubernetes: 'v1.35.8', cni: 'bridge', source: 'go', registryMirror: undefined });
     expect(needs.images).not.toContain('traefik');
     expect(needs.programs).toEqual(expect.arrayContaining(['kube-apiserver', 'etcd', 'runc']));
     expect(needs.plugins).toContain('bridge');
@@ -82,6 +89,7 @@ describe('what hardway up inside a VM is given', () => {
 
   test.each([
     [['--cni', 'bridg'], /did you mean bridge/],
+    [['--kubernetes', 'v1.30'], /no Kubernetes "v1.30"; did you mean v1.3/],
     [['--with', 'ingres'], /did you mean ingress/],
     [['--pause', 'kubelett'], /did you mean kubelet/],
     [['--lang', 'f'], /did you mean fr/],

@@ -1,11 +1,23 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { z } from 'zod';
-import { expand, imageReference, productOf, versions } from '../../../lib/binaries/versions.ts';
+import {
+  expand,
+  imageReference,
+  kubernetesVersions,
+  productOf,
+  sumsIn,
+  usualKubernetes,
+  versions,
+} from '../../../lib/binaries/versions.ts';
+import { exampleLab } from '../../../lib/engine/lab.ts';
 
 const sum = z.string().regex(/^[0-9a-f]{64}$/);
 const file = z.strictObject({
   url: z.string().startsWith('https://'),
   sha256: z.strictObject({ amd64: sum, arm64: sum }).optional(),
+  sums: z.string().startsWith('https://').optional(),
   binary: z.string().optional(),
   members: z.record(z.string(), z.string()).optional(),
 });
@@ -28,8 +40,27 @@ const shape = z.strictObject({
 });
 
 describe('versions.yaml', () => {
-  test('has the shape that its type promises', () => {
-    expect(() => shape.parse(versions())).not.toThrow();
+  test.each(kubernetesVersions())('has the shape that its type promises, with Kubernetes %s', (kubernetes) => {
+    expect(() => shape.parse(versions(kubernetes))).not.toThrow();
+  });
+
+  test('has a minor version of Kubernetes once, and the newest is the usual one', () => {
+    const minors = kubernetesVersions().map((version) => Number(version.split('.')[1]));
+    expect(minors).toEqual([...new Set(minors)].sort((one, other) => other - one));
+    expect(minors.length).toBeGreaterThan(1);
+    expect(exampleLab.kubernetes).toBe(usualKubernetes());
+  });
+
+  test('builds the modules of Kubernetes that fit, and says its version to whoever asks the programs', () => {
+    const { replace, variables } = productOf('kubelet', 'v1.35.8').product;
+    expect(replace).toContain('k8s.io/api => k8s.io/api v0.35.8');
+    expect(variables).toMatchObject({ 'k8s.io/component-base/version.gitMinor': '35' });
+    expect(JSON.stringify(versions('v1.35.8').products['kubernetes'])).not.toMatch(/\.36\b|\{\{(minor|patch)\}\}/);
+  });
+
+  test('of a version that another hardway had gives the one of that minor version, or else the usual one', () => {
+    expect(versions('v1.35.1')).toBe(versions('v1.35.8'));
+    expect(versions('v1.20.0')).toBe(versions());
   });
 
   test('gives every published binary a package, so that each can come from either source', () => {
@@ -45,8 +76,40 @@ describe('versions.yaml', () => {
     expect(new Set(names).size).toBe(names.length);
   });
 
-  test('tags CoreDNS with the version that is built', () => {
-    expect(imageReference('coredns')).toBe(`registry.k8s.io/coredns/coredns:${productOf('coredns').product.version}`);
+  test('tags CoreDNS and pause with the versions that are built', () => {
+    for (const kubernetes of kubernetesVersions()) {
+      const coredns = productOf('coredns', kubernetes).product.version;
+      expect(imageReference('coredns', kubernetes)).toBe(`registry.k8s.io/coredns/coredns:${coredns}`);
+      const pause = productOf('pause', kubernetes).product.version;
+      expect(imageReference('pause', kubernetes)).toBe(`registry.k8s.io/pause:${pause.slice(1)}`);
+    }
+    expect(imageReference('coredns', 'v1.35.8')).not.toBe(imageReference('coredns'));
+  });
+});
+
+describe('sums.txt', () => {
+  const rows = sumsIn(readFileSync(join(import.meta.dirname, '../../../lib/binaries/sums.txt'), 'utf8'));
+  const files = kubernetesVersions()
+    .flatMap((kubernetes) => Object.values(versions(kubernetes).products))
+    .flatMap(({ files: published = [], version }) => published.map((one) => ({ ...one, version })));
+  const urls = new Set(
+    files.flatMap(({ url, version }) => (['amd64', 'arm64'] as const).map((arch) => expand(url, version, arch))),
+  );
+
+  test('has a file once, and none that no lab has', () => {
+    expect(new Set(rows.map(({ url }) => url)).size).toBe(rows.length);
+    expect(rows.filter(({ url }) => !urls.has(url))).toEqual([]);
+  });
+
+  test('has every file of a site that publishes no checksum as URL.sha256', () => {
+    const elsewhere = files.filter(({ sums, url }) => sums ?? !url.startsWith('https://dl.k8s.io/'));
+    expect(elsewhere.filter(({ sha256 }) => !sha256)).toEqual([]);
+    expect(elsewhere.length).toBeGreaterThan(4);
+  });
+
+  test('is refused with a line that says not where a checksum comes from', () => {
+    const line = `${'a'.repeat(64)}  https://dl.example/file`;
+    expect(() => sumsIn(`${line}\n`)).toThrow(line);
   });
 });
 
