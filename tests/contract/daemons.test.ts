@@ -1,10 +1,13 @@
 import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { parse as parseToml, stringify as stringifyToml } from 'smol-toml';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, type TestContext, test } from 'vitest';
 import { parse, stringify } from 'yaml';
-import { imageReference } from '../../lib/binaries/versions.ts';
+import { binaryPath } from '../../lib/binaries/cache.ts';
+import { imageReference, kubernetesVersions, productOf, usualKubernetes } from '../../lib/binaries/versions.ts';
 import { commandLine, type Daemon } from '../../lib/engine/daemon.ts';
+import type { Lab } from '../../lib/engine/lab.ts';
+import { paths } from '../../lib/host/paths.ts';
 import { conflist } from '../../steps/bridge.ts';
 import { configuration as containerdConfiguration } from '../../steps/containerd.ts';
 import { stepsWith } from '../../steps/index.ts';
@@ -21,11 +24,17 @@ beforeAll(async () => {
 }, coldCache);
 afterAll(() => scratch.remove());
 
-const binary = (name: string): string => {
-  const path = binaries.get(name);
-  if (!path) throw new Error(`there is no ${name}`);
-  return path;
+/** The program that a lab runs. One of Kubernetes is of the lab's version; an older one may not be in the cache. */
+const binary = (name: string, { kubernetes, machine }: Lab = plainLab): string => {
+  const { name: product, product: found } = productOf(name, kubernetes);
+  const path = binaryPath(paths.cache, machine.arch, product, found.version, name);
+  return kubernetes === usualKubernetes() || product !== 'kubernetes' ? (binaries.get(name) ?? '') : path;
 };
+const needsProgram = (name: string, lab: Lab, { skip }: TestContext): void =>
+  skip(
+    !existsSync(binary(name, lab)),
+    `${name} ${lab.kubernetes} is not in the cache; hardway vm up -- --kubernetes ${lab.kubernetes} brings it`,
+  );
 const write = async (name: string, text: string): Promise<string> => {
   await writeFile(`${scratch.path}/${name}`, text);
   return `${scratch.path}/${name}`;
@@ -33,19 +42,25 @@ const write = async (name: string, text: string): Promise<string> => {
 
 const labs = [
   ['plain', plainLab],
-  ['odd', oddLab],
-] as const;
+  ['odd', { ...oddLab, kubernetes: usualKubernetes() }],
+  ...kubernetesVersions()
+    .slice(1)
+    .map((kubernetes) => [kubernetes, { ...plainLab, kubernetes }] as const),
+] as const satisfies readonly (readonly [string, Lab])[];
 
 const daemons = labs.flatMap(([which, lab]) =>
-  stepsWith(lab).flatMap(({ daemon }) => (daemon ? [[daemon.name, which, daemon] as const] : [])),
+  stepsWith(lab).flatMap(({ daemon }) => (daemon ? [[daemon.name, which, daemon, lab] as const] : [])),
 );
 
 /** Every flag is parsed before --help is answered, so an unknown one, or a value of the wrong type, ends badly. */
-const parseFlags = (daemon: Daemon) => runAlone([...commandLine({ ...daemon, binary: binary(daemon.name) }), '--help']);
+const parseFlags = (daemon: Daemon, lab: Lab) =>
+  runAlone([...commandLine({ ...daemon, binary: binary(daemon.name, lab) }), '--help']);
 
-describe.each(daemons)('the real %s (%s lab)', (_, __, daemon) => {
+describe.each(daemons)('the real %s (%s lab)', (_, __, daemon, lab) => {
+  beforeEach((context) => needsProgram(daemon.name, lab, context));
+
   test('knows each flag that we set, takes its value, and calls none deprecated', async () => {
-    const { code, stdout, stderr } = await parseFlags(daemon);
+    const { code, stdout, stderr } = await parseFlags(daemon, lab);
     expect(stderr).not.toMatch(/deprecated|unknown|not defined/i);
     expect(code, stderr).toBe(0);
     expect(stdout + stderr).not.toBe('');
@@ -53,7 +68,7 @@ describe.each(daemons)('the real %s (%s lab)', (_, __, daemon) => {
 
   test('would refuse a flag that it does not know', async () => {
     const flags = [...daemon.flags, { name: 'no-such-flag', value: '1' }];
-    expect((await parseFlags({ ...daemon, flags })).code).not.toBe(0);
+    expect((await parseFlags({ ...daemon, flags }, lab)).code).not.toBe(0);
   });
 });
 
@@ -76,7 +91,7 @@ describe('the real containerd', () => {
     );
     expect([code, stderr]).toEqual([0, '']);
     const { plugins } = parseToml(stdout) as unknown as Dump;
-    expect(plugins['io.containerd.cri.v1.images'].pinned_images.sandbox).toBe(imageReference('pause'));
+    expect(plugins['io.containerd.cri.v1.images'].pinned_images.sandbox).toBe(imageReference('pause', lab.kubernetes));
     const runtime = plugins['io.containerd.cri.v1.runtime'];
     expect(runtime.restrict_oom_score_adj).toBe(!lab.machine.canLowerOomScoreAdj);
     expect(runtime.cni).toMatchObject({ bin_dirs: ['/opt/cni/bin'], conf_dir: '/etc/cni/net.d' });
@@ -96,15 +111,16 @@ describe('the real containerd', () => {
 
 describe('the real kube-proxy', () => {
   /** It reads and validates its settings, writes them with all defaults, and ends. */
-  const decode = async (name: string, settings: object) => {
+  const decode = async (name: string, settings: object, lab = plainLab) => {
     const file = await write(`${name}.yaml`, stringify(settings));
     const written = `${scratch.path}/${name}-whole.yaml`;
-    const ran = await runAlone([binary('kube-proxy'), '--config', file, '--write-config-to', written]);
+    const ran = await runAlone([binary('kube-proxy', lab), '--config', file, '--write-config-to', written]);
     return { ...ran, written };
   };
 
-  test.each(labs)('takes our settings, strictly (%s lab)', async (which, lab) => {
-    const { code, stderr, written } = await decode(`proxy-${which}`, kubeProxyConfiguration(lab));
+  test.for(labs)('takes our settings, strictly (%s lab)', async ([which, lab], context) => {
+    needsProgram('kube-proxy', lab, context);
+    const { code, stderr, written } = await decode(`proxy-${which}`, kubeProxyConfiguration(lab), lab);
     expect(stderr).not.toContain('strict decoding');
     expect(code, stderr).toBe(0);
     expect(parse(await readFile(written, 'utf8'))).toMatchObject(kubeProxyConfiguration(lab));
@@ -121,17 +137,18 @@ describe('the real kubelet', () => {
   const cgroup = existsSync('/sys/fs/cgroup/cgroup.controllers') ? 'v2' : 'v1';
 
   /** It validates its settings, then ends as its kubeconfig is not there: nothing has been started by then. */
-  const decode = async (name: string, settings: object) => {
+  const decode = async (name: string, settings: object, lab = plainLab) => {
     const file = await write(`${name}.yaml`, stringify(settings));
     const nowhere = `${scratch.path}/nowhere`;
     const flags = ['--config', file, '--kubeconfig', nowhere, '--root-dir', nowhere, '--cert-dir', nowhere];
-    return runAlone([binary('kubelet'), ...flags]);
+    return runAlone([binary('kubelet', lab), ...flags]);
   };
 
-  test.each(labs)('takes our settings, strictly (%s lab)', async (which, lab) => {
+  test.for(labs)('takes our settings, strictly (%s lab)', async ([which, lab], context) => {
+    needsProgram('kubelet', lab, context);
     // It refuses settings for another kind of cgroups than this machine's.
     const settings = kubeletConfiguration({ ...lab, machine: { ...lab.machine, cgroup } });
-    const { stderr } = await decode(`kubelet-${which}`, settings);
+    const { stderr } = await decode(`kubelet-${which}`, settings, lab);
     expect(stderr).not.toContain('strict decoding');
     expect(stderr).toMatch(/failed to run Kubelet: invalid kubeconfig: stat .*nowhere: no such file/);
   });
