@@ -1,12 +1,13 @@
 import { access, constants, readlink } from 'node:fs/promises';
 import { basename, relative } from 'node:path';
 import { binaryPath } from '../lib/binaries/cache.ts';
-import { provisions } from '../lib/binaries/needed.ts';
+import { provisions, withProgress } from '../lib/binaries/needed.ts';
+import { arrival } from '../lib/binaries/provide.ts';
 import { productOf, versions } from '../lib/binaries/versions.ts';
 import { check } from '../lib/engine/check.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import { isLinkedBy, type LedgerEntry, readLedger } from '../lib/engine/ledger.ts';
-import type { Needs, Step } from '../lib/engine/step.ts';
+import type { Context, Needs, Step } from '../lib/engine/step.ts';
 import { statIfThere } from '../lib/host/files.ts';
 import type { Host } from '../lib/host/host.ts';
 import { launcher, paths, system } from '../lib/host/paths.ts';
@@ -27,6 +28,10 @@ const placeCommand = async ({ machine, kubernetes }: Lab, path: string): Promise
   const member = file?.binaries.get(binary);
   return `place ${path} ${cached} ${file?.url ?? "''"} ${file?.sha256 ?? "''"}${member ? ` ${member}` : ''}`;
 };
+
+/** Brings the programs; images begin to come as well, and the steps that need one wait for it. */
+const programs = async (context: Context): Promise<ReadonlyMap<string, string>> =>
+  arrival((await provisions(context)).binaries);
 
 /** Programs that a person uses, linked for everybody. */
 const tools = ['kubectl', 'etcdctl', 'crictl'];
@@ -56,7 +61,7 @@ export const binaries: Step = {
     // A dry run only announces the paths: it must not download.
     const files = host.dryRun
       ? new Map(namesOf(needs).map((name) => [name, paths.cache]))
-      : (await provisions(context)).binaries;
+      : await withProgress(context, programs(context));
     await host.makeDir(paths.bin);
     await host.makeDir(system.cniPlugins);
     for (const [name, file] of files) {

@@ -1,5 +1,5 @@
 import { calicoManifest } from '../lib/binaries/calico.ts';
-import { progressText } from '../lib/binaries/progress.ts';
+import { createTally } from '../lib/binaries/progress.ts';
 import { versions } from '../lib/binaries/versions.ts';
 import { type Api, apiOf, ifThere, type KubeObject } from '../lib/cluster/api.ts';
 import { calicoObjects } from '../lib/cluster/calico.ts';
@@ -74,8 +74,9 @@ const isReady = async (context: Context): Promise<void> => {
 
 /** Returns Calico's objects for this lab: its CustomResourceDefinitions, and the objects that need them. */
 const objects = async ({ lab, signal, progress, source }: Context) => {
+  const tally = createTally();
   const manifest = await calicoManifest(paths.cache, source, {
-    report: (what) => progress(progressText(what)),
+    report: (what) => progress(tally({ ...what, kind: 'manifests' })),
     signal,
   });
   return calicoObjects(manifest, lab, await mtuOf(lab.node.interface));

@@ -1,9 +1,9 @@
 import { relative } from 'node:path';
 import { stringify } from 'smol-toml';
 import { archivePath } from '../lib/binaries/cache.ts';
-import { imageReferences } from '../lib/binaries/needed.ts';
-import { imageReference, versions } from '../lib/binaries/versions.ts';
-import { crictl, ensureSandboxImage, hasImage, startPulls, wordsOf } from '../lib/cluster/images.ts';
+import { labImages } from '../lib/binaries/needed.ts';
+import { imageReference } from '../lib/binaries/versions.ts';
+import { crictl, hasImage, startImages, wordsOf } from '../lib/cluster/images.ts';
 import { ensureRunning } from '../lib/daemons/supervisor.ts';
 import { check, until } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
@@ -112,18 +112,13 @@ export const containerd: Step = {
     await ensureRunning(context, daemon(lab));
     if (host.dryRun) return;
     await until('containerd answers', answers, { signal: context.signal, deadline: 60_000 });
-    await ensureSandboxImage(context);
-    // Images are started here and awaited where the first Pods need them, so that the import overlaps with kubelet and
-    // kube-proxy.
-    startPulls(context);
+    // The others are awaited where the first Pods need them, so that the import overlaps with kubelet and kube-proxy.
+    await startImages(context);
   },
 
   byHand: {
     before: async ({ lab, needs }) => {
-      const references = [
-        ...imageReferences(needs, lab.kubernetes),
-        ...(lab.cni === 'calico' ? versions().calico.images : []),
-      ];
+      const references = labImages(lab, needs);
       const archive = (reference: string) =>
         relative(paths.cache, archivePath(paths.cache, lab.machine.arch, reference));
       return [

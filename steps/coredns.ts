@@ -72,7 +72,7 @@ export const coredns: Step = {
 
   async apply(context) {
     // Images come first: a kubelet that cannot get one retries only seconds later.
-    if (!context.host.dryRun) await ensureImages(context);
+    if (!context.host.dryRun) await ensureImages(context, 'coredns');
     await applyObjects(context, await objects(context.lab));
   },
 

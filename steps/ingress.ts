@@ -43,7 +43,7 @@ export const ingress: Step = {
 
   async apply(context) {
     await applyObjects(context, await objects());
-    if (!context.host.dryRun) await ensureImages(context);
+    if (!context.host.dryRun) await ensureImages(context, 'traefik');
   },
 
   objects,

@@ -45,7 +45,7 @@ export const observationsWith = (route: Observation, { domain }: Lab): readonly 
       const [first, second] = lab.podCIDR.split('.');
       lines(2, new RegExp(`1/1 +Running .* ${first}\\.${second}\\.`))(output);
     },
-    { before: ensureImages },
+    { before: (context) => ensureImages(context, 'agnhost') },
   ),
   route,
   observe(

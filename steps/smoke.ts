@@ -150,7 +150,7 @@ export const smoke: Step = {
   async apply(context) {
     const { host, lab, signal } = context;
     if (host.dryRun) return;
-    await ensureImages(context);
+    await ensureImages(context, 'agnhost');
     const word = randomBytes(12).toString('hex');
     const api = await apiOf(context);
     await api.remove(namespaceObject);

@@ -177,20 +177,27 @@ export const planOf = (asked: Asked, old: Old, { host, usualCni, tmux }: Facts):
 };
 
 /**
- * Returns the network of a lab when none is asked for. Throws UserError where Calico is asked for and cannot be had.
+ * Returns the network of a lab when none is asked for, and why it is not Calico. Throws UserError where Calico is asked for
+ * and cannot be had.
  */
-const usualCniFor = async (asked: Asked, old: Old, mirror: string | undefined, host: HostFacts): Promise<Cni> => {
+const usualCniFor = async (
+  asked: Asked,
+  old: Old,
+  mirror: string | undefined,
+  host: HostFacts,
+): Promise<{ readonly usualCni: Cni; readonly whyBridge?: string | undefined }> => {
   const had = old.state?.lab.cni;
   const arch = architectures[host.arch];
   if (!arch || asked.cni === 'bridge' || (had && (asked.cni === undefined || asked.cni === had)))
-    return had ?? asked.cni ?? 'bridge'; // nobody has to be asked
-  const { calicoIsWithinReach, requireCalico } = await import('../../lib/binaries/calico.ts');
+    return { usualCni: had ?? asked.cni ?? 'bridge' }; // nobody has to be asked
+  const { requireCalico, whyNoCalico } = await import('../../lib/binaries/calico.ts');
   const where = { cache: paths.cache, arch, source: asked.source, mirror };
   if (asked.cni === 'calico') {
     await requireCalico(where);
-    return asked.cni;
+    return { usualCni: asked.cni };
   }
-  return (await calicoIsWithinReach(where)) ? 'calico' : 'bridge';
+  const whyBridge = await whyNoCalico(where);
+  return { usualCni: whyBridge === undefined ? 'calico' : 'bridge', whyBridge };
 };
 
 /** Looks for the programs in the folder of --from. Throws UserError that names those that are not there or not fit. */
@@ -203,7 +210,6 @@ const requirePrograms = async ({ kind, from }: Asked['source'], lab: Lab): Promi
     binaries: [...programs, ...plugins],
     images: [],
     arch: lab.machine.arch,
-    report: () => {},
   });
 };
 
@@ -215,6 +221,8 @@ export interface UpPlan {
   /** State of the lab that is here. */
   readonly state: State | undefined;
   readonly ledgerEntries: readonly LedgerEntry[];
+  /** Why a new lab has not Calico, where nobody asked for the bridge. */
+  readonly whyBridge: string | undefined;
 }
 
 /**
@@ -237,10 +245,10 @@ export const planUp = async (options: RequestedOptions): Promise<UpPlan> => {
     places: placesUsed,
     modules,
   });
-  const usualCni = await usualCniFor(asked, old, mirrorFor(asked, old), host);
+  const { usualCni, whyBridge } = await usualCniFor(asked, old, mirrorFor(asked, old), host);
   const tmux = host.apt || (await hasTmux());
   const lab = planOf(asked, old, { host, usualCni, tmux });
   await requireClock();
   await requirePrograms(asked.source, lab);
-  return { lab, asked, deadline: asked.deadline ?? settings.deadline.default, state, ledgerEntries };
+  return { lab, asked, deadline: asked.deadline ?? settings.deadline.default, state, ledgerEntries, whyBridge };
 };

@@ -137,6 +137,10 @@ const upLocked = async (options: Options, telling: LessonOptions | undefined): P
   if (state) process.stderr.write(`${changedAddress(state, lab)}${await changedStore(state)}`);
   const warning = guideWarning(lab, languageOf(options.lang));
   if (warning) process.stderr.write(`${warning}\n`);
+  if (plan.whyBridge)
+    process.stderr.write(
+      `the network of Pods is the bridge, not Calico: ${plan.whyBridge}; hardway up --cni calico insists\n`,
+    );
   const steps = stepsWith(lab);
   const todo = stepsUntil(last, steps);
   refuseUnknownPause(options.pause, steps);

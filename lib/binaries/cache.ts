@@ -32,15 +32,19 @@ export const archiveName = (reference: string): string => `${reference.replaceAl
 export const archivePath = (cache: string, arch: Arch, reference: string): string =>
   join(cache, 'images', arch, archiveName(reference));
 
-/**
- * Returns a fingerprint of everything in versions.yaml that decides the content of a file. For a published image that
- * is its reference alone.
- */
+const fingerprint = (what: unknown): string => sha256(JSON.stringify(what)).slice(0, 16);
+
+/** Returns a fingerprint of what decides the content of a published image: its reference, and its digest where it has one. */
+export const publishedImage = (reference: string): string =>
+  fingerprint({ reference, digest: versions().digests[reference] });
+
+/** Returns a fingerprint of everything in versions.yaml that decides the content of a file. */
 export const recipeOf = (origin: 'release' | 'go', product: Product, image?: Image): string => {
+  if (image && origin === 'release') return publishedImage(image.reference);
   const { files, ...build } = product;
-  const published = image ? { reference: image.reference } : { version: product.version, files };
+  const published = { version: product.version, files };
   const made = origin === 'release' ? published : { ...build, image };
-  return sha256(JSON.stringify(made)).slice(0, 16);
+  return fingerprint(made);
 };
 
 const recordPath = (path: string): string => `${path}.json`;
@@ -116,14 +120,17 @@ export const temporaryFor = async (path: string): Promise<string> => {
   return `${path}.part-${randomUUID().slice(0, 8)}`;
 };
 
-/** Moves a verified file to its name in the cache in one step, and writes its record. */
+/**
+ * Moves a verified file to its name in the cache in one step, and writes its record. `sha256` is that of the file, where
+ * it is known already.
+ */
 export const store = async (
   temporary: string,
   path: string,
-  made: { readonly origin: Origin; readonly recipe: string; readonly mode: number },
+  made: { readonly origin: Origin; readonly recipe: string; readonly mode: number; readonly sha256?: string },
 ): Promise<void> => {
   await chmod(temporary, made.mode);
-  const checksum = await sha256OfFile(temporary);
+  const checksum = made.sha256 ?? (await sha256OfFile(temporary));
   await rename(temporary, path);
   const { size, mtimeMs } = await stat(path);
   await writeRecord(path, { origin: made.origin, recipe: made.recipe, sha256: checksum, size, mtimeMs });

@@ -1,12 +1,12 @@
-import { mkdir, rename, rm } from 'node:fs/promises';
+import { mkdir, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import type { Arch } from '../engine/lab.ts';
 import { requireOwnCache, requireOwnOrAsked } from '../engine/own.ts';
 import type { Source } from '../engine/step.ts';
 import { exists, readText, sha256 } from '../host/files.ts';
-import { archiveName, archivePath, binaryPath, cached, recipeOf, temporaryFor } from './cache.ts';
-import type { Report } from './progress.ts';
+import { archiveName, archivePath, binaryPath, cached, recipeOf } from './cache.ts';
+import type { FileProgress } from './progress.ts';
 import { versions } from './versions.ts';
 
 /** Places where a run looks for files: its cache, and the folder of source `dir`. */
@@ -53,61 +53,40 @@ const lacking = async (where: Where): Promise<readonly string[]> => {
   return [...(manifest ? [] : [manifestPath(where)]), ...images];
 };
 
-/** Tells whether a site answers. Loads the HTTP client only when it is needed. */
-const doesAnswer = async (address: string): Promise<boolean> =>
-  (await import('./download.ts')).answers(address, undefined);
+/** Returns why a site does not answer; undefined where it does. Loads the HTTP client only when it is needed. */
+const silenceOf = async (address: string): Promise<string | undefined> =>
+  (await import('./download.ts')).silenceOf(address, undefined);
 
 /**
- * Tells whether Calico can be had: everything is here, a mirror answers, or this source reaches registries. With
- * `auto`, a cache filled by Go means that no release site was reached.
+ * Returns why Calico cannot be had; undefined where it can: everything is here, a mirror answers, or this source reaches
+ * registries. With `auto`, a cache filled by Go means that no release site was reached.
  */
-export const calicoIsWithinReach = async (where: Where): Promise<boolean> => {
-  if ((await lacking(where)).length === 0) return true;
-  if (where.mirror && (await exists(manifestPath(where))) && (await doesAnswer(`${where.mirror}/v2/`))) return true;
-  const { kind } = where.source;
-  if (kind !== 'auto') return kind === 'release';
-  if (await isCachedFromGo(where)) return false;
-  return doesAnswer(versions().calico.manifest);
+export const whyNoCalico = async (where: Where): Promise<string | undefined> => {
+  if ((await lacking(where)).length === 0) return undefined;
+  if (where.mirror && (await exists(manifestPath(where))) && !(await silenceOf(`${where.mirror}/v2/`)))
+    return undefined;
+  switch (where.source.kind) {
+    case 'release':
+      return undefined;
+    case 'go':
+      return 'Go cannot build Calico';
+    case 'dir':
+      return 'the folder has not all of Calico';
+    case 'auto':
+      if (await isCachedFromGo(where)) return 'the programs here were built by Go, which cannot build Calico';
+      return silenceOf(versions().calico.manifest);
+  }
 };
 
 /** Throws a UserError that lists what is missing when Calico cannot be had. Called before anything is changed. */
 export const requireCalico = async (where: Where): Promise<void> => {
-  if (await calicoIsWithinReach(where)) return;
-  const why = {
-    go: 'Calico cannot be built by Go',
-    dir: 'the folder has not all of Calico',
-    auto: 'the site of its releases does not answer',
-    release: '',
-  }[where.source.kind];
+  const why = await whyNoCalico(where);
+  if (why === undefined) return;
   throw new UserError(
-    `--cni calico: ${why}, and these are not here: ${(await lacking(where)).join(', ')}`,
+    `--cni calico: ${why}; and these are not here: ${(await lacking(where)).join(', ')}`,
     '--cni bridge; or --source release where its registry answers; or put image archives into ' +
       dirname(archivePath(where.cache, where.arch, '')),
   );
-};
-
-/**
- * Downloads Calico's manifest and images into the cache, for a machine without a network; skips what is there. Throws a
- * UserError that names what cannot be had.
- */
-export const fetchCalico = async (
-  where: Where,
-  options: { readonly report: Report; readonly signal?: AbortSignal; readonly registryMirror?: string | undefined },
-): Promise<void> => {
-  await calicoManifest(where.cache, where.source, options);
-  const archives = await calicoArchives(where);
-  for (const reference of versions().calico.images) {
-    if (archives.has(reference)) continue;
-    const { fetchImage } = await import('./registry.ts');
-    const path = archivePath(where.cache, where.arch, reference);
-    const temporary = await temporaryFor(path);
-    try {
-      await fetchImage(reference, temporary, { ...where, ...options, mirror: options.registryMirror });
-      await rename(temporary, path);
-    } finally {
-      await rm(temporary, { force: true });
-    }
-  }
 };
 
 /** Tells whether Go built a program that is in the cache. */
@@ -128,7 +107,7 @@ const isCachedFromGo = async ({ cache, arch }: Pick<Where, 'cache' | 'arch'>): P
 export const calicoManifest = async (
   cache: string,
   source: Where['source'],
-  options: { readonly report: Report; readonly signal?: AbortSignal },
+  options: { readonly report: (progress: FileProgress) => void; readonly signal?: AbortSignal },
 ): Promise<string> => {
   const { manifest: url, sha256: expected, version } = versions().calico;
   const given = manifestPath({ cache, source });
@@ -139,6 +118,7 @@ export const calicoManifest = async (
     await mkdir(dirname(given), { recursive: true });
     await fetchVerified(manifestName(), url, expected, `${given}.part`, options);
     await rename(`${given}.part`, given);
+    options.report({ name: manifestName(), state: 'done' });
   }
   const text = await readText(given);
   const found = sha256(text);

@@ -5,14 +5,12 @@ import type { Arch } from '../engine/lab.ts';
 import { exists } from '../host/files.ts';
 import { isProgram } from '../host/run.ts';
 import { archiveName } from './cache.ts';
-import type { Report } from './progress.ts';
 
 interface FolderOptions {
   readonly from?: string;
   readonly binaries: readonly string[];
   readonly images: readonly string[];
   readonly arch: Arch;
-  readonly report: Report;
 }
 
 /** Files that were found: name or image reference to absolute path. */
@@ -47,7 +45,7 @@ const fault = async (path: string, arch: Arch): Promise<string | undefined> => {
  * Finds files in a folder and uses them there: binaries under their own names, image archives as
  * `registry.k8s.io_pause_3.10.2.tar`. Throws one UserError that names every binary that is missing or wrong.
  */
-export const fromFolder = async ({ from, binaries, images, arch, report }: FolderOptions): Promise<Found> => {
+export const fromFolder = async ({ from, binaries, images, arch }: FolderOptions): Promise<Found> => {
   if (!from) throw new UserError('--source dir needs the folder that the files are in', '--source dir --from FOLDER');
   const folder = resolve(from);
   const faults = await Promise.all(
@@ -64,6 +62,5 @@ export const fromFolder = async ({ from, binaries, images, arch, report }: Folde
     const path = join(folder, archiveName(reference));
     if (await exists(path)) archives.set(reference, path);
   }
-  for (const name of [...binaries, ...archives.keys()]) report({ name, state: 'cached' });
   return { binaries: new Map(binaries.map((name) => [name, join(folder, name)])), images: archives };
 };

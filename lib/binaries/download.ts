@@ -1,13 +1,20 @@
-import { createReadStream, createWriteStream } from 'node:fs';
-import { rm, stat } from 'node:fs/promises';
-import { Transform } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { createHash, type Hash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { open, rm } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
 import { isSecureUrl } from '../engine/settings.ts';
-import { sha256OfFile } from '../host/files.ts';
 import { withDiskSpace } from './cache.ts';
-import type { Report } from './progress.ts';
-import { type HttpRequest, type RetryPolicy, retryPolicy, sendRequest, withAgent, withRetries } from './web.ts';
+import { causeOf } from './causes.ts';
+import type { FileProgress } from './progress.ts';
+import {
+  askLater,
+  type HttpRequest,
+  type RetryPolicy,
+  retryPolicy,
+  sendRequest,
+  withAgent,
+  withRetries,
+} from './web.ts';
 
 /**
  * Returns the address to ask instead of an upstream one: HARDWAY_MIRROR=https://mirror/path serves https://dl.k8s.io/x
@@ -27,27 +34,55 @@ export const mirrored = (url: string): string => {
   return `${mirror.replace(/\/$/, '')}/${host}${pathname}`;
 };
 
+/** Milliseconds in which a site must answer: the C library alone asks for a name again after 5 s. */
+const probeMs = 10_000;
+
 /**
- * Tells whether a site answers a HEAD request within `within` milliseconds. A registry may answer 401, which asks for a
- * token.
+ * Sends a HEAD request and returns the answer's size in bytes, undefined where the site does not say it. Throws an error
+ * with the cause where the site does not answer within `within` milliseconds, or not well. A registry may answer 401,
+ * which asks for a token.
  */
-export const answers = async (address: string, signal: AbortSignal | undefined, within = 3000): Promise<boolean> => {
+export const probe = async (
+  address: string,
+  signal: AbortSignal | undefined,
+  within = probeMs,
+): Promise<number | undefined> => {
   const url = mirrored(address);
-  try {
-    const { statusCode } = await withAgent(within, (agent) =>
-      sendRequest({ url, agent, stall: within, signal }, { method: 'HEAD' }),
+  const { statusCode, headers } = await withAgent(within, (agent) =>
+    sendRequest({ url, agent, stall: within, signal }, { method: 'HEAD' }),
+  );
+  const site = new URL(url).host;
+  if (statusCode >= 400 && statusCode !== 401) throw new Error(`${site} answered ${statusCode}`);
+  const length = Number(headers['content-length']);
+  return Number.isFinite(length) && length > 0 ? length : undefined;
+};
+
+/**
+ * Asks a site twice, and returns why it does not answer, for a person; undefined where it does. `within` are the
+ * milliseconds of each attempt.
+ */
+export const silenceOf = async (
+  address: string,
+  signal: AbortSignal | undefined,
+  within = probeMs,
+): Promise<string | undefined> => {
+  const ask = (): Promise<string | undefined> =>
+    probe(address, signal, within).then(
+      () => undefined,
+      (thrown: unknown) => {
+        signal?.throwIfAborted();
+        const url = mirrored(address);
+        return causeOf(thrown, url).words;
+      },
     );
-    return statusCode < 400 || statusCode === 401;
-  } catch {
-    signal?.throwIfAborted();
-    return false;
-  }
+  return (await ask()) && ask();
 };
 
 /** Throws unless the status announces a body to read: a UserError where a retry is useless. */
-const checkStatus = (url: string, status: number): void => {
+const checkStatus = (url: string, status: number, headers: Record<string, unknown>): void => {
   if (status === 200 || status === 206) return;
-  if (status >= 500 || status === 429 || status === 408) throw new Error(`the server answered ${status}`);
+  const later = askLater(`${new URL(url).host} answered ${status}`, status, headers);
+  if (later) throw later;
   throw new UserError(
     `${url} cannot be fetched: the server answered ${status}`,
     status === 407
@@ -59,59 +94,96 @@ const checkStatus = (url: string, status: number): void => {
 /**
  * Fetches the checksum that a site publishes beside a file. Throws a UserError when there is none or it is malformed.
  */
-export const publishedSum = async (url: string, signal?: AbortSignal, limits = retryPolicy): Promise<string> => {
+export const publishedSum = async (
+  url: string,
+  { report, signal, limits = retryPolicy }: Omit<FetchOptions, 'headers'>,
+): Promise<string> => {
   const from = mirrored(`${url}.sha256`);
   const text = await withAgent(limits.stall, (agent) =>
-    withRetries(from, limits, signal, async () => {
-      const { statusCode, body } = await sendRequest({ url: from, agent, stall: limits.stall, signal }, {});
-      checkStatus(from, statusCode);
-      return body.text();
+    withRetries({
+      url: from,
+      limits,
+      signal,
+      onPause: (words) => report({ name: from, state: 'waiting', words }),
+      attempt: async () => {
+        const { statusCode, headers, body } = await sendRequest({ url: from, agent, stall: limits.stall, signal }, {});
+        checkStatus(from, statusCode, headers);
+        return body.text();
+      },
     }),
   );
   const sum = /^[0-9a-f]{64}\b/i.exec(text.trim());
   if (!sum)
     throw new UserError(
       `${from} is not a SHA-256 checksum: '${text.slice(0, 40)}'`,
-      'check HTTPS_PROXY and HARDWAY_MIRROR, or use --source go',
+      'log in to the network where it has a login page; check HTTPS_PROXY and HARDWAY_MIRROR, or use --source go',
     );
   return sum[0].toLowerCase();
 };
 
-const sizeOf = (path: string): Promise<number> =>
-  stat(path).then(
-    ({ size }) => size,
-    () => 0,
-  );
+/** The beginning of a file that has come, and its checksum so far: no byte is hashed twice. */
+interface Part {
+  bytes: number;
+  hash: Hash;
+}
 
-/** Downloads the missing part of a file. Returns true if it resumed an earlier attempt. */
+/** Reads what an earlier run left of a file. */
+const readPart = async (path: string): Promise<Part> => {
+  const part = { bytes: 0, hash: createHash('sha256') };
+  try {
+    for await (const chunk of createReadStream(path)) {
+      part.hash.update(chunk as Buffer);
+      part.bytes += (chunk as Buffer).length;
+    }
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') throw thrown;
+  }
+  return part;
+};
+
+const begin = async (path: string, part: Part): Promise<void> => {
+  await rm(path, { force: true });
+  part.bytes = 0;
+  part.hash = createHash('sha256');
+};
+
+/**
+ * Downloads the missing part of a file, and adds it to `part` as it is written. Returns true if it went on from an
+ * earlier attempt.
+ */
 const resumeDownload = async (
   from: HttpRequest,
   path: string,
+  part: Part,
   wanted: Record<string, string>,
   onBytes: (bytes: number, total: number | undefined) => void,
 ): Promise<boolean> => {
   const { url, signal } = from;
-  const have = await sizeOf(path);
+  const have = part.bytes;
   const range: Record<string, string> = have > 0 ? { range: `bytes=${have}-` } : {};
   const { statusCode, headers, body } = await sendRequest(from, { headers: { ...wanted, ...range } });
   const resumed = statusCode === 206;
   if (statusCode === 416 || (resumed && !`${headers['content-range']}`.startsWith(`bytes ${have}-`))) {
     await body.dump();
-    await rm(path, { force: true });
+    await begin(path, part);
     throw new Error('what an earlier attempt left does not fit the file');
   }
-  checkStatus(url, statusCode);
-  let bytes = resumed ? have : 0;
+  checkStatus(url, statusCode, headers);
+  if (!resumed) await begin(path, part);
   const length = Number(headers['content-length']);
-  const total = Number.isFinite(length) ? bytes + length : undefined;
-  const count = new Transform({
-    transform(chunk: Buffer, _encoding, next) {
-      bytes += chunk.length;
-      onBytes(bytes, total);
-      next(null, chunk);
-    },
-  });
-  await pipeline(body, count, createWriteStream(path, { flags: resumed ? 'a' : 'w' }), signal ? { signal } : {});
+  const total = Number.isFinite(length) ? part.bytes + length : undefined;
+  const file = await open(path, 'a');
+  try {
+    for await (const chunk of body) {
+      signal?.throwIfAborted();
+      await file.appendFile(chunk as Buffer);
+      part.hash.update(chunk as Buffer);
+      part.bytes += (chunk as Buffer).length;
+      onBytes(part.bytes, total);
+    }
+  } finally {
+    await file.close();
+  }
   return resumed;
 };
 
@@ -124,17 +196,41 @@ const isWebPage = async (path: string): Promise<boolean> => {
   return false;
 };
 
-interface FetchOptions {
-  readonly report: Report;
+export interface FetchOptions {
+  readonly report: (progress: FileProgress) => void;
   readonly signal?: AbortSignal | undefined;
   readonly limits?: RetryPolicy;
   /** Headers of each attempt, such as a token that expires. */
   readonly headers?: () => Promise<Record<string, string>>;
 }
 
+/** Throws where a file is not the published one, and removes it: a plain Error where its parts came at several times. */
+const refuseOther = async (
+  from: string,
+  path: string,
+  { part, sha256, resumed }: { readonly part: Part; readonly sha256: string; readonly resumed: boolean },
+): Promise<void> => {
+  const actual = part.hash.copy().digest('hex');
+  if (actual === sha256) return;
+  const page = await isWebPage(path);
+  await begin(path, part);
+  // The two parts come from different files, for example after a change of mirror: a new download may succeed.
+  if (resumed) throw new Error('the parts do not make up the published file');
+  throw new UserError(
+    `${from} is not the published file${page ? ' but a web page' : ''}: its SHA-256 is ${actual}, it should be ${sha256}; it was removed`,
+    page
+      ? 'log in to the network where it has a login page, or check HTTPS_PROXY and HARDWAY_MIRROR; then run the same command again'
+      : 'run the same command again; if it stays so, something on the way changes files: check HTTPS_PROXY and HARDWAY_MIRROR, or use --source go',
+  );
+};
+
+/** Least milliseconds between two reports of one file. */
+const reportMs = 200;
+
 /**
- * Downloads `from` into `path` without HARDWAY_MIRROR, resumes an earlier attempt, and verifies the whole file. Throws
- * a UserError: with the file removed when its checksum is wrong, with the file kept when the network fails.
+ * Downloads `from` into `path` without HARDWAY_MIRROR, resumes an earlier attempt, and verifies the whole file. Asks for
+ * nothing where an earlier run has left all of it. Throws a UserError: with the file removed when its checksum is wrong,
+ * with the file kept when the network fails.
  */
 export const fetchExactly = async (
   name: string,
@@ -143,35 +239,36 @@ export const fetchExactly = async (
   path: string,
   { report, signal, limits = retryPolicy, headers = async () => ({}) }: FetchOptions,
 ): Promise<void> => {
-  const begun = { at: performance.now(), bytes: await sizeOf(path) };
+  const part = await readPart(path);
+  const left = part.bytes;
+  if (left > 0 && part.hash.copy().digest('hex') === sha256)
+    return report({ name, state: 'downloading', bytes: left, total: left, left });
+  let most = left;
   let told = 0;
-  const onBytes = (bytes: number, total: number | undefined) => {
+  const onBytes = (bytes: number, total: number | undefined): void => {
     const now = performance.now();
-    if (now - told < 200 && bytes !== total) return;
+    if (now - told < reportMs && bytes !== total) return;
     told = now;
-    const bytesPerSecond = Math.max(0, Math.round(((bytes - begun.bytes) / Math.max(now - begun.at, 1)) * 1000));
-    report({ name, state: 'downloading', bytes, ...(total !== undefined && { total }), bytesPerSecond });
+    report({ name, state: 'downloading', bytes, left, ...(total !== undefined && { total }) });
   };
   const attempt = (agent: HttpRequest['agent']) => async () => {
-    const resumed = await resumeDownload(
-      { url: from, agent, stall: limits.stall, signal },
-      path,
-      await headers(),
-      onBytes,
-    );
-    const actual = await sha256OfFile(path);
-    if (actual === sha256) return;
-    const page = await isWebPage(path);
-    await rm(path, { force: true });
-    // The two parts come from different files, for example after a change of mirror: a new download may succeed.
-    if (resumed) throw new Error('the parts do not make up the published file');
-    throw new UserError(
-      `${from} is not the published file${page ? ' but a web page' : ''}: its SHA-256 is ${actual}, it should be ${sha256}; it was removed`,
-      'run the same command again; if it stays so, something on the way changes files: check HTTPS_PROXY and HARDWAY_MIRROR, or use --source go',
-    );
+    const request = { url: from, agent, stall: limits.stall, signal };
+    const resumed = await resumeDownload(request, path, part, await headers(), onBytes);
+    await refuseOther(from, path, { part, sha256, resumed });
   };
   await withAgent(limits.stall, (agent) =>
-    withRetries(from, limits, signal, () => withDiskSpace(`downloading ${name}`, path, attempt(agent))),
+    withRetries({
+      url: from,
+      limits,
+      signal,
+      broughtBytes: () => {
+        const brought = part.bytes > most;
+        most = Math.max(most, part.bytes);
+        return brought;
+      },
+      onPause: (words) => report({ name, state: 'waiting', words }),
+      attempt: () => withDiskSpace(`downloading ${name}`, path, attempt(agent)),
+    }),
   );
 };
 

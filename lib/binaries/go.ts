@@ -7,14 +7,14 @@ import { hasApt, installPackages, type Perform } from '../host/apt.ts';
 import { sha256 } from '../host/files.ts';
 import { CommandFailed, findCommand, run, runShown, tryRun } from '../host/run.ts';
 import { withDiskSpace } from './cache.ts';
-import type { Report } from './progress.ts';
+import type { FileProgress } from './progress.ts';
 import { expand, type Product } from './versions.ts';
 
 export interface GoBuild {
   readonly go: string;
   readonly arch: Arch;
   readonly cache: string;
-  readonly report: Report;
+  readonly report: (progress: FileProgress) => void;
   readonly signal: AbortSignal | undefined;
   readonly perform?: Perform | undefined;
 }

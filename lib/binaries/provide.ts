@@ -10,23 +10,24 @@ import {
   cached,
   isManualArchive,
   type Origin,
+  publishedImage,
   recipeOf,
   store,
   temporaryFor,
   withDiskSpace,
 } from './cache.ts';
-import type { Progress } from './progress.ts';
-import { type Image, type Product, productOf, versions } from './versions.ts';
+import type { Report } from './progress.ts';
+import { type Image, productOf, versions } from './versions.ts';
 
-export type { Progress };
+/** Name of a binary, or reference of an image, to what becomes its absolute path when it is there. */
+export type Coming = ReadonlyMap<string, Promise<string>>;
 
 export interface Provided {
-  /** Origin of what was missing; `cache` when nothing was. */
+  /** Origin of the programs and images that were missing; `cache` when none was. */
   readonly source: 'cache' | 'release' | 'go' | 'dir';
-  /** Name to absolute path. */
-  readonly binaries: ReadonlyMap<string, string>;
-  /** Image reference to the path of its archive; an image that is absent has to be pulled. */
-  readonly images: ReadonlyMap<string, string>;
+  readonly binaries: Coming;
+  /** Archives of images. */
+  readonly images: Coming;
 }
 
 export interface ProvideOptions {
@@ -36,197 +37,255 @@ export interface ProvideOptions {
   readonly binaries: readonly string[];
   /** References of images. */
   readonly images: readonly string[];
-  /** Whether images that only a registry has are downloaded as archives too, for a machine without a network. */
-  readonly archives?: boolean;
   /** Mirror that is asked before the registry of an image. */
   readonly registryMirror?: string | undefined;
   /** Version of Kubernetes that the files belong to; absent for the usual one. */
   readonly kubernetes?: string | undefined;
   readonly arch: Arch;
   readonly cache: string;
-  readonly report: (progress: Progress) => void;
+  readonly report: Report;
   readonly signal?: AbortSignal;
   /** Installs the packages that a build needs. */
   readonly perform?: Perform;
 }
 
-/** One requested file and its place in the cache. */
-interface CacheItem {
+/** A program in the cache, or one that is missing there. */
+interface CachedProgram {
+  readonly kind: 'programs';
   readonly name: string;
-  readonly productName: string;
-  readonly product: Product;
-  readonly image: Image | undefined;
   readonly path: string;
   /** Origin of the file in the cache; undefined when it is missing or stale. */
   readonly origin: Origin | undefined;
 }
 
-const recipe = (wanted: CacheItem, origin: 'release' | 'go'): string => recipeOf(origin, wanted.product, wanted.image);
+/** The archive of an image; one that hardway cannot build has no `image`. */
+interface CachedImage {
+  readonly kind: 'images';
+  /** Reference of the image. */
+  readonly name: string;
+  readonly image: Image | undefined;
+  readonly path: string;
+  readonly origin: Origin | undefined;
+}
 
-/**
- * Looks for each file in the cache. `origins` are those accepted for a binary; for an image every origin is accepted.
- */
-const lookUp = async (
-  { binaries, images, kubernetes, arch, cache }: ProvideOptions,
+type CacheItem = CachedProgram | CachedImage;
+
+/** Looks for a program in the cache; `origins` are those that are accepted. */
+const findProgram = async (
+  name: string,
+  { arch, cache, kubernetes }: ProvideOptions,
   origins: readonly ('release' | 'go')[],
-): Promise<{ binaries: CacheItem[]; images: CacheItem[] }> => {
-  const find = async (name: string, productName: string, product: Product, image: Image | undefined, path: string) => {
-    const will = image ? (['go', 'release'] as const) : origins;
-    const recipes = will.map((origin) => [origin, recipeOf(origin, product, image)] as const);
-    const origin = (await cached(path, recipes)) ?? (image && (await isManualArchive(path)));
-    return { name, productName, product, image, path, origin };
-  };
-  const ours = Object.values(versions(kubernetes).images).filter(({ reference }) => images.includes(reference));
-  return {
-    binaries: await Promise.all(
-      binaries.map((binary) => {
-        const { name, product } = productOf(binary, kubernetes);
-        return find(binary, name, product, undefined, binaryPath(cache, arch, name, product.version, binary));
-      }),
-    ),
-    images: await Promise.all(
-      ours.map((image) => {
-        const { name, product } = productOf(image.binary, kubernetes);
-        return find(image.reference, name, product, image, archivePath(cache, arch, image.reference));
-      }),
-    ),
-  };
+): Promise<CachedProgram> => {
+  const { name: productName, product } = productOf(name, kubernetes);
+  const path = binaryPath(cache, arch, productName, product.version, name);
+  const origin = await cached(
+    path,
+    origins.map((one) => [one, recipeOf(one, product)] as const),
+  );
+  return { kind: 'programs', name, path, origin };
 };
 
-const build = async (wanted: readonly CacheItem[], options: ProvideOptions, go: string): Promise<void> => {
+/** Looks for the archive of an image in the cache; every origin is accepted. */
+const findImage = async (reference: string, { arch, cache, kubernetes }: ProvideOptions): Promise<CachedImage> => {
+  const image = Object.values(versions(kubernetes).images).find((one) => one.reference === reference);
+  const path = archivePath(cache, arch, reference);
+  const built = image ? [['go', recipeOf('go', productOf(image.binary, kubernetes).product, image)] as const] : [];
+  const recipes = [['release', publishedImage(reference)] as const, ...built];
+  const origin = (await cached(path, recipes)) ?? (await isManualArchive(path));
+  return { kind: 'images', name: reference, image, path, origin };
+};
+
+/** Builds one program, or the program of an image, which it packs. */
+const buildOne = async (
+  wanted: CacheItem,
+  words: string,
+  { arch, cache, kubernetes, report, signal, perform }: ProvideOptions,
+  go: string,
+): Promise<void> => {
   const { goBuild } = await import('./go.ts');
-  const { arch, cache, report, signal, perform } = options;
-  // Builds run one after the other: Go itself uses every core, and linking Kubernetes takes 2 GB.
-  for (const one of wanted) {
-    const { productName, product, image, path } = one;
-    const temporary = await temporaryFor(path);
-    report({ name: one.name, state: 'building' });
-    const compile = (binary: string, output: string) =>
-      goBuild(productName, product, binary, output, { go, arch, cache, report, signal, perform });
-    try {
-      if (image) {
-        const binary = `${temporary}.${image.binary}`;
-        try {
-          await compile(image.binary, binary);
-          const { packImage } = await import('./image.ts');
-          await withDiskSpace(`packing ${image.reference}`, path, () => packImage(image, arch, binary, temporary));
-        } finally {
-          await rm(binary, { force: true });
-        }
-      } else await compile(one.name, temporary);
-      await store(temporary, path, { origin: 'go', recipe: recipe(one, 'go'), mode: image ? 0o644 : 0o755 });
-    } finally {
-      await rm(temporary, { force: true });
+  const { kind, name, path } = wanted;
+  const image = wanted.kind === 'images' ? wanted.image : undefined;
+  const binary = image?.binary ?? name;
+  const { name: productName, product } = productOf(binary, kubernetes);
+  const temporary = await temporaryFor(path);
+  const program = image ? `${temporary}.${binary}` : temporary;
+  report({ kind, name, state: 'building', words });
+  try {
+    await goBuild(productName, product, binary, program, {
+      go,
+      arch,
+      cache,
+      report: (progress) => report({ ...progress, kind }),
+      signal,
+      perform,
+    });
+    if (image) {
+      const { packImage } = await import('./image.ts');
+      await withDiskSpace(`packing ${name}`, path, () => packImage(image, arch, program, temporary));
     }
-    report({ name: one.name, state: 'done' });
+    await store(temporary, path, {
+      origin: 'go',
+      recipe: recipeOf('go', product, image),
+      mode: image ? 0o644 : 0o755,
+    });
+  } finally {
+    for (const left of new Set([program, temporary])) await rm(left, { force: true });
   }
 };
 
-/** Downloads images as archives, one after the other; the layers of one come at the same time. */
-const fetchImages = async (wanted: readonly CacheItem[], options: ProvideOptions): Promise<void> => {
-  const { fetchImage } = await import('./registry.ts');
-  for (const one of wanted) {
-    const temporary = await temporaryFor(one.path);
+/** Builds one after the other: Go itself uses every core, and linking Kubernetes takes 2 GB. */
+const build = async (wanted: readonly CacheItem[], options: ProvideOptions, go: string): Promise<void> => {
+  for (const [index, one] of wanted.entries()) await buildOne(one, `${index + 1} of ${wanted.length}`, options, go);
+};
+
+/** Starts to download images as archives. Each comes or fails by itself. */
+const startImages = async (
+  wanted: readonly CachedImage[],
+  { arch, cache, registryMirror, report, signal }: ProvideOptions,
+): Promise<ReadonlyMap<string, Promise<void>>> => {
+  if (wanted.length === 0) return new Map();
+  const { createImageFetcher } = await import('./registry.ts');
+  const { fetchImage, tidy } = createImageFetcher({
+    arch,
+    cache,
+    mirror: registryMirror,
+    report: (progress) => report({ ...progress, kind: 'images' }),
+    signal,
+  });
+  const fetchOne = async ({ name, path }: CachedImage): Promise<void> => {
+    const temporary = await temporaryFor(path);
     try {
-      await fetchImage(one.name, temporary, { ...options, mirror: options.registryMirror });
-      await store(temporary, one.path, { origin: 'release', recipe: recipe(one, 'release'), mode: 0o644 });
+      await fetchImage(name, temporary);
+      await store(temporary, path, { origin: 'release', recipe: publishedImage(name), mode: 0o644 });
     } finally {
       await rm(temporary, { force: true });
     }
-  }
+  };
+  for (const { name } of wanted) report({ kind: 'images', name, state: 'announced' });
+  const coming = wanted.map((one) => fetchOne(one));
+  Promise.all(coming).then(tidy, () => undefined);
+  return new Map(wanted.map(({ name }, index) => [name, coming[index] as Promise<void>]));
 };
 
 type Chosen = { readonly origin: 'release' } | { readonly origin: 'go'; readonly go: string };
 
+const release: Chosen = { origin: 'release' };
+
 /**
  * Chooses the source of what is missing, and the `go` to use. `origins` are those of the programs in the cache: one
  * that Go has begun to fill is completed by Go, so that the network is not asked, and where all programs came from a
- * release the images come from registries. Throws a UserError when neither source can provide it.
+ * release the images come from registries. Where there is no Go there is nothing to choose, and the release sites get
+ * all their retries. Throws a UserError where Go is asked for and not there.
  */
 const chooseSource = async (
-  source: Exclude<Source, 'dir'>,
+  { source, kubernetes, arch, signal, report }: ProvideOptions,
   missing: readonly CacheItem[],
   origins: ReadonlySet<Origin>,
-  { kubernetes, arch, signal }: ProvideOptions,
 ): Promise<Chosen> => {
-  const begunByGo = origins.has('go');
-  const released = source === 'auto' && !begunByGo && origins.size > 0 && missing.every(({ image }) => image);
-  if (source === 'release' || released) return { origin: 'release' };
+  const programs = missing.filter(({ kind }) => kind === 'programs');
+  if (missing.every((one) => one.kind === 'images' && !one.image)) return release; // Go builds none of these
+  const released = source === 'dir' || (origins.size > 0 && !origins.has('go') && programs.length === 0);
+  if (source === 'release' || (source !== 'go' && released)) return release;
   const { findGo } = await import('./toolchain.ts');
-  const go = source === 'go' || begunByGo ? await findGo() : undefined;
-  if (go) return { origin: 'go', go };
-  const names = missing.map(({ name }) => name);
-  let lacks = `there is no Go toolchain to build ${names.join(', ')} with: none on PATH, in /usr/local/go, ~/go or ~/sdk`;
-  if (source === 'auto') {
-    const { plan } = await import('./release.ts');
-    const { answers } = await import('./download.ts');
-    const published = missing.filter(({ image }) => !image).map(({ name }) => name);
-    const site = plan(published, arch, kubernetes)[0]?.url;
-    if (site && (await answers(site, signal))) return { origin: 'release' };
-    const fallback = await findGo();
-    if (fallback) return { origin: 'go', go: fallback };
-    if (site) lacks = `${new URL(site).host} did not answer within 3 s, and ${lacks}`;
-  }
-  throw new UserError(
-    lacks,
-    'install Go from https://go.dev/dl; or set HTTPS_PROXY or HARDWAY_MIRROR; or copy the files here and use --source dir --from FOLDER',
+  const go = await findGo();
+  if (!go && source === 'auto') return release;
+  if (!go)
+    throw new UserError(
+      'there is no Go toolchain to build with: none on PATH, in /usr/local/go, ~/go or ~/sdk',
+      'install Go from https://go.dev/dl; or hardway up --source release',
+    );
+  if (source === 'go' || origins.has('go')) return { origin: 'go', go };
+  const { plan } = await import('./release.ts');
+  const { silenceOf } = await import('./download.ts');
+  const [site] = plan(
+    programs.map(({ name }) => name),
+    arch,
+    kubernetes,
   );
+  const silence = site && (await silenceOf(site.url, signal));
+  if (site && silence === undefined) return release;
+  if (silence !== undefined)
+    report({ kind: 'programs', name: 'go', state: 'note', words: `${silence}: Go builds the programs instead` });
+  return { origin: 'go', go };
 };
 
-/** Downloads or builds what is missing. */
+/** Starts to download, or builds, what is missing. Returns what ends when each file is there. */
 const bring = async (
   chosen: Chosen,
-  programs: readonly CacheItem[],
-  images: readonly CacheItem[],
+  programs: readonly CachedProgram[],
+  images: readonly CachedImage[],
   options: ProvideOptions,
-): Promise<void> => {
-  if (chosen.origin === 'go') return build([...programs, ...images], options, chosen.go);
-  const { fetchRelease } = await import('./release.ts');
-  const names = programs.map(({ name }) => name);
-  await fetchRelease(names, options);
-  if (options.archives) await fetchImages(images, options);
+): Promise<ReadonlyMap<string, Promise<void>>> => {
+  const built = chosen.origin === 'go' ? [...programs, ...images.filter(({ image }) => image)] : [];
+  if (chosen.origin === 'go') await build(built, options, chosen.go);
+  const { report } = options;
+  const published = chosen.origin === 'go' || programs.length === 0 ? [] : programs.map(({ name }) => name);
+  const files =
+    published.length === 0
+      ? []
+      : (await import('./release.ts')).startRelease(published, {
+          ...options,
+          report: (progress) => report({ ...progress, kind: 'programs' }),
+        });
+  const archives = await startImages(
+    images.filter((one) => !built.includes(one)),
+    options,
+  );
+  return new Map([...files, ...archives]);
 };
 
 const isMissing = ({ origin }: CacheItem): boolean => origin === undefined;
 
-const asMap = (wanted: readonly CacheItem[]): Map<string, string> =>
-  new Map(wanted.map(({ name, path }) => [name, path]));
+/** Returns the path of a file when it is there. Throws UserError where others may change it, as requireOwn does. */
+const own = async (coming: Promise<void> | undefined, path: string, require: (path: string) => Promise<void>) => {
+  await coming;
+  await require(path);
+  return path;
+};
 
-/** Returns what was found or brought; throws UserError where others may change a file of it, as requireOwn does. */
-const own = async (provided: Provided, cache: string): Promise<Provided> => {
-  for (const path of [...provided.binaries.values(), ...provided.images.values()])
-    await (provided.source === 'dir' ? requireOwnOrAsked(path) : requireOwnCache(path, cache));
-  return provided;
+const watched = (entries: readonly (readonly [string, Promise<string>])[]): Coming => {
+  for (const [, coming] of entries) coming.catch(() => undefined); // awaited by whoever needs it
+  return new Map(entries);
 };
 
 /**
- * Brings the binaries and image archives of a lab into the cache and returns their paths. Skips what is there and fits;
- * verifies everything else before it gets its name. With `release`, images are left to containerd, except those that
- * have an archive in the cache, unless `archives` asks for all. Throws a UserError for what a person can do something
+ * Begins to bring the programs and the archives of the images of a lab into the cache, in the order in which they are
+ * named, and returns at once what becomes their paths; after a build by Go, which takes the whole machine, all are there.
+ * Skips what is there and fits; verifies everything else before it gets its name. From a folder come the programs, and
+ * those images of which it has an archive. Throws, or its promises do, a UserError for what a person can do something
  * about: no network, wrong checksum, full disk, no toolchain, a file that others than root may change.
  */
-export const provide = async (options: ProvideOptions): Promise<Provided> => own(await find(options), options.cache);
+export const provide = async (options: ProvideOptions): Promise<Provided> => {
+  const { source, report, cache } = options;
+  const folder = source === 'dir' ? await (await import('./dir.ts')).fromFolder(options) : undefined;
+  const origins = source === 'release' || source === 'go' ? ([source] as const) : (['release', 'go'] as const);
+  const [programs, images] = await Promise.all([
+    Promise.all((folder ? [] : options.binaries).map((name) => findProgram(name, options, origins))),
+    Promise.all(
+      options.images.filter((reference) => !folder?.images.has(reference)).map((one) => findImage(one, options)),
+    ),
+  ]);
+  for (const { kind, name, origin } of [...programs, ...images]) if (origin) report({ kind, name, state: 'cached' });
 
-const find = async (options: ProvideOptions): Promise<Provided> => {
-  const { source, report } = options;
-  if (source === 'dir') {
-    const { fromFolder } = await import('./dir.ts');
-    return { source, ...(await fromFolder(options)) };
-  }
-  const { binaries, images } = await lookUp(options, source === 'auto' ? ['release', 'go'] : [source]);
-  for (const { name, origin } of [...binaries, ...images]) if (origin) report({ name, state: 'cached' });
+  const missing = [...programs, ...images].filter(isMissing);
+  const known = new Set(programs.flatMap(({ origin }) => origin ?? []));
+  const chosen = missing.length === 0 ? undefined : await chooseSource(options, missing, known);
+  const coming = chosen
+    ? await bring(chosen, programs.filter(isMissing), images.filter(isMissing), options)
+    : new Map<string, Promise<void>>();
+  const fromCache = ({ name, path }: CacheItem) =>
+    [name, own(coming.get(name), path, (file) => requireOwnCache(file, cache))] as const;
+  const given = (files: ReadonlyMap<string, string> | undefined) =>
+    [...(files ?? [])].map(([name, path]) => [name, own(undefined, path, requireOwnOrAsked)] as const);
+  return {
+    source: source === 'dir' ? 'dir' : (chosen?.origin ?? 'cache'),
+    binaries: watched([...given(folder?.binaries), ...programs.map(fromCache)]),
+    images: watched([...given(folder?.images), ...images.map(fromCache)]),
+  };
+};
 
-  const programs = binaries.filter(isMissing);
-  const archives = images.filter(isMissing);
-  const here = images.filter((one) => !isMissing(one));
-  const origins = new Set(binaries.flatMap(({ origin }) => origin ?? []));
-  // Images are built by Go only where the programs are; otherwise containerd pulls them.
-  const archivesNeeded = options.archives || source === 'go' || (source === 'auto' && origins.has('go'));
-  if (programs.length === 0 && !(archivesNeeded && archives.length > 0))
-    return { source: 'cache', binaries: asMap(binaries), images: asMap(here) };
-
-  const chosen = await chooseSource(source, [...programs, ...archives], origins, options);
-  await bring(chosen, programs, archives, options);
-  const whole = chosen.origin === 'go' || options.archives;
-  return { source: chosen.origin, binaries: asMap(binaries), images: asMap(whole ? images : here) };
+/** Waits for all files and returns their paths. Throws the first failure. */
+export const arrival = async (coming: Coming): Promise<Map<string, string>> => {
+  const entries = [...coming].map(async ([name, path]) => [name, await path] as const);
+  return new Map(await Promise.all(entries));
 };

@@ -1,30 +1,51 @@
-import { mkdir, mkdtemp, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { link, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { UserError } from '../engine/errors.ts';
 import type { Arch } from '../engine/lab.ts';
 import { isSecureUrl } from '../engine/settings.ts';
-import { sha256, sha256OfFile } from '../host/files.ts';
+import { sha256 } from '../host/files.ts';
 import { imageRemedy, withDiskSpace } from './cache.ts';
 import { fetchExactly } from './download.ts';
 import { packLayout } from './image.ts';
-import type { Report } from './progress.ts';
-import { type RetryPolicy, sendRequest, withAgent, withRetries } from './web.ts';
+import type { FileProgress } from './progress.ts';
+import { createQueue } from './queue.ts';
+import { versions } from './versions.ts';
+import { askLater, type RetryPolicy, retryPolicy, sendRequest, withAgent, withRetries } from './web.ts';
 
-export interface FetchImage {
+export interface ImageOptions {
   readonly arch: Arch;
-  /** Cache folder. Blobs stay in its folder `downloads` until they are packed; a later run resumes with them. */
+  /** Cache folder. Blobs stay in its folder `downloads` until all images are packed; a later run resumes with them. */
   readonly cache: string;
   /** Mirror that is asked before the registry. */
   readonly mirror?: string | undefined;
-  readonly report: Report;
+  readonly report: (progress: FileProgress) => void;
   readonly signal?: AbortSignal | undefined;
-  /** Limits for downloads of blobs; by default those of every file. */
+  /** By default those of every file. */
   readonly limits?: RetryPolicy;
 }
 
-/** Limits of the first request: a registry that does not answer must be given up within 30 s. */
-const firstQuestion: RetryPolicy = { stall: 8_000, firstRetry: 500, retries: 2 };
+/** Options of one run, with what its images share. */
+interface Run extends ImageOptions {
+  /** Runs a download when its turn has come; two images that have a blob in common get it from one download. */
+  readonly once: (blob: string, download: () => Promise<void>) => Promise<void>;
+}
+
+/** Blobs that come at the same time. */
+const atOnce = 3;
+
+/** Place where an image is asked for: a mirror, or the registry itself. */
+interface From {
+  readonly mirror: string | undefined;
+  readonly limits: RetryPolicy;
+}
+
+/** A mirror that does not answer is soon given up: the registry itself is asked next. */
+const mirrorPatience = ({ stall, firstRetry, retries }: RetryPolicy): RetryPolicy => ({
+  stall: Math.min(stall, 8_000),
+  firstRetry,
+  retries: Math.min(retries, 2),
+});
 
 const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
 const descriptor = z.object({ mediaType: z.string(), digest, size: z.int().nonnegative() });
@@ -87,13 +108,13 @@ const wordsOf = (status: number, body: Buffer): string => {
 const unfit = (what: string): UserError => new UserError(what, 'check HTTPS_PROXY and --registry-mirror');
 
 /** Returns what a registry's refusal is: a plain Error where asking again may help, else a UserError. */
-const refusal = (url: string, status: number, body: Buffer): Error => {
+const refusal = (url: string, status: number, headers: Record<string, unknown>, body: Buffer): Error => {
   const words = `${new URL(url).host} answered ${wordsOf(status, body)}`;
-  return status >= 500 || status === 429 || status === 408 ? new Error(words) : unfit(words);
+  return askLater(words, status, headers) ?? unfit(words);
 };
 
 /** Opens one repository of one registry or mirror; the token is kept between requests. */
-const openRegistry = (reference: string, mirror: string | undefined, signal: AbortSignal | undefined) => {
+const openRegistry = (reference: string, { mirror, limits }: From, { signal, report }: Run) => {
   const { host, repository, tag } = partsOf(reference);
   const root = rootOf(host, mirror);
   const suffix = mirror ? `?ns=${host}` : '';
@@ -103,12 +124,12 @@ const openRegistry = (reference: string, mirror: string | undefined, signal: Abo
   let token: { readonly value: string; readonly until: number } | undefined;
 
   const get = (url: string, headers: Record<string, string>) =>
-    withAgent(firstQuestion.stall, async (agent) => {
+    withAgent(limits.stall, async (agent) => {
       const {
         statusCode,
         headers: answered,
         body,
-      } = await sendRequest({ url, agent, stall: firstQuestion.stall, signal }, { headers });
+      } = await sendRequest({ url, agent, stall: limits.stall, signal }, { headers });
       return { statusCode, headers: answered, body: Buffer.from(await body.arrayBuffer()) };
     });
 
@@ -130,8 +151,13 @@ const openRegistry = (reference: string, mirror: string | undefined, signal: Abo
     if (!challenge) return {};
     if (!token || token.until < Date.now()) {
       const { realm, query } = challenge;
-      const { statusCode, body } = await get(`${realm}?${query}`, {});
-      if (statusCode !== 200) throw unfit(`${realm} gave no token: it answered ${wordsOf(statusCode, body)}`);
+      const url = `${realm}?${query}`;
+      const { statusCode, headers, body } = await get(url, {});
+      if (statusCode !== 200)
+        throw (
+          askLater(`${new URL(url).host} answered ${wordsOf(statusCode, body)}`, statusCode, headers) ??
+          unfit(`${realm} gave no token: it answered ${wordsOf(statusCode, body)}`)
+        );
       const given = z.object({ token: z.string().optional(), access_token: z.string().optional() });
       const { token: one, access_token: other } = given.parse(JSON.parse(body.toString()));
       // A token lives at least a minute; each attempt at a blob renews it when it is older than 50 s.
@@ -148,15 +174,21 @@ const openRegistry = (reference: string, mirror: string | undefined, signal: Abo
         parseChallenge(`${headers['www-authenticate'] ?? ''}`);
         return once();
       }
-      if (statusCode !== 200) throw refusal(url, statusCode, body);
+      if (statusCode !== 200) throw refusal(url, statusCode, headers, body);
       const expected = which.startsWith('sha256:') ? which : (headers['docker-content-digest'] ?? sumOf(body));
       if (sumOf(body) !== expected) throw unfit(`${url} is not what it is said to be: ${sumOf(body)}, not ${expected}`);
       return body;
     };
-    return withRetries(url, firstQuestion, signal, once);
+    const onPause = (words: string): void => report({ name: reference, state: 'waiting', words });
+    return withRetries({ url, limits, signal, attempt: once, onPause });
   };
 
-  return { tag, manifest, authorization, blobUrl: (which: string) => urlOf('blobs', which) };
+  return {
+    which: versions().digests[reference] ?? tag,
+    manifest,
+    authorization,
+    blobUrl: (which: string) => urlOf('blobs', which),
+  };
 };
 
 const parsed = <T>(schema: z.ZodType<T>, body: Buffer, what: string): T => {
@@ -172,10 +204,11 @@ const parsed = <T>(schema: z.ZodType<T>, body: Buffer, what: string): T => {
 };
 
 type Registry = ReturnType<typeof openRegistry>;
+type Manifest = z.infer<typeof manifestSchema>;
 
 /** The manifest of an image for one architecture: its bytes, as its digest is of these, and what they say. */
 const fetchManifest = async (registry: Registry, reference: string, arch: Arch) => {
-  let body = await registry.manifest(registry.tag);
+  let body = await registry.manifest(registry.which);
   if (parsed(z.looseObject({}), body, reference)['manifests']) {
     const { manifests } = parsed(indexSchema, body, reference);
     const ours = manifests.find(({ platform: one }) => one?.os === 'linux' && one.architecture === arch);
@@ -194,67 +227,57 @@ type Blobs = ReadonlyMap<string, number>;
 const placeOf = (cache: string, blob: string): string => join(cache, 'downloads', `sha256_${hexOf(blob)}.part`);
 
 /** Adds up what has come of each blob and reports it as the image's progress. */
-const reportSum = (reference: string, blobs: Blobs, report: Report) => {
+const reportSum = (reference: string, blobs: Blobs, report: ImageOptions['report']) => {
   const total = [...blobs.values()].reduce((sum, size) => sum + size, 0);
-  const got = new Map<string, number>();
-  const begun = performance.now();
-  return (blob: string, bytes: number): void => {
-    got.set(blob, bytes);
-    const sum = [...got.values()].reduce((one, other) => one + other, 0);
-    const bytesPerSecond = Math.round((sum / Math.max(performance.now() - begun, 1)) * 1000);
-    report({ name: reference, state: 'downloading', bytes: sum, total, bytesPerSecond });
+  const got = new Map<string, { bytes: number; left: number }>();
+  report({ name: reference, state: 'announced', total });
+  return (blob: string, progress: FileProgress): void => {
+    if (progress.state === 'waiting') {
+      report({ ...progress, name: reference });
+      return;
+    }
+    got.set(blob, { bytes: progress.bytes ?? 0, left: progress.left ?? got.get(blob)?.left ?? 0 });
+    const sum = (field: 'bytes' | 'left') => [...got.values()].reduce((one, other) => one + other[field], 0);
+    report({ name: reference, state: 'downloading', bytes: sum('bytes'), left: sum('left'), total });
   };
 };
 
-/** Fetches blobs into the folder of downloads, three at a time. The first failure ends all. */
+/** Fetches blobs into the folder of downloads. Throws the first failure when all have come or failed. */
 const fetchBlobs = async (
   registry: Registry,
   reference: string,
   blobs: Blobs,
-  { cache, report, signal, limits }: FetchImage,
+  { cache, report, signal, limits, once }: Run,
 ): Promise<void> => {
   const tell = reportSum(reference, blobs, report);
-  const fetchBlob = async (blob: string, size: number, ending: AbortSignal): Promise<void> => {
-    const place = placeOf(cache, blob);
-    const found = await stat(place).catch(() => undefined);
-    if (found?.size === size && `sha256:${await sha256OfFile(place)}` === blob) return tell(blob, size);
-    await fetchExactly(reference, registry.blobUrl(blob), hexOf(blob), place, {
-      report: ({ bytes = 0 }) => tell(blob, bytes),
-      headers: registry.authorization,
-      signal: ending,
-      ...(limits && { limits }),
-    });
+  const fetchBlob = async (blob: string, total: number): Promise<void> => {
+    await once(blob, () =>
+      fetchExactly(reference, registry.blobUrl(blob), hexOf(blob), placeOf(cache, blob), {
+        report: (progress) => tell(blob, progress),
+        headers: registry.authorization,
+        signal,
+        ...(limits && { limits }),
+      }),
+    );
+    tell(blob, { name: reference, state: 'downloading', bytes: total });
   };
-  const { default: pMap } = await import('p-map');
-  const failed = new AbortController();
-  const either = signal ? AbortSignal.any([signal, failed.signal]) : failed.signal;
-  try {
-    await pMap(blobs, ([blob, size]) => fetchBlob(blob, size, either), { concurrency: 3 });
-  } catch (thrown) {
-    failed.abort();
-    throw thrown;
-  }
+  const ended = await Promise.allSettled([...blobs].map(([blob, size]) => fetchBlob(blob, size)));
+  const failure = ended.find((one) => one.status === 'rejected');
+  if (failure) throw failure.reason;
 };
 
-const fetchFrom = async (
+/** Writes the archive of an image whose blobs have all come. */
+const packBlobs = async (
   reference: string,
   output: string,
-  mirror: string | undefined,
-  options: FetchImage,
+  { body, manifest, blobs }: { readonly body: Buffer; readonly manifest: Manifest; readonly blobs: Blobs },
+  { arch, cache }: Run,
 ): Promise<void> => {
-  const { arch, cache, report, signal } = options;
-  const registry = openRegistry(reference, mirror, signal);
-  report({ name: reference, state: 'downloading' });
-  const { body, manifest } = await fetchManifest(registry, reference, arch);
-  const blobs = new Map([manifest.config, ...manifest.layers].map((blob) => [blob.digest, blob.size]));
-  await fetchBlobs(registry, reference, blobs, options);
-
-  report({ name: reference, state: 'packing' });
   const layout = await mkdtemp(`${output}.`);
   try {
     const folder = join(layout, 'blobs/sha256');
     await mkdir(folder, { recursive: true });
-    for (const blob of blobs.keys()) await rename(placeOf(cache, blob), join(folder, hexOf(blob)));
+    for (const blob of blobs.keys()) await link(placeOf(cache, blob), join(folder, hexOf(blob)));
     const digestOfManifest = sumOf(body);
     await writeFile(join(folder, hexOf(digestOfManifest)), body);
     const mediaType = manifest.mediaType ?? 'application/vnd.oci.image.manifest.v1+json';
@@ -268,26 +291,71 @@ const fetchFrom = async (
   } finally {
     await rm(layout, { recursive: true, force: true });
   }
+};
+
+const fetchFrom = async (reference: string, output: string, from: From, options: Run): Promise<void> => {
+  const { arch, report } = options;
+  const registry = openRegistry(reference, from, options);
+  const { body, manifest } = await fetchManifest(registry, reference, arch);
+  const blobs = new Map([manifest.config, ...manifest.layers].map((blob) => [blob.digest, blob.size]));
+  await fetchBlobs(registry, reference, blobs, options);
+  report({ name: reference, state: 'packing' });
+  await packBlobs(reference, output, { body, manifest, blobs }, options);
   report({ name: reference, state: 'done' });
 };
 
 /**
  * Downloads an image, anonymously, and writes it to `output` as an archive that containerd imports. Layers stay as
- * published; every blob is verified by its digest. Asks the mirror first and the registry itself only where the mirror
- * fails. Throws a UserError with the answer of each that was asked.
+ * published; every blob is verified by its digest, and all by the digest that is pinned for the image. Asks the mirror
+ * first and the registry itself only where the mirror fails. Throws a UserError with the answer of each that was asked.
  */
-export const fetchImage = async (reference: string, output: string, options: FetchImage): Promise<void> => {
+const fetchImage = async (reference: string, output: string, options: Run): Promise<void> => {
   await mkdir(join(options.cache, 'downloads'), { recursive: true });
   await mkdir(dirname(output), { recursive: true });
-  const words: string[] = [];
-  for (const mirror of options.mirror ? [options.mirror, undefined] : [undefined]) {
+  const { limits = retryPolicy, mirror } = options;
+  const places: readonly From[] = [
+    ...(mirror ? [{ mirror, limits: mirrorPatience(limits) }] : []),
+    { mirror: undefined, limits },
+  ];
+  const failures: UserError[] = [];
+  for (const from of places) {
     try {
-      return await fetchFrom(reference, output, mirror, options);
+      return await fetchFrom(reference, output, from, options);
     } catch (thrown) {
       options.signal?.throwIfAborted();
       if (!(thrown instanceof UserError)) throw thrown;
-      words.push(thrown.message);
+      failures.push(thrown);
     }
   }
-  throw new UserError(`the image ${reference} cannot be had: ${words.join('\n')}`, imageRemedy(reference, options));
+  throw new UserError(
+    `the image ${reference} cannot be had: ${failures.map(({ message }) => message).join('\n')}`,
+    [failures.at(-1)?.next, imageRemedy(reference, options)].filter(Boolean).join('; or '),
+  );
+};
+
+export interface ImageFetcher {
+  /** Downloads an image as `fetchImage` does. Images that are asked for together come together. */
+  readonly fetchImage: (reference: string, output: string) => Promise<void>;
+  /** Removes the blobs of images that are packed. Called when none is coming any more. */
+  readonly tidy: () => Promise<void>;
+}
+
+/** Makes a fetcher of images for one run. */
+export const createImageFetcher = (options: ImageOptions): ImageFetcher => {
+  const queue = createQueue(atOnce);
+  const coming = new Map<string, Promise<void>>();
+  const once = (blob: string, download: () => Promise<void>): Promise<void> => {
+    const known = coming.get(blob);
+    if (known) return known;
+    const going = queue(download);
+    coming.set(blob, going);
+    going.catch(() => coming.delete(blob)); // another place may have it
+    return going;
+  };
+  return {
+    fetchImage: (reference, output) => fetchImage(reference, output, { ...options, once }),
+    tidy: async () => {
+      for (const blob of coming.keys()) await rm(placeOf(options.cache, blob), { force: true });
+    },
+  };
 };

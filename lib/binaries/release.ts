@@ -4,7 +4,8 @@ import { Bug } from '../engine/errors.ts';
 import type { Arch } from '../engine/lab.ts';
 import { readText } from '../host/files.ts';
 import { binaryPath, recipeOf, store, temporaryFor } from './cache.ts';
-import type { Report } from './progress.ts';
+import type { FileProgress } from './progress.ts';
+import { createQueue } from './queue.ts';
 import { expand, type Product, type PublishedFile, productOf } from './versions.ts';
 
 interface Options {
@@ -12,7 +13,7 @@ interface Options {
   readonly kubernetes?: string | undefined;
   readonly arch: Arch;
   readonly cache: string;
-  readonly report: Report;
+  readonly report: (progress: FileProgress) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -53,13 +54,14 @@ export const plan = (binaries: readonly string[], arch: Arch, kubernetes?: strin
 };
 
 const fetchOne = async (file: Planned, { arch, cache, report, signal }: Options): Promise<void> => {
+  signal?.throwIfAborted();
   const { fetchVerified, publishedSum } = await import('./download.ts');
   const downloads = join(cache, 'downloads');
   await mkdir(downloads, { recursive: true });
   const name = basename(file.url);
   const place = join(downloads, file.url.replace(/^https:\/\//, '').replaceAll('/', '_'));
   const remembered = await readText(`${place}.sha256`).catch(() => undefined);
-  const sha256 = file.sha256 ?? remembered?.trim() ?? (await publishedSum(file.url, signal));
+  const sha256 = file.sha256 ?? remembered?.trim() ?? (await publishedSum(file.url, { report, signal }));
   await fetchVerified(name, file.url, sha256, `${place}.part`, { report, signal });
   if (!file.sha256 && !remembered) await writeFile(`${place}.sha256`, `${sha256}\n`);
 
@@ -79,7 +81,7 @@ const fetchOne = async (file: Planned, { arch, cache, report, signal }: Options)
     }
     for (const { member, path, temporary } of targets) {
       if (!member) await rename(`${place}.part`, temporary);
-      await store(temporary, path, { origin: 'release', recipe, mode: 0o755 });
+      await store(temporary, path, { origin: 'release', recipe, mode: 0o755, ...(!member && { sha256 }) });
     }
     await rm(`${place}.part`, { force: true });
   } finally {
@@ -88,19 +90,44 @@ const fetchOne = async (file: Planned, { arch, cache, report, signal }: Options)
   report({ name, state: 'done' });
 };
 
+/** Files that come at the same time. */
+const atOnce = 4;
+
+/** Asks how large the files are that have to wait for their turn. The sum is for a person, so nothing is made of a failure. */
+const announce = async (files: readonly Planned[], { report, signal }: Options): Promise<void> => {
+  const { probe } = await import('./download.ts');
+  for (const { url } of files.slice(atOnce)) {
+    probe(url, signal).then(
+      (total) => report({ name: basename(url), state: 'announced', ...(total !== undefined && { total }) }),
+      () => undefined,
+    );
+  }
+};
+
 /**
- * Downloads, verifies and unpacks the files of these binaries into the cache, four at a time. The first failure aborts
- * the others.
+ * Starts to download, verify and unpack the files of these binaries into the cache, in this order, four at a time.
+ * Returns for each binary what ends when it is there. The first failure ends all of them with its reason: a UserError.
  */
-export const fetchRelease = async (binaries: readonly string[], options: Options): Promise<void> => {
-  const { default: pMap } = await import('p-map');
+export const startRelease = (binaries: readonly string[], options: Options): ReadonlyMap<string, Promise<void>> => {
   const failed = new AbortController();
   const signal = options.signal ? AbortSignal.any([options.signal, failed.signal]) : failed.signal;
+  const queue = createQueue(atOnce);
   const files = plan(binaries, options.arch, options.kubernetes);
-  try {
-    await pMap(files, (file) => fetchOne(file, { ...options, signal }), { concurrency: 4 });
-  } catch (thrown) {
-    failed.abort();
-    throw thrown;
-  }
+  for (const { url } of files) options.report({ name: basename(url), state: 'announced' });
+  void announce(files, { ...options, signal });
+  const coming = files.map(async (file) => {
+    try {
+      await queue(() => fetchOne(file, { ...options, signal }));
+    } catch (thrown) {
+      failed.abort(thrown);
+      throw signal.reason;
+    }
+  });
+  return new Map(
+    files.flatMap((file, index) => {
+      const one = coming[index] as Promise<void>;
+      one.catch(() => undefined); // awaited by whoever needs it
+      return [...file.binaries.keys()].map((binary) => [binary, one] as const);
+    }),
+  );
 };

@@ -51,10 +51,12 @@ export interface Versions {
     readonly sha256: string;
     readonly images: readonly string[];
   };
+  /** Reference of a published image to its digest; absent for one that is fetched by its tag. */
+  readonly digests: Readonly<Record<string, string>>;
 }
 
 /** The file as it is written. A product without a version has that in the table. */
-export interface VersionsFile extends Pick<Versions, 'images' | 'calico'> {
+export interface VersionsFile extends Pick<Versions, 'images' | 'calico' | 'digests'> {
   readonly kubernetes: Readonly<Record<string, Readonly<Record<string, string>>>>;
   readonly products: Readonly<Record<string, Omit<Product, 'version'> & { readonly version?: string }>>;
 }
@@ -139,7 +141,7 @@ export const publishedFiles = (file = versionsFile()): readonly { readonly url: 
 /** Reads versions.yaml for one version of Kubernetes, which it has. */
 const versionsOf = (kubernetes: string): Versions => {
   const written = versionsFile();
-  const { images, calico } = written;
+  const { images, calico, digests } = written;
   const row = written.kubernetes[kubernetes] ?? {};
   const products = Object.fromEntries(
     Object.entries(written.products).map(([name, product]) => [
@@ -154,7 +156,7 @@ const versionsOf = (kubernetes: string): Versions => {
     const missing = (key: string) => new Bug(`versions.yaml has {{${key}}} in ${image.reference}`);
     return [name, { ...image, reference: fillTemplate(image.reference, values, missing) }] as const;
   });
-  return { products, images: Object.fromEntries(imagesAt), calico };
+  return { products, images: Object.fromEntries(imagesAt), calico, digests };
 };
 
 /** Finds a version of Kubernetes by its name; v1.35 is the one of that minor version. Undefined where there is none. */

@@ -1,10 +1,11 @@
-import { AbortError as Final, default as pRetry } from 'p-retry';
+import { setTimeout as pause } from 'node:timers/promises';
 import { EnvHttpProxyAgent, interceptors, request } from 'undici';
-import { reasonOf, UserError } from '../engine/errors.ts';
+import { isBug, UserError } from '../engine/errors.ts';
+import { causeOf } from './causes.ts';
 
 /**
  * Limits of a download. Milliseconds: `stall` without a byte until a connection is given up, `firstRetry` before the
- * first retry (doubled each time); then the number of retries.
+ * first retry (doubled each time); then the number of retries that bring nothing.
  */
 export interface RetryPolicy {
   readonly stall: number;
@@ -12,6 +13,32 @@ export interface RetryPolicy {
   readonly retries: number;
 }
 export const retryPolicy: RetryPolicy = { stall: 20_000, firstRetry: 500, retries: 6 };
+
+/** Most milliseconds between two attempts by our own rule, and where the server asks for a pause. */
+const longestPause = 10_000;
+const longestRetryAfter = 60_000;
+
+/** An answer after which it is worth asking again, perhaps only after some milliseconds. */
+export class AskLater extends Error {
+  readonly after: number;
+  constructor(message: string, after = 0) {
+    super(message);
+    this.after = after;
+  }
+}
+
+/** Returns the milliseconds of a Retry-After header: seconds, or a date (RFC 9110, 10.2.3). */
+const retryAfter = (header: unknown): number => {
+  const text = `${header ?? ''}`;
+  const milliseconds = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  return Number.isFinite(milliseconds) ? Math.min(Math.max(milliseconds, 0), longestRetryAfter) : 0;
+};
+
+/** Returns what a status means for the next attempt; undefined where asking again is useless. */
+export const askLater = (words: string, status: number, headers: Record<string, unknown>): AskLater | undefined =>
+  status >= 500 || status === 429 || status === 408
+    ? new AskLater(words, retryAfter(headers['retry-after']))
+    : undefined;
 
 /** Makes an agent that honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in upper or lower case. */
 const connections = (stall: number) =>
@@ -36,7 +63,10 @@ export const sendRequest = async (
   signal?.throwIfAborted();
   const either = AbortSignal.any([AbortSignal.timeout(stall), ...(signal ? [signal] : [])]);
   const ended = new Promise<never>((_, reject) => {
-    const end = () => reject(signal?.aborted ? signal.reason : new Error(`no answer within ${stall / 1000} s`));
+    const end = () =>
+      reject(
+        signal?.aborted ? signal.reason : new Error(`${new URL(url).host} gives no answer within ${stall / 1000} s`),
+      );
     either.addEventListener('abort', end, { once: true });
   });
   const dispatcher = agent.compose(interceptors.redirect({ maxRedirections: 5 }));
@@ -53,39 +83,48 @@ export const withAgent = async <T>(stall: number, work: (agent: EnvHttpProxyAgen
   }
 };
 
+export interface Attempts<T> {
+  readonly url: string;
+  readonly limits: RetryPolicy;
+  readonly signal: AbortSignal | undefined;
+  readonly attempt: () => Promise<T>;
+  /** Tells whether the attempt that failed brought something: then the count begins anew. */
+  readonly broughtBytes?: () => boolean;
+  /** Is told before each pause why there is one: "github.com answered 429; again in 10 s (3 of 7)". */
+  readonly onPause?: (words: string) => void;
+}
+
 /**
- * Runs `attempt` until it succeeds, with growing pauses, at most `limits.retries` + 1 times. A UserError is final.
- * Throws a UserError with the last reason.
+ * Returns the milliseconds to wait after the failure number `tried` in a row, and why. Throws a UserError where that was
+ * the last one, or asking again is useless.
  */
-export const withRetries = async <T>(
-  url: string,
-  limits: RetryPolicy,
-  signal: AbortSignal | undefined,
-  attempt: () => Promise<T>,
-): Promise<T> => {
-  try {
-    return await pRetry(
-      async () => {
-        try {
-          return await attempt();
-        } catch (thrown) {
-          // p-retry does not retry a TypeError; undici throws none for a network error.
-          throw thrown instanceof UserError ? new Final(thrown) : thrown;
-        }
-      },
-      {
-        retries: limits.retries,
-        minTimeout: limits.firstRetry,
-        maxTimeout: 10_000,
-        ...(signal && { signal }),
-      },
-    );
-  } catch (thrown) {
-    signal?.throwIfAborted();
-    if (thrown instanceof UserError) throw thrown;
-    throw new UserError(
-      `${url} cannot be fetched: ${reasonOf(thrown)} (tried ${limits.retries + 1} times)`,
-      'run the same command again, it goes on where it stopped; behind a proxy set HTTPS_PROXY; without these sites: --source go',
-    );
+const pauseAfter = (thrown: unknown, tried: number, { url, limits }: Pick<Attempts<never>, 'url' | 'limits'>) => {
+  const most = limits.retries + 1;
+  const { words, next, final } = causeOf(thrown, url);
+  if (final || tried >= most)
+    throw new UserError(`${url} cannot be fetched: ${words}${final ? '' : ` (tried ${most} times)`}`, next);
+  const own = Math.min(limits.firstRetry * 2 ** Math.max(tried - 1, 0), longestPause);
+  const milliseconds = Math.max(own, thrown instanceof AskLater ? thrown.after : 0);
+  return { milliseconds, why: `${words}; again in ${Math.ceil(milliseconds / 1000)} s (${tried + 1} of ${most})` };
+};
+
+/**
+ * Runs `attempt` until it succeeds, with growing pauses and those that the server asks for; at most `limits.retries` + 1
+ * times in a row that bring nothing. A UserError is final. Throws a UserError with the last reason and what helps.
+ */
+export const withRetries = async <T>(attempts: Attempts<T>): Promise<T> => {
+  const { signal, attempt, broughtBytes, onPause } = attempts;
+  let tried = 0;
+  for (;;) {
+    try {
+      return await attempt();
+    } catch (thrown) {
+      signal?.throwIfAborted();
+      if (thrown instanceof UserError || isBug(thrown)) throw thrown;
+      tried = broughtBytes?.() ? 0 : tried + 1;
+      const { milliseconds, why } = pauseAfter(thrown, tried, attempts);
+      onPause?.(why);
+      await pause(milliseconds, undefined, signal && { signal }).catch(() => signal?.throwIfAborted());
+    }
   }
 };

@@ -1,10 +1,10 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { imageRemedy } from '../binaries/cache.ts';
-import { calicoArchives } from '../binaries/calico.ts';
-import { imageReferences, provisions } from '../binaries/needed.ts';
+import { imageReferences, labImages, provisions, tellProgress, withProgress } from '../binaries/needed.ts';
+import { createQueue, type Queue } from '../binaries/queue.ts';
 import { imageReference, versions } from '../binaries/versions.ts';
-import { Unhealthy } from '../engine/errors.ts';
+import { Bug, Unhealthy } from '../engine/errors.ts';
 import type { Context } from '../engine/step.ts';
 import { formatBytes } from '../engine/text.ts';
 import { paths, system } from '../host/paths.ts';
@@ -120,84 +120,51 @@ const importArchive = async (signal: AbortSignal, archive: string): Promise<stri
   return code === 0 ? undefined : `${archive}: ${wordsOf(stderr)}`;
 };
 
-/**
- * Imports or pulls the images that containerd lacks, one after the other: from its archive where there is one, else
- * from its registry. Throws Unhealthy, with the reason, at the first that cannot be had.
- */
-const bringAll = async (
-  context: Context,
-  archives: ReadonlyMap<string, string>,
-  references: readonly string[],
-): Promise<void> => {
-  const there = await present(context.signal);
-  const missing = references.filter((reference) => !there.has(reference));
-  const board = await boardOf(context);
-  const tell = (text: string): void => {
-    board.text = text;
-    for (const listener of board.listeners) listener(text);
-  };
-  for (const [index, reference] of missing.entries()) {
-    const archive = archives.get(reference);
-    if (archive) tell(`importing ${reference}: ${index + 1} of ${missing.length}`);
-    const words = archive
-      ? await importArchive(context.signal, archive)
-      : await pullImage(reference, tell, context.signal);
-    if (words === undefined) continue;
-    throw new Unhealthy(`the image ${reference} cannot be had: ${words}`, {
-      next: imageRemedy(reference, { cache: paths.cache, arch: context.lab.machine.arch }),
-    });
-  }
-  board.text = '';
+/** Brings one image of the lab into containerd: imports its archive as soon as it is there. */
+const bring = async (context: Context, reference: string, turn: Queue, there: ReadonlySet<string>): Promise<void> => {
+  if (there.has(reference)) return;
+  const archive = await (await provisions(context)).images.get(reference);
+  if (archive === undefined) throw new Bug(`${reference} is not among the images of this lab`);
+  const words = await turn(async () => {
+    await tellProgress(context, `importing ${reference}`);
+    return importArchive(context.signal, archive);
+  });
+  if (words === undefined) return;
+  throw new Unhealthy(`the image ${reference} cannot be had: ${words}`, {
+    next: imageRemedy(reference, { cache: paths.cache, arch: context.lab.machine.arch }),
+  });
 };
 
-/** Progress of the images, for the step that waits for them. While they come in the background nobody listens. */
-interface PullProgress {
-  text: string;
-  readonly listeners: Set<Context['progress']>;
-}
-const boardOf = ({ memo }: Context): Promise<PullProgress> =>
-  memo('how far the images are', async () => ({ text: '', listeners: new Set() }));
-
-const withProgress = async (context: Context, coming: Promise<void>): Promise<void> => {
-  const board = await boardOf(context);
-  board.listeners.add(context.progress);
-  if (board.text) context.progress(board.text);
-  try {
-    await coming;
-  } finally {
-    board.listeners.delete(context.progress);
-  }
-};
-
-const sandboxImage = (context: Context): Promise<void> =>
-  context.memo('sandbox image', async () =>
-    bringAll(context, (await provisions(context)).images, [imageReference('pause', context.lab.kubernetes)]),
-  );
-
-const calicoImages = (context: Context): Promise<void> =>
-  context.memo('images of Calico', async () =>
-    bringAll(
-      context,
-      await calicoArchives({ cache: paths.cache, arch: context.lab.machine.arch, source: context.source }),
-      versions().calico.images,
-    ),
-  );
-
-/** Brings every image of the lab, once a run; first those of the network, which are needed first. */
-const allImages = (context: Context): Promise<void> =>
+/** Begins to bring every image of the lab into containerd, once a run, one import after the other. */
+const images = (context: Context): Promise<ReadonlyMap<string, Promise<void>>> =>
   context.memo('images', async () => {
-    if (context.lab.cni === 'calico') await calicoImages(context);
-    await bringAll(context, (await provisions(context)).images, imageReferences(context.needs, context.lab.kubernetes));
+    const there = await present(context.signal);
+    const turn = createQueue(1);
+    return new Map(
+      labImages(context.lab, context.needs).map((reference) => {
+        const coming = bring(context, reference, turn, there);
+        coming.catch(() => undefined); // awaited by the steps that need it
+        return [reference, coming] as const;
+      }),
+    );
   });
 
-/** Starts to bring every image of the lab into containerd. Steps that need them wait for them and get the error. */
-export const startPulls = (context: Context): void => void allImages(context);
+/** Waits for images of the lab, by their references. Throws why one cannot be had. */
+const ensure = async (context: Context, references: readonly string[]): Promise<void> => {
+  const coming = await images(context);
+  await withProgress(context, Promise.all(references.map((reference) => coming.get(reference))));
+};
 
-/** Waits for the sandbox image; without it no Pod starts. */
-export const ensureSandboxImage = (context: Context): Promise<void> => withProgress(context, sandboxImage(context));
+/**
+ * Starts to bring the images of the lab into containerd, and waits for the sandbox image, without which no Pod starts. The
+ * steps that need another wait for that one and get its error.
+ */
+export const startImages = (context: Context): Promise<void> => 
+  ensure(context, [imageReference('pause', context.lab.kubernetes)]);
 
-/** Waits for Calico's images, from their archives or their registry. */
-export const ensureCalicoImages = (context: Context): Promise<void> => withProgress(context, calicoImages(context));
+/** Waits for Calico's images. */
+export const ensureCalicoImages = (context: Context): Promise<void> => ensure(context, versions().calico.images);
 
-/** Waits for every image of the lab. */
-export const ensureImages = (context: Context): Promise<void> => withProgress(context, allImages(context));
+/** Waits for images by their names in versions.yaml. */
+export const ensureImages = (context: Context, ...names: readonly string[]): Promise<void> =>
+  ensure(context, imageReferences({ images: names }, context.lab.kubernetes));

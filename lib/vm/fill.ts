@@ -1,7 +1,7 @@
-import { calicoIsWithinReach, fetchCalico, requireCalico } from '../binaries/calico.ts';
-import { imageReferences } from '../binaries/needed.ts';
-import { type Progress, progressText } from '../binaries/progress.ts';
-import { provide } from '../binaries/provide.ts';
+import { calicoManifest, requireCalico, whyNoCalico } from '../binaries/calico.ts';
+import { labImages } from '../binaries/needed.ts';
+import { createTally, type FileProgress, type Progress } from '../binaries/progress.ts';
+import { arrival, provide } from '../binaries/provide.ts';
 import { UserError } from '../engine/errors.ts';
 import { architectures, type Cni } from '../engine/lab.ts';
 import type { Needs, Source } from '../engine/step.ts';
@@ -35,24 +35,32 @@ export const fillCache = async (
     );
   }
   const arch = architectures[process.arch] ?? 'amd64';
-  const options = {
-    report: (progress: Progress) => {
-      if (progress.state !== 'cached') report(progressText(progress));
-    },
-    registryMirror,
-    ...(signal && { signal }),
-  };
   const where = { cache: paths.cache, arch, source: { kind: source }, mirror: registryMirror } as const;
   if (cni === 'calico') await requireCalico(where);
-  await provide({
-    source,
-    binaries: [...needs.programs, ...needs.plugins],
-    images: imageReferences(needs, kubernetes),
-    kubernetes,
-    archives: true,
-    arch,
-    cache: paths.cache,
-    ...options,
-  });
-  if (cni !== 'bridge' && (await calicoIsWithinReach(where))) await fetchCalico(where, options);
+  const network = cni === 'bridge' || (await whyNoCalico(where)) !== undefined ? 'bridge' : 'calico';
+  const tally = createTally();
+  const ended = new AbortController();
+  const options = {
+    report: (progress: Progress) => {
+      if (progress.state !== 'cached') report(tally(progress));
+    },
+    signal: signal ? AbortSignal.any([signal, ended.signal]) : ended.signal,
+  };
+  try {
+    const { binaries, images } = await provide({
+      source,
+      binaries: [...needs.programs, ...needs.plugins],
+      images: labImages({ cni: network, ...(kubernetes !== undefined && { kubernetes }) }, needs),
+      kubernetes,
+      registryMirror,
+      arch,
+      cache: paths.cache,
+      ...options,
+    });
+    const manifest = { ...options, report: (one: FileProgress) => options.report({ ...one, kind: 'manifests' }) };
+    if (network === 'calico') await calicoManifest(paths.cache, where.source, manifest);
+    await Promise.all([arrival(binaries), arrival(images)]);
+  } finally {
+    ended.abort(); // what still comes, where something cannot be had
+  }
 };

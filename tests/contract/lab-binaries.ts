@@ -1,6 +1,6 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { provide } from '../../lib/binaries/provide.ts';
+import { arrival, provide } from '../../lib/binaries/provide.ts';
 import { until } from '../../lib/engine/check.ts';
 import { architectures } from '../../lib/engine/lab.ts';
 import { takeLock } from '../../lib/engine/lock.ts';
@@ -35,7 +35,7 @@ export const labBinaries = async (): Promise<ReadonlyMap<string, string>> => {
       cache: paths.cache,
       report: () => {},
     });
-    return binaries;
+    return await arrival(binaries);
   } finally {
     release();
   }

@@ -263,9 +263,9 @@ describe('where the images cannot be had', () => {
     const { code, stderr } = await hardway(vm, ['up', '--registry-mirror', 'http://127.0.0.1:5000'], {
       env: { HARDWAY_CACHE: own },
     });
-    expect(code, stderr).toBe(1);
+    expect(code, stderr).toBe(2);
     expect(stderr).toContain(`the image ${images[0]} cannot be had`);
-    expect(stderr).toMatch(/http:\/\/127\.0\.0\.1:5000\/v2\/calico\/\S+ 403 Forbidden/);
+    expect(stderr).toContain('127.0.0.1:5000 answered 403');
     expect(stderr).toContain('--cni bridge');
     expect(await sh(vm, 'cat /etc/containerd/certs.d/_default/hosts.toml')).toContain('http://127.0.0.1:5000');
     succeeded(await hardway(vm, ['reset', '--yes'])); // the mirror was here before, and is still

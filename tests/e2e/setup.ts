@@ -1,8 +1,8 @@
 import { copyFile, mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { imageReferences } from '../../lib/binaries/needed.ts';
-import { progressText } from '../../lib/binaries/progress.ts';
-import { provide } from '../../lib/binaries/provide.ts';
+import { createTally } from '../../lib/binaries/progress.ts';
+import { arrival, provide } from '../../lib/binaries/provide.ts';
 import { versions } from '../../lib/binaries/versions.ts';
 import { architectures } from '../../lib/engine/lab.ts';
 import { needsOf, type Step } from '../../lib/engine/step.ts';
@@ -30,19 +30,22 @@ export const bringNeedsOf = async (steps: readonly Step[]): Promise<void> => {
   if (process.getuid?.() !== 0 || !arch) return; // bin/test says why e2e is skipped
   let last = '';
   const needs = needsOf(steps);
-  await provide({
+  const tally = createTally();
+  const { binaries, images } = await provide({
     source: 'auto',
     binaries: [...needs.programs, ...needs.plugins],
     images: imageReferences(needs),
     arch,
     cache: paths.cache,
     report: (progress) => {
-      const line = progress.state === 'downloading' ? `downloading ${progress.name}` : progressText(progress);
-      if (progress.state === 'cached' || line === last) return;
+      if (progress.state === 'cached') return;
+      const line = tally(progress);
+      if (line === last || progress.state === 'downloading') return;
       last = line;
       console.log(`cache: ${line}`);
     },
   });
+  await Promise.all([arrival(binaries), arrival(images)]);
 };
 
 /** Fills the cache before the first VM is made. A file that wants an extra brings it itself: Go takes minutes for it. */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, type TestContext, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { archiveName } from '../../lib/binaries/cache.ts';
-import { calicoArchives, calicoIsWithinReach, calicoManifest, requireCalico } from '../../lib/binaries/calico.ts';
+import { calicoArchives, calicoManifest, requireCalico, whyNoCalico } from '../../lib/binaries/calico.ts';
 import { versions } from '../../lib/binaries/versions.ts';
 import type { KubeObject } from '../../lib/cluster/api.ts';
 import { calicoObjects } from '../../lib/cluster/calico.ts';
@@ -154,7 +154,7 @@ describe('Calico from a folder', () => {
 
   test('what is missing is named before anything is done, with --cni bridge', async () => {
     for (const kind of ['go', 'dir'] as const) {
-      expect(await calicoIsWithinReach(where(kind))).toBe(false);
+      expect(await whyNoCalico(where(kind))).toContain('Calico');
       const refused = requireCalico(where(kind));
       await expect(refused).rejects.toMatchObject({ name: 'UserError', next: expect.stringContaining('--cni bridge') });
       for (const image of images) await expect(refused).rejects.toThrow(image);
@@ -170,6 +170,6 @@ describe('Calico from a folder', () => {
     for (const image of images) await writeFile(join(folder, archiveName(image)), '');
     expect([...(await calicoArchives(where('dir'))).keys()]).toEqual(images);
     expect((await calicoArchives(where('go'))).size).toBe(0);
-    expect(await calicoIsWithinReach(where('dir'))).toBe(true);
+    expect(await whyNoCalico(where('dir'))).toBeUndefined();
   });
 });

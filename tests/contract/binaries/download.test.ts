@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { createServer as createProxyServer } from 'node:http';
 import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { answers, fetchVerified, publishedSum } from '../../../lib/binaries/download.ts';
-import type { Progress } from '../../../lib/binaries/progress.ts';
+import { fetchVerified, publishedSum, silenceOf } from '../../../lib/binaries/download.ts';
+import type { FileProgress } from '../../../lib/binaries/progress.ts';
 import { UserError } from '../../../lib/engine/errors.ts';
 import { scratchFolder } from '../../fixtures.ts';
 import {
@@ -19,6 +21,7 @@ import {
   sumOf,
   whole,
 } from './server.ts';
+import { authority, certificateFor, serveTls } from './tls.ts';
 
 const data = randomBytes(300_000);
 const limits = { stall: 300, firstRetry: 1, retries: 3 };
@@ -27,7 +30,7 @@ const url = 'https://dl.example/file';
 let site: Site;
 let folder: string;
 let path: string;
-let told: Progress[];
+let told: FileProgress[];
 
 beforeEach(async () => {
   site = await startSite();
@@ -54,7 +57,6 @@ describe('a download arrives whole', () => {
     await fetchFile();
     expect((await got()).equals(data)).toBe(true);
     expect(told.at(-1)).toMatchObject({ state: 'downloading', bytes: data.length, total: data.length });
-    expect(told.at(-1)?.bytesPerSecond).toBeGreaterThan(0);
   });
 
   test('from a server that cuts the connection: it goes on from where it stopped', async () => {
@@ -81,6 +83,29 @@ describe('a download arrives whole', () => {
     serve(status(503), status(429), whole(data));
     await fetchFile();
     expect((await got()).equals(data)).toBe(true);
+  });
+
+  test('from a server that cuts the connection more often than it is asked in vain', async () => {
+    serve(...Array.from({ length: 8 }, () => cut(data, path)), whole(data));
+    await fetchFile();
+    expect((await got()).equals(data)).toBe(true);
+    expect(site.asked.length).toBeGreaterThan(limits.retries + 1);
+  });
+
+  test('from a server that asks for a pause, which is kept and told', async () => {
+    serve(status(429, { 'retry-after': '1' }), whole(data));
+    const begun = performance.now();
+    await fetchFile();
+    expect(performance.now() - begun).toBeGreaterThan(990);
+    expect(told.filter(({ state }) => state === 'waiting')).toEqual([
+      { name: 'file', state: 'waiting', words: `${new URL(site.url).host} answered 429; again in 1 s (2 of 4)` },
+    ]);
+  });
+
+  test('in a later run, which asks for nothing where all of it is there', async () => {
+    await writeFile(path, data);
+    await fetchFile();
+    expect(site.asked).toEqual([]);
   });
 
   test('in a later run, from the bytes that an earlier one left', async () => {
@@ -190,6 +215,50 @@ describe('what does not arrive is told', () => {
     expect((await fetchFile().catch((thrown) => thrown)).next).toContain('HTTPS_PROXY');
   });
 
+  test('a proxy that wants a password before it connects: it is asked once', async () => {
+    const proxy = createProxyServer();
+    let asked = 0;
+    proxy.on('connect', (_request, client) => {
+      asked += 1;
+      client.end('HTTP/1.1 407 Proxy Authentication Required\r\n\r\n');
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    for (const name of ['http_proxy', 'HTTP_PROXY'])
+      vi.stubEnv(name, `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`);
+    for (const name of ['no_proxy', 'NO_PROXY']) vi.stubEnv(name, '');
+    const error = await fetchFile().catch((thrown) => thrown);
+    expect(error.message).toContain('the proxy wants a name and a password');
+    expect(error.next).toContain('sudo HTTPS_PROXY=http://NAME:PASSWORD@');
+    expect(asked).toBe(1);
+    proxy.close();
+  });
+
+  const own = ['127.0.0.1'];
+  for (const [kind, signed, words] of [
+    [
+      'not of today yet',
+      certificateFor(own, { from: 300, to: 400 }),
+      /is not valid yet: the clock of this machine says \d/,
+    ],
+    [
+      'no more of today',
+      certificateFor(own, { from: -400, to: -300 }),
+      /has expired: the clock of this machine says \d/,
+    ],
+    ['of a CA that nobody here knows', certificateFor(own, { of: 'unknown' }), /a CA that is not known here/],
+    ['of another site', certificateFor(['login.example']), /the certificate of another site/],
+  ] as const)
+    test(`a site whose certificate is ${kind}: it is asked once`, async () => {
+      const known = getCACertificates('default');
+      setDefaultCACertificates([authority()]);
+      const tls = await serveTls(signed);
+      vi.stubEnv('HARDWAY_MIRROR', tls.url);
+      await expect(fetchFile()).rejects.toThrow(words);
+      expect(tls.asked()).toBe(1);
+      await tls.close();
+      setDefaultCACertificates(known);
+    });
+
   test('an end by the person, at once and as itself', async () => {
     const person = new AbortController();
     serve((request, response) => {
@@ -206,32 +275,32 @@ describe('the checksum beside a file', () => {
 
   test('is read with or without a file name after it', async () => {
     sums(`${sumOf(data)}\n`);
-    expect(await publishedSum(url, undefined, limits)).toBe(sumOf(data));
+    expect(await publishedSum(url, { report: (p) => told.push(p), limits })).toBe(sumOf(data));
     sums(`${sumOf(data)}  file\n`);
-    expect(await publishedSum(url, undefined, limits)).toBe(sumOf(data));
+    expect(await publishedSum(url, { report: (p) => told.push(p), limits })).toBe(sumOf(data));
   });
 
   test('that is none is refused', async () => {
     sums('<html>not found</html>');
-    await expect(publishedSum(url, undefined, limits)).rejects.toThrow('not a SHA-256 checksum');
+    await expect(publishedSum(url, { report: (p) => told.push(p), limits })).rejects.toThrow('not a SHA-256 checksum');
   });
 });
 
 describe('the probe', () => {
   test('finds a site that answers', async () => {
     serve(whole(data));
-    expect(await answers(url, undefined)).toBe(true);
+    expect(await silenceOf(url, undefined)).toBeUndefined();
     expect(site.asked).toEqual(['HEAD /dl.example/file']);
   });
 
   test('gives up on one that says nothing', async () => {
     serve(() => undefined);
-    expect(await answers(url, undefined, 200)).toBe(false);
+    expect(await silenceOf(url, undefined, 200)).toContain('no answer within 0.2 s');
   });
 
   test('gives up on one that is not there', async () => {
     await site.close();
-    expect(await answers(url, undefined)).toBe(false);
+    expect(await silenceOf(url, undefined)).toContain('ECONNREFUSED');
     site = await startSite();
   });
 });

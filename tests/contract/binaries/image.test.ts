@@ -23,7 +23,7 @@ const build = async (cache: string): Promise<string> => {
     cache,
     report: () => undefined,
   });
-  return images.get(reference) ?? '';
+  return (await images.get(reference)) ?? '';
 };
 
 beforeAll(async () => {

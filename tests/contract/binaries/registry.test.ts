@@ -1,19 +1,19 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { extract } from 'tar';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { Progress } from '../../../lib/binaries/progress.ts';
+import type { FileProgress } from '../../../lib/binaries/progress.ts';
 import { provide } from '../../../lib/binaries/provide.ts';
-import { fetchImage } from '../../../lib/binaries/registry.ts';
-import { imageReference } from '../../../lib/binaries/versions.ts';
+import { createImageFetcher } from '../../../lib/binaries/registry.ts';
+import { imageReference, versions } from '../../../lib/binaries/versions.ts';
 import { scratchFolder } from '../../fixtures.ts';
 import { type Answer, cut, type Site, startSite, status, whole } from './server.ts';
 
 // pause is built once and its blobs are what the registry serves.
 const arch = process.arch === 'arm64' ? 'arm64' : 'amd64';
 const reference = imageReference('pause');
-const limits = { stall: 500, firstRetry: 1, retries: 3 };
+const limits = { stall: 500, firstRetry: 1, retries: 6 };
 
 interface Blob {
   readonly mediaType: string;
@@ -33,7 +33,7 @@ beforeAll(async () => {
   source = scratch.path;
   const cache = join(source, 'cache');
   const { images } = await provide({ source: 'go', binaries: [], images: [reference], arch, cache, report: () => {} });
-  await extract({ file: images.get(reference) ?? '', cwd: source });
+  await extract({ file: (await images.get(reference)) ?? '', cwd: source });
   manifest = JSON.parse(await readFile(join(source, 'index.json'), 'utf8')).manifests[0];
   const inside = JSON.parse((await blobOf(source, manifest.digest)).toString());
   config = inside.config;
@@ -43,7 +43,7 @@ beforeAll(async () => {
 
 let site: Site;
 let folder: string;
-let told: Progress[];
+let told: FileProgress[];
 const asks = (path: string) => `/v2/pause/${path}`;
 const json = (value: object, headers: Record<string, string> = {}, code = 200): Answer => {
   return (_request, response) => response.writeHead(code, headers).end(JSON.stringify(value));
@@ -69,14 +69,9 @@ afterEach(async () => {
 });
 
 const nameAt = (url: string) => `${new URL(url).host}/pause:3.10.2`;
-const fetch = (name = nameAt(site.url), mirror?: string) =>
-  fetchImage(name, join(folder, 'image.tar'), {
-    arch,
-    cache: folder,
-    mirror,
-    report: (one) => told.push(one),
-    limits,
-  });
+const fetcher = (mirror?: string) =>
+  createImageFetcher({ arch, cache: folder, mirror, report: (one) => told.push(one), limits });
+const fetch = (name = nameAt(site.url), mirror?: string) => fetcher(mirror).fetchImage(name, join(folder, 'image.tar'));
 
 describe('an image becomes an archive', () => {
   test('that holds the image for this architecture, its name, and every blob as it was published', async () => {
@@ -89,7 +84,6 @@ describe('an image becomes an archive', () => {
     for (const { digest } of [manifest, config, layer]) expect(digestOf(await blobOf(folder, digest))).toBe(digest);
     const last = told.filter(({ state }) => state === 'downloading').at(-1);
     expect(last).toMatchObject({ bytes: config.size + layer.size, total: config.size + layer.size });
-    expect(last?.bytesPerSecond).toBeGreaterThan(0);
   });
 
   test('after a blob that was cut twice, each time going on where it stopped', async () => {
@@ -138,6 +132,21 @@ describe('an image becomes an archive', () => {
   });
 });
 
+test('two images with a blob in common get it from one download, and one that fails stops no other', async () => {
+  const { fetchImage, tidy } = fetcher();
+  const [one, other, none] = ['3.10.2', 'again', 'none'].map((tag) => `${new URL(site.url).host}/pause:${tag}`);
+  site.answers.set(asks('manifests/again'), site.answers.get(asks('manifests/3.10.2')) ?? []);
+  const [, , failed] = await Promise.allSettled(
+    [one, other, none].map((name = '', index) => fetchImage(name, join(folder, `${index}.tar`))),
+  );
+  expect(failed).toMatchObject({ status: 'rejected', reason: { message: expect.stringContaining('answered 404') } });
+  expect(site.asked.filter((line) => line.includes(layer.digest))).toHaveLength(1);
+  for (const index of [0, 1])
+    expect((await readFile(join(folder, `${index}.tar`))).includes(layer.digest.slice(7))).toBe(true);
+  await tidy();
+  expect(await readdir(join(folder, 'downloads'))).toEqual([]);
+});
+
 describe('a mirror', () => {
   const throughMirror = (path: string) => `${asks(path)}?ns=127.0.0.1:1`;
 
@@ -175,6 +184,19 @@ describe('an image that cannot be had', () => {
     await expect(readFile(join(folder, 'image.tar'))).rejects.toThrow('ENOENT');
   });
 
+  test('is one whose registry gives another than the one that is pinned, though under its tag', async () => {
+    const digests = versions().digests as Record<string, string>;
+    const pinned = `sha256:${'0'.repeat(64)}`;
+    digests[nameAt(site.url)] = pinned;
+    try {
+      site.answers.set(asks(`manifests/${pinned}`), site.answers.get(asks('manifests/3.10.2')) ?? []);
+      await expect(fetch()).rejects.toThrow(`not ${pinned}`);
+      expect(site.asked).toEqual([`GET ${asks(`manifests/${pinned}`)}`]);
+    } finally {
+      delete digests[nameAt(site.url)];
+    }
+  });
+
   test('is a manifest that does not have the digest that the index gives', async () => {
     site.answers.set(asks(`manifests/${manifest.digest}`), [json({ layers: [] })]);
     await expect(fetch()).rejects.toThrow(`not ${manifest.digest}`);
@@ -210,6 +232,8 @@ describe('an image that cannot be had', () => {
   test('is told after a few attempts where the registry is ill', async () => {
     site.answers.set(asks('manifests/3.10.2'), [status(503)]);
     await expect(fetch()).rejects.toThrow('answered 503');
-    expect(site.asked).toHaveLength(3);
+    expect(site.asked).toHaveLength(7);
+    const [first] = told.filter(({ state }) => state === 'waiting');
+    expect(first?.words).toBe(`${new URL(site.url).host} answered 503; again in 1 s (2 of 7)`);
   });
 });

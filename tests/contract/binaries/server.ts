@@ -80,7 +80,7 @@ export const cut =
     response.writeHead(from > 0 ? 206 : 200, { 'content-length': rest.length, ...range });
     response.write(rest.subarray(0, rest.length / 2));
     const drop = () => {
-      if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) > 0) response.destroy();
+      if ((statSync(file, { throwIfNoEntry: false })?.size ?? 0) > from) response.destroy();
       else setTimeout(drop, 1);
     };
     drop();
@@ -107,12 +107,15 @@ export const liesShort =
     response.writeHead(200, { 'content-length': data.length / 2 }).end(data.subarray(0, data.length / 2));
 
 export const status =
-  (code: number): Answer =>
+  (code: number, headers: Record<string, string> = {}): Answer =>
   (_request, response) =>
-    response.writeHead(code).end();
+    response.writeHead(code, headers).end();
 
-/** Has a site serve an image as a mirror of its registry does: a config and one layer that hold nothing. */
-export const publishImage = (site: Site, reference: string): void => {
+/**
+ * Has a site serve an image as a mirror of its registry does: a config and one layer that hold nothing. Returns its
+ * digest.
+ */
+export const publishImage = (site: Site, reference: string): string => {
   const [, host = '', repository = '', tag = ''] = /^([^/]+)\/(.+):([^:]+)$/.exec(reference) ?? [];
   const publish = (kind: string, name: string, data: string): string => {
     site.answers.set(`/v2/${repository}/${kind}/${name || `sha256:${sumOf(data)}`}?ns=${host}`, [
@@ -125,5 +128,7 @@ export const publishImage = (site: Site, reference: string): void => {
   };
   const config = blob('application/vnd.oci.image.config.v1+json', '{}');
   const layers = [blob('application/vnd.oci.image.layer.v1.tar', `layer of ${reference}`)];
-  publish('manifests', tag, JSON.stringify({ schemaVersion: 2, config, layers }));
+  const manifest = JSON.stringify({ schemaVersion: 2, config, layers });
+  publish('manifests', tag, manifest);
+  return publish('manifests', '', manifest);
 };

@@ -37,6 +37,7 @@ const shape = z.strictObject({
   products: z.record(z.string(), product),
   images: z.strictObject({ pause: image, coredns: image, agnhost: image, traefik: image }),
   calico: z.strictObject({ version: z.string(), manifest: z.url(), sha256: sum, images: z.array(z.string()) }),
+  digests: z.record(z.string(), z.string().regex(/^sha256:[0-9a-f]{64}$/)),
 });
 
 describe('versions.yaml', () => {
@@ -69,6 +70,14 @@ describe('versions.yaml', () => {
         for (const name of binary ? [binary] : Object.keys(members ?? {})) expect(packages).toHaveProperty(name);
       }
     }
+  });
+
+  test('pins the digests of images that it has', () => {
+    const { digests, images, calico } = versions();
+    const references = [...Object.values(images).map(({ reference }) => reference), ...calico.images];
+    const pinned = Object.keys(digests);
+    expect(references).toEqual(expect.arrayContaining(pinned));
+    expect(references.filter((reference) => !pinned.includes(reference))).toEqual([imageReference('traefik')]);
   });
 
   test('names each binary once', () => {
