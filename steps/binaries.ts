@@ -1,10 +1,11 @@
 import { access, constants, readlink } from 'node:fs/promises';
 import { basename, relative } from 'node:path';
 import { binaryPath } from '../lib/binaries/cache.ts';
-import { provisions, withProgress } from '../lib/binaries/needed.ts';
-import { arrival } from '../lib/binaries/provide.ts';
+import { onTheWay, provisions, withProgress } from '../lib/binaries/needed.ts';
+import type { Provided } from '../lib/binaries/provide.ts';
+import { createQueue } from '../lib/binaries/queue.ts';
 import { productOf, versions } from '../lib/binaries/versions.ts';
-import { check } from '../lib/engine/check.ts';
+import { deferredCheck } from '../lib/engine/check.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import { isLinkedBy, type LedgerEntry, readLedger } from '../lib/engine/ledger.ts';
 import type { Context, Needs, Step } from '../lib/engine/step.ts';
@@ -29,12 +30,34 @@ const placeCommand = async ({ machine, kubernetes }: Lab, path: string): Promise
   return `place ${path} ${cached} ${file?.url ?? "''"} ${file?.sha256 ?? "''"}${member ? ` ${member}` : ''}`;
 };
 
-/** Brings the programs; images begin to come as well, and the steps that need one wait for it. */
-const programs = async (context: Context): Promise<ReadonlyMap<string, string>> =>
-  arrival((await provisions(context)).binaries);
-
 /** Programs that a person uses, linked for everybody. */
 const tools = ['kubectl', 'etcdctl', 'crictl'];
+
+const putInPlace = async ({ host, needs }: Context, name: string, file: string): Promise<void> => {
+  await host.linkFile(place(name, needs), file);
+  // Not a link into the lab's folder, which only root may read: kubectl is for everybody.
+  if (tools.includes(name)) await host.linkFile(`${paths.links}/${name}`, file);
+};
+
+/**
+ * Puts each program in its place as it comes, one after the other. Images begin to come as well; the steps that need one
+ * wait for it. Returns the source of what was missing.
+ */
+const beginAll = async (context: Context): Promise<Provided['source']> => {
+  const { source, binaries: coming } = await provisions(context);
+  const placed = await onTheWay(context);
+  const turn = createQueue(1);
+  for (const [name, file] of coming) {
+    const ready = file.then((path) => turn(() => putInPlace(context, name, path)));
+    ready.catch(() => undefined); // awaited by the steps that need it, and by the end of this one
+    placed.set(name, ready);
+  }
+  return source;
+};
+
+const allInPlace = async (context: Context): Promise<void> => {
+  await withProgress(context, Promise.all((await onTheWay(context)).values()));
+};
 
 /**
  * Puts the command `hardway` on everybody's PATH, for the hints that name it. Only a link of an earlier run is replaced,
@@ -58,19 +81,16 @@ export const binaries: Step = {
 
   async apply(context) {
     const { host, needs } = context;
-    // A dry run only announces the paths: it must not download.
-    const files = host.dryRun
-      ? new Map(namesOf(needs).map((name) => [name, paths.cache]))
-      : await withProgress(context, programs(context));
     await host.makeDir(paths.bin);
     await host.makeDir(system.cniPlugins);
-    for (const [name, file] of files) {
-      await host.linkFile(place(name, needs), file);
-      // Not a link into the lab's folder, which only root may read: kubectl is for everybody.
-      if (tools.includes(name)) await host.linkFile(`${paths.links}/${name}`, file);
-    }
     await linkCommand(host, `${paths.links}/hardway`, () => readLedger(paths.ledger));
+    // A dry run only announces the paths: it must not download.
+    if (host.dryRun) for (const name of namesOf(needs)) await putInPlace(context, name, paths.cache);
+    // Downloads leave the machine to the steps that have their programs already; a build by Go takes all of it.
+    else if ((await withProgress(context, beginAll(context))) !== 'release') await allInPlace(context);
   },
+
+  finish: allInPlace,
 
   byHand: {
     async file(path, { lab, needs }) {
@@ -81,7 +101,7 @@ export const binaries: Step = {
   },
 
   checks: [
-    check('every program is in its place', async ({ needs }) => {
+    deferredCheck('every program is in its place', async ({ needs }) => {
       for (const name of namesOf(needs)) await access(place(name, needs), constants.X_OK);
     }),
   ],

@@ -23,8 +23,14 @@ export const printJson: Tell = (event) => {
 
 export const asJson: Show = (steps, start) => oneAfterTheOther(steps, start(printJson));
 
-/** Milliseconds between two lines about the same wait. */
-const printIntervalMs = 5_000;
+/** Milliseconds between two lines about a step that lasts. */
+const printIntervalMs = 15_000;
+
+/** Returns what a step says of itself while it lasts; undefined for an event that is not about that. */
+const lastingWords = (event: RunEvent): string | undefined => {
+  if (event.event === 'waiting') return `waiting: ${event.check}: ${event.reason.split('\n')[0]}`;
+  return event.event === 'progress' ? event.text : undefined;
+};
 
 const plainLine = (event: RunEvent, dryRun: boolean): string | undefined => {
   switch (event.event) {
@@ -33,53 +39,75 @@ const plainLine = (event: RunEvent, dryRun: boolean): string | undefined => {
       return event.state === 'started'
         ? undefined
         : `${event.step.padEnd(26)} ${event.state.padEnd(8)} ${event.seconds === undefined ? '' : seconds(event.seconds)}`.trimEnd();
-    case 'waiting':
-      return `${event.step.padEnd(26)} waiting: ${event.check}: ${event.reason.split('\n')[0]}`;
-    case 'progress':
-      return `${event.step.padEnd(26)} ${event.text}`;
     case 'observation':
       return observationLines(event).join('\n');
     case 'change':
       return dryRun ? `  ${event.what}` : undefined;
-    case 'done':
+    default:
       return undefined;
   }
 };
 
-/** Shows a run in lines: one a result, and one for a wait only when it lasts. */
+/** The step that is being taken: when it was started, and what it last said of itself. */
+interface Current {
+  readonly step: string;
+  readonly since: number;
+  readonly words: string;
+}
+
+/** Shows a run in lines: one a result, and one every fifteen seconds for a step that lasts, with its seconds. */
 export const asLines =
   ({ dryRun }: { dryRun: boolean }): Show =>
-  (steps, start) => {
-    let quietSince = performance.now();
+  async (steps, start) => {
+    let current: Current | undefined;
+    const follow = (event: RunEvent): void => {
+      if (event.event === 'step')
+        current = event.state === 'started' ? { step: event.step, since: performance.now(), words: '' } : undefined;
+      const words = lastingWords(event);
+      if (words !== undefined && current) current = { ...current, words };
+    };
+    const timer = setInterval(() => {
+      if (!current) return;
+      const lasted = `${Math.round((performance.now() - current.since) / 1000)} s`.padEnd(8);
+      const line = `${current.step.padEnd(26)} ${lasted} ${current.words}`;
+      process.stdout.write(`${line.trimEnd()}\n`);
+    }, printIntervalMs);
     const run = start((event) => {
+      follow(event);
       const line = plainLine(event, dryRun);
-      if (line === undefined) return;
-      const now = performance.now();
-      const lasting = event.event === 'waiting' || event.event === 'progress';
-      if (lasting && now - quietSince < printIntervalMs) return;
-      quietSince = now;
-      process.stdout.write(`${line}\n`);
+      if (line !== undefined) process.stdout.write(`${line}\n`);
     });
-    return oneAfterTheOther(steps, run);
+    try {
+      await oneAfterTheOther(steps, run);
+    } finally {
+      clearInterval(timer);
+    }
   };
 
 type Task = ListrTaskWrapper<unknown, never, never>;
 
+/** A step on the screen: its line, the title without the seconds, and when it was started. */
+interface Shown {
+  readonly task: Task;
+  readonly title: string;
+  readonly since: number;
+}
+
 /** Shows an event at the line of its step. */
-const showAt = (task: Task, event: RunEvent): void => {
+const showAt = ({ task, title }: Shown, event: RunEvent): void => {
   if (event.event === 'waiting') task.output = `${event.check}: ${event.reason.split('\n')[0]}`;
   if (event.event === 'progress') task.output = event.text;
   if (event.event === 'observation') task.output = event.phrase;
   if (event.event !== 'step') return;
-  if (event.state === 'skipped') task.title = `${task.title}  unchanged`;
-  if (event.state === 'healthy') task.title = `${task.title}  ${seconds(event.seconds)}`;
+  if (event.state === 'skipped') task.title = `${title}  unchanged`;
+  if (event.state === 'healthy') task.title = `${title}  ${seconds(event.seconds)}`;
 };
 
-/** Shows a run as a list that is redrawn: one line a step, below the current one what it waits for. */
+/** Shows a run as a list that is redrawn: one line a step with its seconds, below the current one what it waits for. */
 export const asList: Show = async (steps, start) => {
   const { Listr } = await import('listr2');
-  let current: Task | undefined;
-  const shown = new Map<string, Task>();
+  let current: Shown | undefined;
+  const shown = new Map<string, Shown>();
   let failed: string | undefined;
   let failure: unknown;
   const run = start((event) => {
@@ -89,24 +117,33 @@ export const asList: Show = async (steps, start) => {
   const tasks = steps.map((step) => ({
     title: step.title,
     task: async (_: unknown, task: unknown) => {
-      current = task as Task;
-      shown.set(step.id, current);
+      const line = { task: task as Task, title: step.title, since: performance.now() };
+      current = line;
+      shown.set(step.id, line);
       await run(step).catch((error: unknown) => {
         // A check that was put off to the end fails in the name of an earlier step, not of this one.
         const earlier = failed === undefined || failed === step.id ? undefined : shown.get(failed);
         if (!earlier) throw error;
-        earlier.title = `${earlier.title}  FAILED`;
+        earlier.task.title = `${earlier.title}  FAILED`;
         failure = error;
       });
+      if (current === line) current = undefined;
     },
   }));
-  await new Listr(tasks, {
-    registerSignalListeners: false,
-    rendererOptions: {
-      formatOutput: 'truncate',
-      showErrorMessage: false,
-      collapseErrors: false,
-    },
-  }).run();
+  const timer = setInterval(() => {
+    if (current) current.task.title = `${current.title}  ${Math.round((performance.now() - current.since) / 1000)} s`;
+  }, 1000);
+  try {
+    await new Listr(tasks, {
+      registerSignalListeners: false,
+      rendererOptions: {
+        formatOutput: 'truncate',
+        showErrorMessage: false,
+        collapseErrors: false,
+      },
+    }).run();
+  } finally {
+    clearInterval(timer);
+  }
   if (failure !== undefined) throw failure;
 };

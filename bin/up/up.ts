@@ -1,3 +1,4 @@
+import { programsReady } from '../../lib/binaries/needed.ts';
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { Bug } from '../../lib/engine/errors.ts';
 import { guideWarning, type Lab } from '../../lib/engine/lab.ts';
@@ -116,6 +117,7 @@ const takeSteps = async (plan: UpPlan, { options, telling, steps, todo }: Way): 
           tell,
           ledger,
           state,
+          ready: programsReady,
           afterwards: afterStep(telling, steps, state, tell),
           deadline,
           owned: ownedPaths(ledgerEntries),

@@ -1,5 +1,5 @@
 import type { Lab } from '../engine/lab.ts';
-import type { Context, Needs } from '../engine/step.ts';
+import type { Context, Needs, Step } from '../engine/step.ts';
 import { paths } from '../host/paths.ts';
 import { createTally } from './progress.ts';
 import { type Provided, provide } from './provide.ts';
@@ -33,7 +33,7 @@ const boardOf = ({ memo }: Context): Promise<Board> =>
 export const tellProgress = async (context: Context, text: string): Promise<void> => {
   const board = await boardOf(context);
   board.text = text;
-  for (const listener of board.listeners) listener(text);
+  if (text) for (const listener of board.listeners) listener(text);
 };
 
 /** Waits for programs or images, and meanwhile reports how far they are as the progress of this step. */
@@ -48,15 +48,26 @@ export const withProgress = async <T>(context: Context, coming: Promise<T>): Pro
   }
 };
 
+/** Programs that are on the way to their places in this run: name to what ends when it is there. */
+export const onTheWay = ({ memo }: Context): Promise<Map<string, Promise<void>>> =>
+  memo('programs on the way to their places', async () => new Map());
+
+/** Waits until the programs of a step are in their places, where this run puts them there. */
+export const programsReady = async ({ needs }: Pick<Step, 'needs'>, context: Context): Promise<void> => {
+  const all = await onTheWay(context);
+  const coming = [...(needs?.programs ?? []), ...(needs?.plugins ?? [])].flatMap((name) => all.get(name) ?? []);
+  if (coming.length > 0) await withProgress(context, Promise.all(coming));
+};
+
 /**
  * Begins to provide every program and image of a lab, from the cache or the run's source, once a run. Throws UserError as
  * `provide` does.
  */
 export const provisions = (context: Context): Promise<Provided> =>
-  context.memo('provisions', () => {
+  context.memo('provisions', async () => {
     const { needs, source, lab, host, signal } = context;
     const tally = createTally();
-    return provide({
+    const provided = await provide({
       source: source.kind,
       ...(source.from && { from: source.from }),
       binaries: [...needs.programs, ...needs.plugins],
@@ -71,4 +82,7 @@ export const provisions = (context: Context): Promise<Provided> =>
       signal,
       perform: (argv) => host.sh(argv),
     });
+    const { binaries, images } = provided;
+    Promise.allSettled([...binaries.values(), ...images.values()]).then(() => tellProgress(context, ''));
+    return provided;
   });

@@ -40,6 +40,8 @@ export interface Run {
   readonly ledger: ReturnType<typeof openLedger>;
   readonly owned: HostOptions['owned'];
   readonly supervisor: Supervisor;
+  /** Waits until what a step needs of the work of earlier ones is there. Called before it is applied. */
+  readonly ready?: (step: LabStep, context: Context) => Promise<void>;
   /** Called after each step, applied or skipped: observations, a pause. */
   readonly afterwards?: (step: LabStep, context: Context) => Promise<void>;
   /** State before this run; the runner writes a new one after every step. */
@@ -183,6 +185,7 @@ const obedient = async (work: Promise<void>, signal: AbortSignal): Promise<void>
  * reports no progress for as long as its checks may take.
  */
 const applyStep = async (session: Session, step: LabStep): Promise<void> => {
+  await session.run.ready?.(step, contextOf(session, step));
   const limit = step.stallLimit ?? Math.max(session.run.deadline, shortestStall);
   const stalled = new AbortController();
   let last = 'the start';
@@ -274,13 +277,31 @@ const startDependents = async (session: Session, id: string): Promise<void> => {
   }
 };
 
-/** Applies a step and waits for its checks; postpones the deferred ones. */
+/** Begins the rest of a step's work. */
+const beginRest = (session: Session, step: LabStep): Promise<void> | undefined => {
+  const rest = step.finish?.(contextOf(session, step));
+  if (!rest) return undefined;
+  rest.catch(() => {}); // awaited in its turn
+  session.begun.add(rest);
+  return rest;
+};
+
+/** Applies a step and waits for its checks; postpones the deferred ones and the rest of its work. */
 const bringUp = async (session: Session, step: LabStep): Promise<void> => {
   const { dryRun, sequential } = session.run;
   await (session.startedEarly.get(step.id) ?? applyStep(session, step));
   if (dryRun) return;
   const later = step.checks.filter(({ deferred }) => deferred && !sequential);
-  if (later.length > 0) session.deferred.push({ step, wait: () => wait(session, step, later) });
+  const rest = beginRest(session, step);
+  if (sequential) await rest;
+  else if (rest || later.length > 0)
+    session.deferred.push({
+      step,
+      wait: async () => {
+        await rest;
+        await wait(session, step, later);
+      },
+    });
   await wait(
     session,
     step,

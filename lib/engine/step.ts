@@ -113,6 +113,11 @@ export interface Step {
   readonly stallLimit?: number;
   /** Changes the machine as this step needs it. It can run again: then it changes only what differs. */
   readonly apply: (context: Context) => Promise<void>;
+  /**
+   * The rest of its work, which goes on while the next steps are taken: each of them begins when what it needs of it is
+   * there. Its end is awaited with the last step of a run, or at once where somebody watches.
+   */
+  readonly finish?: (context: Context) => Promise<void>;
   /** API objects that `apply` creates, for a person to create by hand; absent for a step with none. */
   readonly objects?: (context: Context) => Promise<readonly object[]>;
   /** Commands that a person types instead of its changes, or besides; a script of the lab contains them. */
@@ -162,9 +167,22 @@ export interface LabStep extends Omit<Step, 'daemon' | 'inputs' | 'observations'
   readonly observations: readonly LabObservation[];
 }
 
-/** Returns the needs of these steps together, each name once. */
-export const needsOf = (steps: readonly Pick<Step, 'needs'>[]): Needs => {
-  const all = (kind: keyof Needs): readonly string[] => [...new Set(steps.flatMap(({ needs }) => needs?.[kind] ?? []))];
+type Needy = Pick<Step, 'id' | 'startAfter' | 'needs'>;
+
+/** Returns steps in the order in which they may begin: one that starts early comes right after what it depends on. */
+const bySoonest = (steps: readonly Needy[]): readonly Needy[] => {
+  const isEarly = ({ startAfter }: Needy): boolean => steps.some(({ id }) => id === startAfter);
+  return steps
+    .filter((step) => !isEarly(step))
+    .flatMap((step) => [step, ...steps.filter(({ startAfter }) => startAfter === step.id)]);
+};
+
+/** Returns the needs of these steps together, each name once, in the order in which the steps may begin. */
+export const needsOf = (steps: readonly Needy[]): Needs => {
+  const sorted = bySoonest(steps);
+  const all = (kind: keyof Needs): readonly string[] => [
+    ...new Set(sorted.flatMap(({ needs }) => needs?.[kind] ?? [])),
+  ];
   return { programs: all('programs'), plugins: all('plugins'), images: all('images'), identities: all('identities') };
 };
 

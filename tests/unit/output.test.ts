@@ -20,7 +20,7 @@ afterEach(() => {
 
 /** Shows a run of one step that tells these events; a number lets that many milliseconds pass. */
 const shown = async (show: Show, events: readonly (RunEvent | number)[]): Promise<string> => {
-  vi.useFakeTimers({ toFake: ['performance'] });
+  vi.useFakeTimers({ toFake: ['performance', 'setInterval', 'clearInterval'] });
   await show([step('etcd')], (tell) => async () => {
     for (const event of events) {
       if (typeof event === 'number') vi.advanceTimersByTime(event);
@@ -53,11 +53,12 @@ describe('as lines', () => {
     expect(await shown(lines, [event])).toBe(line);
   });
 
-  test('what lasts is told once in five seconds, in one line', async () => {
-    expect(await shown(lines, [started, 5000, waiting, 4000, waiting, 1000, progress, healthy])).toBe(
+  test('what lasts is told every fifteen seconds, in one line with its seconds', async () => {
+    expect(await shown(lines, [started, 15_000, waiting, 14_000, progress, 17_000, healthy, 60_000])).toBe(
       [
-        'etcd                       waiting: answers: refused',
-        'etcd                       building etcd',
+        'etcd                       15 s',
+        'etcd                       30 s     building etcd',
+        'etcd                       45 s     building etcd',
         'etcd                       healthy  0.31 s',
         '',
       ].join('\n'),

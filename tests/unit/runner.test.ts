@@ -495,6 +495,60 @@ describe('a late check', () => {
   });
 });
 
+describe('the rest of a step', () => {
+  /** A step whose work goes on until it is let go. */
+  const long = () => {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    return { one: step('one', { finish: () => promise }), resolve, reject };
+  };
+
+  test('goes on while the next steps are taken, and the run waits for it with the last one', async () => {
+    const { one, resolve } = long();
+    const steps = [one, step('two', { checks: [check('it is well', async () => resolve())] })];
+    const run = runOf({ steps });
+    for (const each of steps) await run(each);
+    expect(states()).toEqual(['one started', 'one healthy', 'two started', 'two healthy']);
+  });
+
+  test('that fails fails the run in the name of its step', async () => {
+    const { one, reject } = long();
+    const two = step('two');
+    const run = runOf({ steps: [one, two] });
+    await run(one);
+    reject(new Error('the site is gone'));
+    await expect(run(two)).rejects.toThrow('one: the site is gone');
+    expect(states().at(-1)).toBe('one failed');
+  });
+
+  test('is waited for at once where somebody watches', async () => {
+    const one = step('one', { finish: () => Promise.reject(new Error('the site is gone')) });
+    const run = runOf({ steps: [one, step('two')], sequential: true });
+    await expect(run(one)).rejects.toThrow('the site is gone');
+  });
+
+  test('keeps a step that needs something of it from beginning, and no other one', async () => {
+    const { one, resolve } = long();
+    const steps = [one, step('two'), step('three')];
+    let waited = false;
+    const ready: Run['ready'] = async ({ id }) => {
+      if (id !== 'three') return;
+      expect(did).toEqual(['one', 'two']);
+      waited = true;
+      resolve();
+    };
+    const run = runOf({ steps, ready });
+    for (const each of steps) await run(each);
+    expect([waited, did]).toEqual([true, ['one', 'two', 'three']]);
+  });
+});
+
+test('needs come in the order in which steps may begin: an early one right after what it depends on', () => {
+  const needing = (id: string, more: Partial<LabStep> = {}) => step(id, { needs: { programs: [id] }, ...more });
+  const steps = [needing('one'), needing('two'), needing('three', { startAfter: 'one' }), needing('four')];
+  expect(needsOf(steps).programs).toEqual(['one', 'three', 'two', 'four']);
+  expect(needsOf([needing('three', { startAfter: 'one' })]).programs).toEqual(['three']);
+});
+
 test('a view of the lab can change nothing', async () => {
   await readOnlyContext(plainLab, []).host.writeFile(`${scratch.path}/x`, 'x');
   await expect(rm(`${scratch.path}/x`)).rejects.toThrow('ENOENT');

@@ -5,7 +5,7 @@ import { filesReadBy } from '../../lib/engine/daemon.ts';
 import { cnis, type Lab } from '../../lib/engine/lab.ts';
 import { needsOf } from '../../lib/engine/step.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { configuration } from '../../steps/containerd.ts';
+import { configuration, containerd } from '../../steps/containerd.ts';
 import { components, everyStep, extras, stepIds, stepsWith } from '../../steps/index.ts';
 import { oddLab, plainLab } from '../fixtures.ts';
 
@@ -99,10 +99,9 @@ test('the steps need every program of versions.yaml that is not packed into an i
   expect(needs.images.toSorted()).toEqual(Object.keys(images).toSorted());
 });
 
-test('what a lab needs comes in the order in which its steps need it', () => {
+test('what a lab needs comes in the order in which its steps may begin: containerd, which starts early, first', () => {
   const { programs, identities } = needsOf(stepsWith(plainLab));
-  expect(programs.filter((name) => components.includes(name))).toEqual(
-    components.filter((name) => programs.includes(name)),
-  );
+  const others = components.filter((name) => programs.includes(name) && name !== containerd.id);
+  expect(programs.filter((name) => components.includes(name))).toEqual([containerd.id, ...others]);
   expect(identities).toEqual(['admin', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kube-proxy']);
 });
