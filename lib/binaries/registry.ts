@@ -249,6 +249,7 @@ const fetchBlobs = async (
   blobs: Blobs,
   { cache, report, signal, limits, once }: Run,
 ): Promise<void> => {
+  await mkdir(join(cache, 'downloads'), { recursive: true });
   const tell = reportSum(reference, blobs, report);
   const fetchBlob = async (blob: string, total: number): Promise<void> => {
     await once(blob, () =>
@@ -310,7 +311,6 @@ const fetchFrom = async (reference: string, output: string, from: From, options:
  * first and the registry itself only where the mirror fails. Throws a UserError with the answer of each that was asked.
  */
 const fetchImage = async (reference: string, output: string, options: Run): Promise<void> => {
-  await mkdir(join(options.cache, 'downloads'), { recursive: true });
   await mkdir(dirname(output), { recursive: true });
   const { limits = retryPolicy, mirror } = options;
   const places: readonly From[] = [
