@@ -6,7 +6,7 @@ import type { Arch } from '../engine/lab.ts';
 import { formatBytes } from '../engine/text.ts';
 import { readText, sha256, sha256OfFile, writeAtomically } from '../host/files.ts';
 import { fields, number, text } from '../host/shape.ts';
-import { type Image, type Product, versions } from './versions.ts';
+import { type Image, imageDigests, type Product, versions } from './versions.ts';
 
 /** Origin of a file in the cache; `hand` is an image archive that a person put there. */
 export type Origin = 'release' | 'go' | 'hand';
@@ -36,7 +36,7 @@ const fingerprint = (what: unknown): string => sha256(JSON.stringify(what)).slic
 
 /** Returns a fingerprint of what decides the content of a published image: its reference, and its digest where it has one. */
 export const publishedImage = (reference: string): string =>
-  fingerprint({ reference, digest: versions().digests[reference] });
+  fingerprint({ reference, digest: imageDigests()[reference] });
 
 /** Returns a fingerprint of everything in versions.yaml that decides the content of a file. */
 export const recipeOf = (origin: 'release' | 'go', product: Product, image?: Image): string => {

@@ -10,7 +10,7 @@ import { fetchExactly } from './download.ts';
 import { packLayout } from './image.ts';
 import type { FileProgress } from './progress.ts';
 import { createQueue } from './queue.ts';
-import { versions } from './versions.ts';
+import { imageDigests } from './versions.ts';
 import { askLater, type RetryPolicy, retryPolicy, sendRequest, withAgent, withRetries } from './web.ts';
 
 export interface ImageOptions {
@@ -184,7 +184,7 @@ const openRegistry = (reference: string, { mirror, limits }: From, { signal, rep
   };
 
   return {
-    which: versions().digests[reference] ?? tag,
+    which: imageDigests()[reference] ?? tag,
     manifest,
     authorization,
     blobUrl: (which: string) => urlOf('blobs', which),

@@ -51,14 +51,13 @@ export interface Versions {
     readonly sha256: string;
     readonly images: readonly string[];
   };
-  /** Reference of a published image to its digest; absent for one that is fetched by its tag. */
-  readonly digests: Readonly<Record<string, string>>;
 }
 
 /** The file as it is written. A product without a version has that in the table. */
-export interface VersionsFile extends Pick<Versions, 'images' | 'calico' | 'digests'> {
+export interface VersionsFile extends Pick<Versions, 'images' | 'calico'> {
   readonly kubernetes: Readonly<Record<string, Readonly<Record<string, string>>>>;
   readonly products: Readonly<Record<string, Omit<Product, 'version'> & { readonly version?: string }>>;
+  readonly digests: Readonly<Record<string, string>>;
 }
 
 /** A row of sums.txt: the checksum of a published file, and the page that says so. */
@@ -90,6 +89,9 @@ const versionsFile = (): VersionsFile => {
   file ??= parse(beside('versions.yaml')) as VersionsFile;
   return file;
 };
+
+/** References of published images to their digests; absent is one that is fetched by its tag. */
+export const imageDigests = (): Readonly<Record<string, string>> => versionsFile().digests;
 
 /** Versions of Kubernetes that a lab may have, the usual one first. */
 export const kubernetesVersions = (): readonly string[] => Object.keys(versionsFile().kubernetes);
@@ -141,7 +143,7 @@ export const publishedFiles = (file = versionsFile()): readonly { readonly url: 
 /** Reads versions.yaml for one version of Kubernetes, which it has. */
 const versionsOf = (kubernetes: string): Versions => {
   const written = versionsFile();
-  const { images, calico, digests } = written;
+  const { images, calico } = written;
   const row = written.kubernetes[kubernetes] ?? {};
   const products = Object.fromEntries(
     Object.entries(written.products).map(([name, product]) => [
@@ -156,7 +158,7 @@ const versionsOf = (kubernetes: string): Versions => {
     const missing = (key: string) => new Bug(`versions.yaml has {{${key}}} in ${image.reference}`);
     return [name, { ...image, reference: fillTemplate(image.reference, values, missing) }] as const;
   });
-  return { products, images: Object.fromEntries(imagesAt), calico, digests };
+  return { products, images: Object.fromEntries(imagesAt), calico };
 };
 
 /** Finds a version of Kubernetes by its name; v1.35 is the one of that minor version. Undefined where there is none. */

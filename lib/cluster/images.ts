@@ -159,7 +159,7 @@ const ensure = async (context: Context, references: readonly string[]): Promise<
  * Starts to bring the images of the lab into containerd, and waits for the sandbox image, without which no Pod starts. The
  * steps that need another wait for that one and get its error.
  */
-export const startImages = (context: Context): Promise<void> => 
+export const startImages = (context: Context): Promise<void> =>
   ensure(context, [imageReference('pause', context.lab.kubernetes)]);
 
 /** Waits for Calico's images. */

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { archivePath } from '../../../lib/binaries/cache.ts';
 import type { Progress } from '../../../lib/binaries/progress.ts';
 import { arrival, type ProvideOptions, provide } from '../../../lib/binaries/provide.ts';
-import { imageReference, versions } from '../../../lib/binaries/versions.ts';
+import { imageDigests, imageReference, versions } from '../../../lib/binaries/versions.ts';
 import { needsRoot, scratchFolder } from '../../fixtures.ts';
 import { publishImage, type Site, startSite, status, sumOf, whole } from './server.ts';
 
@@ -35,7 +35,7 @@ afterEach(async () => {
 const get = (options: Partial<ProvideOptions>) =>
   provide({ source: 'auto', binaries: [], images: [], arch: 'amd64', cache, report: (p) => told.push(p), ...options });
 
-const digests = versions().digests as Record<string, string>;
+const digests = imageDigests() as Record<string, string>;
 const published = { ...digests };
 
 /** Serves an image whose digest is the pinned one for the time of a test. */

@@ -6,7 +6,7 @@ import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest
 import type { FileProgress } from '../../../lib/binaries/progress.ts';
 import { provide } from '../../../lib/binaries/provide.ts';
 import { createImageFetcher } from '../../../lib/binaries/registry.ts';
-import { imageReference, versions } from '../../../lib/binaries/versions.ts';
+import { imageDigests, imageReference } from '../../../lib/binaries/versions.ts';
 import { scratchFolder } from '../../fixtures.ts';
 import { type Answer, cut, type Site, startSite, status, whole } from './server.ts';
 
@@ -185,7 +185,7 @@ describe('an image that cannot be had', () => {
   });
 
   test('is one whose registry gives another than the one that is pinned, though under its tag', async () => {
-    const digests = versions().digests as Record<string, string>;
+    const digests = imageDigests() as Record<string, string>;
     const pinned = `sha256:${'0'.repeat(64)}`;
     digests[nameAt(site.url)] = pinned;
     try {
