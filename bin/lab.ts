@@ -6,8 +6,8 @@ import type { LabStep } from '../lib/engine/step.ts';
 import { paths } from '../lib/host/paths.ts';
 
 /** Says that a lab was not asked for this extra. */
-export const noSuchStep = (id: string): UserError =>
-  new UserError(`this lab has no step ${id}`, `hardway up --with ${id}`);
+export const noSuchStep = (id: string, next = `hardway up --with ${id}`): UserError =>
+  new UserError(`this lab has no step ${id}`, next);
 
 /** Throws UserError where units of a lab are here and its ledger is empty, as its folder is lost: only a reset helps. */
 export const refuseLostLab = async (entries: readonly LedgerEntry[]): Promise<void> => {
@@ -32,8 +32,7 @@ export const requireLab = async (): Promise<State> => {
 };
 
 /** Returns the command that undoes the steps after one, or everything. */
-export const resetTo = (step: string | undefined): string =>
-  `hardway reset${step === undefined ? '' : ` --to ${step}`}`;
+export const resetTo = (step?: string): string => `hardway reset${step === undefined ? '' : ` --to ${step}`}`;
 
 /**
  * The steps of a lab that a person means: the one of that name, else all that were applied.

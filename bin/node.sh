@@ -100,6 +100,17 @@ case $cache in
 /*) shared_node=$cache/node ;;
 *) die "HARDWAY_CACHE is '$cache', which another folder makes another place" "Type: export HARDWAY_CACHE=$PWD/$cache" ;;
 esac
+
+# require_folder: the cache, or what is there of the path to it, is a folder; else every later failure would be told as
+# one of a download.
+require_folder() {
+  place=$cache
+  until [ -e "$place" ] || [ -L "$place" ]; do place=${place%/*} place=${place:-/}; done
+  [ ! -d "$place" ] || return 0
+  kind=$(LC_ALL=C stat -L -c %F "$place" 2>/dev/null) || kind='link that leads to nothing'
+  die "$place is a $kind, and $cache is to be a folder" "Move it away, or name another folder: export HARDWAY_CACHE=/another/folder"
+}
+require_folder
 own_node=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/hardway/node
 
 # require_own_cache: root brings nothing into a cache that others may change.
@@ -115,6 +126,14 @@ choose_folder() {
   into=$shared_node
   { mkdir -p "$into" && [ -w "$into" ]; } 2>/dev/null || into=$own_node
   mkdir -p "$into" || die "Node 22.18 or later is needed, and $into cannot be made to hold it"
+}
+
+# require_room FOLDER MB: FOLDER can be written to and has room for what is brought.
+require_room() {
+  [ -w "$1" ] || die "$1 cannot be written: it is on a file system that is mounted read-only, or somebody else's"
+  free=$(df -Pm "$1" | awk 'NR == 2 { print $4 }')
+  [ "${free:-0}" -ge "$2" ] ||
+    die "$free MB are free on the disk of $1, and $2 MB are needed there" "Make room there, then type the same command again."
 }
 
 # mend_cache: mends what earlier versions left in the cache: folders that only root may enter, where root had umask 077,
@@ -161,6 +180,7 @@ install_node() {
     unpack_node
     return
   }
+  require_room "$into" 250
   say "bringing Node $node_wanted to $into (npm install node@$node_wanted)"
   # Without one npm would look for a project in the folders above.
   [ -e "$into/package.json" ] || echo '{ "private": true }' >"$into/package.json"
@@ -178,6 +198,7 @@ unpack_node() {
   *) die "there is no Node of ours for $(uname -m): hardway runs on x86_64 and arm64" ;;
   esac
   url=https://nodejs.org/dist/$node_release/node-$node_release-linux-$arch.tar.gz
+  require_room "$into" 400
   rm -rf "$into/unpacking"
   mkdir -p "$into/unpacking/node" "$into/node_modules"
   if command -v curl >/dev/null; then
@@ -229,6 +250,7 @@ bring_packages() {
     # Keeps the packages of the tests once they were installed.
     [ ! -e "$project/node_modules/.bin/vitest" ] || omit=''
     say 'bringing the npm packages (npm ci)'
+    require_room "$project" "$([ -n "$omit" ] && echo 50 || echo 400)"
     # The person's own npm, with its own Node and settings; the one in Node's release file where there is none.
     npm_path=$PATH:$shared_node/${node_path%/node}:$own_node/${node_path%/node}
     PATH=$npm_path sh -c 'command -v npm' >/dev/null || unpack_node

@@ -53,7 +53,7 @@ export const bridge: Step = {
     chains: [/^CNI-/],
     paths: ['/var/lib/cni'],
   },
-  traces: [{ path: file, text: '"bridge": "cni0"' }],
+  traces: [{ path: file, isOurs: (content) => content.includes('"bridge": "cni0"') }],
   title: 'network of Pods (bridge)',
   needs: { plugins },
   inputs: conflistNow,

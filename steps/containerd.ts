@@ -72,15 +72,20 @@ export const configuration = ({ kubernetes, machine }: Lab) => ({
   },
 });
 
+/** File that names a mirror for every registry to containerd. */
+const mirrorFile = `${registries}/_default/hosts.toml`;
+/** Its first line, by which it is known as ours. */
+const mirrorStart = '# hardway: the mirror that is asked before a registry';
+
 /**
  * Returns the file that names a mirror to containerd (containerd/docs/hosts.md). It asks the registry itself for what
  * the mirror lacks.
  */
 export const hostsFile = (mirror: string): string =>
-  stringify({ host: { [mirror]: { capabilities: ['pull', 'resolve'] } } });
+  `${mirrorStart}\n${stringify({ host: { [mirror]: { capabilities: ['pull', 'resolve'] } } })}`;
 
 const answers = async (signal: AbortSignal): Promise<void> => {
-  const { code, stderr } = await crictl(['version'], signal);
+  const { code, stderr } = await crictl(['version'], { signal });
   if (code !== 0) throw new Error(wordsOf(stderr));
 };
 
@@ -93,7 +98,10 @@ export const containerd: Step = {
     paths: [system.containerd, '/run/containerd', '/run/nri', '/opt/containerd'],
     shared: [system.containerd, '/run/containerd', '/opt/containerd'],
   },
-  traces: [{ path: crictlFile, text: crictlStart }],
+  traces: [
+    { path: crictlFile, isOurs: (content) => content.includes(crictlStart) },
+    { path: mirrorFile, isOurs: (content) => content.startsWith(mirrorStart) },
+  ],
   title: 'containerd',
   needs: { programs: ['containerd', 'containerd-shim-runc-v2', 'ctr', 'runc', 'crictl'], images: ['pause'] },
   startAfter: 'binaries', // images are imported while the control plane starts
@@ -108,7 +116,7 @@ export const containerd: Step = {
     await host.makeDir('/run/containerd', 0o711);
     await host.writeFile(configFile, stringify(configuration(lab)), 0o600);
     await host.writeFile(crictlFile, `${crictlStart}${system.containerdSocket}\n`);
-    if (lab.registryMirror) await host.writeFile(`${registries}/_default/hosts.toml`, hostsFile(lab.registryMirror));
+    if (lab.registryMirror) await host.writeFile(mirrorFile, hostsFile(lab.registryMirror));
     await ensureRunning(context, daemon(lab));
     if (host.dryRun) return;
     await until('containerd answers', answers, { signal: context.signal, deadline: 60_000 });

@@ -40,11 +40,23 @@ export const configuration = ({ node, podCIDR, machine }: Lab) => ({
 
 const service = { manifest: 'web-service', collection: services };
 
+/**
+ * Chains of kube-proxy by name, of every mode and of older versions too (kubernetes/pkg/proxy/iptables and ipvs). Those
+ * of others may begin with KUBE- as well, such as kube-router's.
+ */
+const chainNames = new RegExp(
+  `^KUBE-(${[
+    ...['SERVICES', 'EXTERNAL-SERVICES', 'NODEPORTS', 'NODE-PORT', 'POSTROUTING', 'FORWARD', 'LOAD-BALANCER'],
+    ...['MARK-MASQ', 'MARK-DROP', 'PROXY-CANARY', 'PROXY-FIREWALL', 'SOURCE-RANGES-FIREWALL'],
+    ...['IPVS-FILTER', 'IPVS-OUT-FILTER', '(SVC|SVL|SEP|EXT|FW|XLB)-[A-Z2-7]{16}'],
+  ].join('|')})$`,
+);
+
 export const kubeProxy: Step = {
   id: 'kube-proxy',
   leaves: {
     links: [/^kube-ipvs0$/],
-    chains: [/^KUBE-/],
+    chains: [chainNames],
     nftTables: [/^kube-proxy$/], // made by a kube-proxy in mode nftables; one in another mode deletes it at its start
     ipsets: [/^KUBE-/],
   },

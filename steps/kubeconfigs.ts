@@ -8,12 +8,15 @@ import { certFile, keyFile, kubeconfigFile, paths } from '../lib/host/paths.ts';
 import { type Person, person } from '../lib/host/person.ts';
 import { kubeconfig } from '../lib/pki/kubeconfig.ts';
 
+/** Address of the API server on this machine. */
+const server = 'https://127.0.0.1:6443';
+
 const contentFor = async (identity: string): Promise<string> => {
   const [ca, certificate, key] = await Promise.all(
     [certFile('ca'), certFile(identity), keyFile(identity)].map((file) => readText(file)),
   );
   return kubeconfig({
-    server: 'https://127.0.0.1:6443',
+    server,
     ca: ca ?? '',
     user: identity,
     certificate: certificate ?? '',
@@ -26,7 +29,7 @@ const commandsFor = (identity: string): readonly string[] => {
   const file = kubeconfigFile(identity);
   const config = `kubectl --kubeconfig ${file} config`;
   return [
-    `${config} set-cluster hardway --server=https://127.0.0.1:6443 --certificate-authority=${certFile('ca')} --embed-certs`,
+    `${config} set-cluster hardway --server=${server} --certificate-authority=${certFile('ca')} --embed-certs`,
     `${config} set-credentials ${identity} --client-certificate=${certFile(identity)} --client-key=${keyFile(identity)} --embed-certs`,
     `${config} set-context ${identity}@hardway --cluster=hardway --user=${identity}`,
     `${config} use-context ${identity}@hardway`,
@@ -54,8 +57,19 @@ export const givePerson = async (
   await host.writeFile(file, content, 0o600, owner);
 };
 
+/** Tells whether a file in a home is the copy that we gave: what we write for its certificate and key, byte for byte. */
+const isGiven = (content: string): boolean => {
+  const text = (field: string): string =>
+    Buffer.from(new RegExp(`^ *${field}: (\\S+)$`, 'm').exec(content)?.[1] ?? '', 'base64').toString();
+  const [ca, certificate, key] = ['certificate-authority-data', 'client-certificate-data', 'client-key-data'].map(text);
+  return (
+    content === kubeconfig({ server, ca: ca ?? '', user: 'admin', certificate: certificate ?? '', key: key ?? '' })
+  );
+};
+
 export const kubeconfigs: Step = {
   id: 'kubeconfigs',
+  traces: [{ path: '~/.kube/config', isOurs: isGiven }],
   leaves: { homes: ['.kube/cache'] }, // kubectl remembers API servers in the home of whoever called it
   title: 'kubeconfigs',
   needs: { identities: ['admin'] },

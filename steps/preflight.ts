@@ -5,13 +5,14 @@ import { changeOf } from '../lib/engine/lab.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { installPackages } from '../lib/host/apt.ts';
 import { missingControllers } from '../lib/host/cgroups.ts';
+import type { Undo } from '../lib/host/change.ts';
 import { readFirewall } from '../lib/host/facts/firewall.ts';
 import { nodeNow } from '../lib/host/facts/network.ts';
 import { hostCommands, machineNow, missingCommands } from '../lib/host/facts.ts';
 import { requireAccess, statIfThere } from '../lib/host/files.ts';
 import { canBeLoaded } from '../lib/host/modules.ts';
 import { paths } from '../lib/host/paths.ts';
-import { person } from '../lib/host/person.ts';
+import { homesHere } from '../lib/host/person.ts';
 import { CommandFailed, tryRun } from '../lib/host/run.ts';
 import { modulesAtStart } from '../lib/host/snapshot/kernel.ts';
 import { saveSnapshot, takeSnapshot } from '../lib/host/snapshot.ts';
@@ -69,10 +70,37 @@ const loadModules = async ({ host }: Context): Promise<void> => {
 /** Takes the snapshot of the machine that reset compares with, once, before the first change. */
 const saveSnapshotOnce = async ({ host, places }: Context): Promise<void> => {
   const known = host.dryRun || (await statIfThere(paths.snapshot)) || (await statIfThere(paths.state));
-  const homes = [...new Set(['/root', (await person()).home])];
-  const snapshot = known ? undefined : await takeSnapshot({ homes, places }, modulesAtStart);
+  const snapshot = known ? undefined : await takeSnapshot({ homes: await homesHere(), places }, modulesAtStart);
   await host.makeDir(paths.root, 0o700);
   if (snapshot) await saveSnapshot(paths.snapshot, snapshot);
+};
+
+/** Comment of our rules in ufw, by which they are known as ours. */
+const ufwMark = 'hardway';
+
+/** Lists the rules that were added to ufw, each as the words behind `ufw`, and whether it bears our comment. */
+const addedToUfw = async (): Promise<readonly { readonly rule: string; readonly ours: boolean }[]> => {
+  const ending = ` comment '${ufwMark}'`;
+  const lines = (await tryRun('ufw', ['show', 'added'])).stdout.split('\n');
+  return lines
+    .filter((line) => line.startsWith('ufw '))
+    .map((line) => ({ rule: line.slice(4).replace(ending, ''), ours: line.endsWith(ending) }));
+};
+
+/** Returns the undo of a rule of ufw; it is found whatever its comment is. */
+const takingOut = (rule: string): Undo => ({
+  kind: 'run',
+  argv: ['ufw', ...rule.replace(/^(route )?/, '$1delete ').split(' ')],
+});
+
+/**
+ * Adds the rules to ufw that let packets of Pods to the Node and through it. A rule of ufw survives a reboot, one of
+ * iptables does not.
+ */
+const letPodsThrough = async ({ host, lab: { podCIDR } }: Context): Promise<void> => {
+  const known = (await addedToUfw()).map(({ rule }) => rule);
+  for (const rule of [`allow from ${podCIDR}`, `route allow from ${podCIDR}`, `route allow to ${podCIDR}`])
+    if (!known.includes(rule)) await host.sh(['ufw', ...rule.split(' '), 'comment', ufwMark], takingOut(rule));
 };
 
 export const preflight: Step = {
@@ -80,6 +108,7 @@ export const preflight: Step = {
   title: 'this machine as a node',
   inputs: ({ machine, podCIDR }) => [modules, [...sysctls], machine.ufw && podCIDR],
   traces: [modulesFile, sysctlFile, '/etc/sysctl.d/99-hardway.conf'].map((path) => ({ path })), // the last is of hardway 0.1
+  marked: async () => (await addedToUfw()).flatMap(({ rule, ours }) => (ours ? [takingOut(rule)] : [])),
   stallLimit: 15 * 60, // apt-get may wait for another one and then download
 
   async apply(context) {
@@ -95,20 +124,7 @@ export const preflight: Step = {
       lines.push(`${key} = ${value}\n`);
     }
     await host.writeFile(sysctlFile, lines.join(''));
-    // ufw drops packets from Pods to the node and through it. A rule of ufw survives a reboot, one of iptables does
-    // not.
-    if (lab.machine.ufw) {
-      const known = (await tryRun('ufw', ['show', 'added'])).stdout;
-      for (const rule of [
-        ['allow', 'from', lab.podCIDR],
-        ['route', 'allow', 'from', lab.podCIDR],
-        ['route', 'allow', 'to', lab.podCIDR],
-      ]) {
-        if (known.split('\n').includes(`ufw ${rule.join(' ')}`)) continue;
-        const remove = rule[0] === 'route' ? ['ufw', 'route', 'delete', ...rule.slice(1)] : ['ufw', 'delete', ...rule];
-        await host.sh(['ufw', ...rule], { kind: 'run', argv: remove });
-      }
-    }
+    if (lab.machine.ufw) await letPodsThrough(context);
   },
 
   checks: [

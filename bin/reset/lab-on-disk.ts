@@ -5,14 +5,16 @@ import { statIfThere } from '../../lib/host/files.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { type HostSnapshot, readSnapshot } from '../../lib/host/snapshot.ts';
 import { stepIds } from '../../steps/index.ts';
-import { entriesOfLostLab } from './lost-lab.ts';
+import { findLostLab } from './lost-lab.ts';
 
 /** Ledger, state and snapshot of this machine's lab, as far as they can be read. */
 export interface LabOnDisk {
   readonly entries: readonly LedgerEntry[];
   readonly state: State | undefined;
   readonly before: HostSnapshot | undefined;
-  /** A sentence for each part of the lab's files that cannot be read. */
+  /** True if its ledger is lost, and what is known of it was found on the machine. */
+  readonly lost?: boolean;
+  /** A sentence for each part of the lab's files that cannot be read, and for what is not known without them. */
   readonly unreadable?: readonly string[];
 }
 
@@ -27,11 +29,13 @@ export const readLabOnDisk = async (): Promise<LabOnDisk | undefined> => {
     readState(paths.state).catch(() => undefined),
     readSnapshot(paths.snapshot),
   ]);
-  const entries = ledger.entries.length > 0 ? ledger.entries : await entriesOfLostLab();
+  const { entries, unknown } =
+    ledger.entries.length > 0 ? { entries: ledger.entries, unknown: [] } : await findLostLab();
   if (entries.length === 0 && !(await statIfThere(paths.root))) return undefined;
   const blind = before === undefined && (await statIfThere(paths.snapshot)) !== undefined;
   const unreadable = blind ? [`${paths.snapshot} cannot be read, so the machine is compared with nothing`] : [];
-  return { entries, state, before, unreadable: [...ledger.unreadable, ...unreadable] };
+  const lost = entries !== ledger.entries && entries.length > 0;
+  return { entries, state, before, lost, unreadable: [...ledger.unreadable, ...unreadable, ...unknown] };
 };
 
 /** Returns the ids of the steps that have changed this machine, in their order. */

@@ -1,9 +1,11 @@
 import type { Component } from '../../lib/daemons/systemd.ts';
+import { UserError } from '../../lib/engine/errors.ts';
 import { exampleLab, type Lab, type SupervisorName } from '../../lib/engine/lab.ts';
 import { allLeaves, type Leaves } from '../../lib/engine/leaves.ts';
 import { type LedgerEntry, supervisorIn, undoneBy } from '../../lib/engine/ledger.ts';
 import type { Step } from '../../lib/engine/step.ts';
-import { components, everyStep, stepIds } from '../../steps/index.ts';
+import { components, everyStep, stepIds, stepsWith } from '../../steps/index.ts';
+import { noSuchStep, resetTo } from '../lab.ts';
 import { installedSteps, type LabOnDisk } from './lab-on-disk.ts';
 
 /** The steps that a reset undoes, and what follows from them. It is made from the lab's own files only. */
@@ -36,6 +38,8 @@ export interface ResetPlan {
   readonly paused: { readonly name: string; readonly resumed: boolean } | undefined;
   /** Component that runs containers. */
   readonly runtime: string;
+  /** Cgroups of Pods by name, also where the step that makes them stays. */
+  readonly podCgroups: Leaves['cgroups'];
   /** True if Pods are removed one by one, because containerd or its data stay. */
   readonly removesPods: boolean;
   /** True if containerd has containers or images of somebody else: then its data stay. */
@@ -56,8 +60,21 @@ export interface ResetFacts {
   readonly purges: boolean;
 }
 
-/** Plans a reset. It is pure: it reads nothing from the machine. */
+/** Throws UserError for a step to which this lab cannot go back. */
+const requireStep = (to: string | undefined, { lost, state }: LabOnDisk): void => {
+  if (to === undefined) return;
+  if (lost) throw new UserError(`the ledger is lost, so what belongs to the steps up to ${to} is not known`, resetTo());
+  const had = state && stepsWith(state.lab).map(({ id }) => id);
+  if (!had || had.includes(to)) return;
+  throw noSuchStep(to, resetTo(stepIds.slice(0, stepIds.indexOf(to)).findLast((id) => had.includes(id))));
+};
+
+/**
+ * Plans a reset. It is pure: it reads nothing from the machine. Throws UserError for a step to which the lab cannot go
+ * back.
+ */
 export const planReset = ({ found, to, sharesContainers, purges }: ResetFacts): ResetPlan => {
+  requireStep(to, found);
   const { entries, state } = found;
   const lab = state?.lab;
   const stays = new Set(to === undefined ? [] : stepIds.slice(0, stepIds.indexOf(to) + 1));
@@ -99,6 +116,7 @@ export const planReset = ({ found, to, sharesContainers, purges }: ResetFacts): 
     loses: installed.flatMap((id) => stepOf((one) => one.id === id)?.loses ?? []),
     paused: hasPods && podsGo ? { name: nameOf(kubelet).name, resumed: stays.has(kubelet.id) } : undefined,
     runtime: runtime ? nameOf(runtime).name : '',
+    podCgroups: kubelet?.leaves?.cgroups ?? [],
     removesPods: shared || (losesNetwork && remains(({ runsContainers }) => runsContainers)),
     sharesContainers: shared,
     deletesObjects: lab !== undefined && remains(({ servesObjects }) => servesObjects),

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { chmod, mkdir, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
+import { chmod, mkdir, readdir, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { isDiskFull, UserError } from '../engine/errors.ts';
+import { isDiskFull, isOfFile, sentenceOf, UserError } from '../engine/errors.ts';
 import type { Arch } from '../engine/lab.ts';
 import { formatBytes } from '../engine/text.ts';
-import { readText, sha256, sha256OfFile, writeAtomically } from '../host/files.ts';
+import { readText, sha256, sha256OfFile, statIfThere, writeAtomically } from '../host/files.ts';
 import { fields, number, text } from '../host/shape.ts';
 import { type Image, imageDigests, type Product, versions } from './versions.ts';
 
@@ -102,6 +102,15 @@ export const isManualArchive = async (path: string): Promise<Origin | undefined>
   return found && !record ? 'hand' : undefined;
 };
 
+/** Makes a folder and those above it that are missing. Node's own way takes a read-only disk for a missing folder. */
+const makeFolders = async (folder: string): Promise<void> => {
+  if (await statIfThere(folder)) return;
+  await makeFolders(dirname(folder));
+  await mkdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EEXIST') throw error; // another run has made it
+  });
+};
+
 const hour = 3_600_000;
 
 /**
@@ -110,7 +119,7 @@ const hour = 3_600_000;
  */
 export const temporaryFor = async (path: string): Promise<string> => {
   const folder = dirname(path);
-  await mkdir(folder, { recursive: true });
+  await makeFolders(folder);
   for (const name of await readdir(folder)) {
     if (!name.startsWith(`${basename(path)}.part-`)) continue;
     const left = join(folder, name);
@@ -136,12 +145,20 @@ export const store = async (
   await writeRecord(path, { origin: made.origin, recipe: made.recipe, sha256: checksum, size, mtimeMs });
 };
 
-/** Runs `work`, which writes `path`. Throws a UserError that names the disk when it is full; other errors pass. */
-export const withDiskSpace = async <T>(doing: string, path: string, work: () => Promise<T>): Promise<T> => {
+const otherCache = 'name another folder: HARDWAY_CACHE=/other/folder, and run the same command again';
+
+/**
+ * Runs `work`, which writes `path`. Throws a UserError that names the file or folder which the kernel refused, or the
+ * disk when it is full; other errors pass.
+ */
+export const onDisk = async <T>(doing: string, path: string, work: () => Promise<T>): Promise<T> => {
   try {
     return await work();
   } catch (thrown) {
-    if (!isDiskFull(thrown)) throw thrown;
+    if (!isDiskFull(thrown)) {
+      if (!isOfFile(thrown)) throw thrown;
+      throw new UserError(`${sentenceOf(thrown)} (while ${doing})`, `mend that, or ${otherCache}`);
+    }
     const folder = dirname(path);
     const free = await statfs(folder).then(
       ({ bavail, bsize }) => formatBytes(bavail * bsize),
@@ -149,9 +166,22 @@ export const withDiskSpace = async <T>(doing: string, path: string, work: () => 
     );
     throw new UserError(
       `no space left on the disk of ${folder} while ${doing} (${free} free, hardway wants 5 GB)`,
-      `make room there, or name a folder on another disk: HARDWAY_CACHE=/other/folder, and run the same command again`,
+      `make room there, or ${otherCache}`,
     );
   }
+};
+
+/** Throws UserError, as onDisk does, where nothing can be written to the cache: before anything is fetched or built. */
+export const requireWritable = (cache: string): Promise<void> => {
+  const path = join(cache, 'probe');
+  return onDisk('something was to be put there', path, async () => {
+    const temporary = await temporaryFor(path);
+    try {
+      await writeFile(temporary, Buffer.alloc(2 ** 20, 1));
+    } finally {
+      await rm(temporary, { force: true });
+    }
+  });
 };
 
 /** Returns what to do about an image that cannot be had, for the end of an error's message. */

@@ -5,7 +5,7 @@ import type { Arch } from '../engine/lab.ts';
 import { requireOwnCache, requireOwnOrAsked } from '../engine/own.ts';
 import type { Source } from '../engine/step.ts';
 import { exists, readText, sha256 } from '../host/files.ts';
-import { archiveName, archivePath, binaryPath, cached, recipeOf } from './cache.ts';
+import { archiveName, archivePath, binaryPath, cached, recipeOf, requireWritable } from './cache.ts';
 import type { FileProgress } from './progress.ts';
 import { versions } from './versions.ts';
 
@@ -115,6 +115,7 @@ export const calicoManifest = async (
     if (source.kind === 'dir')
       throw new UserError(`${given} is not there`, `put Calico's manifest there, or use --cni bridge`);
     const { fetchVerified } = await import('./download.ts');
+    await requireWritable(cache);
     await mkdir(dirname(given), { recursive: true });
     await fetchVerified(manifestName(), url, expected, `${given}.part`, options);
     await rename(`${given}.part`, given);

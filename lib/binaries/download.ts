@@ -3,7 +3,7 @@ import { createReadStream } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
 import { isSecureUrl } from '../engine/settings.ts';
-import { withDiskSpace } from './cache.ts';
+import { onDisk } from './cache.ts';
 import { causeOf } from './causes.ts';
 import type { FileProgress } from './progress.ts';
 import {
@@ -267,7 +267,7 @@ export const fetchExactly = async (
         return brought;
       },
       onPause: (words) => report({ name, state: 'waiting', words }),
-      attempt: () => withDiskSpace(`downloading ${name}`, path, attempt(agent)),
+      attempt: () => onDisk(`downloading ${name}`, path, attempt(agent)),
     }),
   );
 };

@@ -6,7 +6,7 @@ import { type Arch, architectures } from '../engine/lab.ts';
 import { hasApt, installPackages, type Perform } from '../host/apt.ts';
 import { sha256 } from '../host/files.ts';
 import { CommandFailed, findCommand, run, runShown, tryRun } from '../host/run.ts';
-import { withDiskSpace } from './cache.ts';
+import { onDisk } from './cache.ts';
 import type { FileProgress } from './progress.ts';
 import { expand, type Product } from './versions.ts';
 
@@ -124,7 +124,7 @@ export const goBuild = async (
   if (product.cgo) await needC(product.cgo, options);
   const folder = await moduleFolder(cache, name, product);
   try {
-    await withDiskSpace(`building ${binary}`, output, () =>
+    await onDisk(`building ${binary}`, output, () =>
       run(go, goArguments(product, binary, arch, output), {
         cwd: folder,
         // Go may complete the go.mod, which is generated. A workspace or flags of the user must not interfere.

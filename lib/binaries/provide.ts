@@ -12,9 +12,10 @@ import {
   type Origin,
   publishedImage,
   recipeOf,
+  requireWritable,
   store,
   temporaryFor,
-  withDiskSpace,
+  onDisk,
 } from './cache.ts';
 import type { Report } from './progress.ts';
 import { type Image, productOf, versions } from './versions.ts';
@@ -121,7 +122,7 @@ const buildOne = async (
     });
     if (image) {
       const { packImage } = await import('./image.ts');
-      await withDiskSpace(`packing ${name}`, path, () => packImage(image, arch, program, temporary));
+      await onDisk(`packing ${name}`, path, () => packImage(image, arch, program, temporary));
     }
     await store(temporary, path, {
       origin: 'go',
@@ -269,6 +270,7 @@ export const provide = async (options: ProvideOptions): Promise<Provided> => {
 
   const missing = [...programs, ...images].filter(isMissing);
   const known = new Set(programs.flatMap(({ origin }) => origin ?? []));
+  if (missing.length > 0) await requireWritable(cache);
   const chosen = missing.length === 0 ? undefined : await chooseSource(options, missing, known);
   const coming = chosen
     ? await bring(chosen, programs.filter(isMissing), images.filter(isMissing), options)

@@ -5,7 +5,7 @@ import { UserError } from '../engine/errors.ts';
 import type { Arch } from '../engine/lab.ts';
 import { isSecureUrl } from '../engine/settings.ts';
 import { sha256 } from '../host/files.ts';
-import { imageRemedy, withDiskSpace } from './cache.ts';
+import { imageRemedy, onDisk } from './cache.ts';
 import { fetchExactly } from './download.ts';
 import { packLayout } from './image.ts';
 import type { FileProgress } from './progress.ts';
@@ -282,7 +282,7 @@ const packBlobs = async (
     const digestOfManifest = sumOf(body);
     await writeFile(join(folder, hexOf(digestOfManifest)), body);
     const mediaType = manifest.mediaType ?? 'application/vnd.oci.image.manifest.v1+json';
-    await withDiskSpace(`packing ${reference}`, output, () =>
+    await onDisk(`packing ${reference}`, output, () =>
       packLayout(layout, reference, output, {
         manifest: { mediaType, digest: digestOfManifest, size: body.length },
         arch,

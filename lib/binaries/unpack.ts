@@ -1,7 +1,7 @@
 import { mkdir, rename, rm } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
-import { withDiskSpace } from './cache.ts';
+import { onDisk } from './cache.ts';
 
 const plain = (path: string): string => path.replace(/^\.\//, '');
 
@@ -16,7 +16,7 @@ export const unpack = async (tarball: string, members: ReadonlyMap<string, strin
   await mkdir(folder);
   try {
     const seen = new Set<string>();
-    await withDiskSpace(`unpacking ${basename(tarball)}`, join(folder, 'x'), async () => {
+    await onDisk(`unpacking ${basename(tarball)}`, join(folder, 'x'), async () => {
       await extract({
         file: tarball,
         cwd: folder,

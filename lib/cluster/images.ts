@@ -8,25 +8,20 @@ import { Bug, Unhealthy } from '../engine/errors.ts';
 import type { Context } from '../engine/step.ts';
 import { formatBytes } from '../engine/text.ts';
 import { paths, system } from '../host/paths.ts';
-import { type Ran, tryRun } from '../host/run.ts';
+import { type Ran, type RunOptions, tryRun } from '../host/run.ts';
 
 /** Runs crictl, which asks containerd through the CRI, as the kubelet does. */
-export const crictl = (args: readonly string[], signal?: AbortSignal): Promise<Ran> =>
-  tryRun(
-    `${paths.bin}/crictl`,
-    ['-r', `unix://${system.containerdSocket}`, '-i', `unix://${system.containerdSocket}`, ...args],
-    {
-      ...(args[0] === 'pull' && { timeout: 3_600_000 }),
-      signal,
-    },
-  );
+export const crictl = (args: readonly string[], options: Pick<RunOptions, 'signal' | 'timeout'> = {}): Promise<Ran> => {
+  const socket = `unix://${system.containerdSocket}`;
+  return tryRun(`${paths.bin}/crictl`, ['-r', socket, '-i', socket, ...args], options);
+};
 
 /**
  * Returns the references of the images that containerd has for the kubelet. Throws containerd's own message when it
  * does not answer.
  */
 const present = async (signal: AbortSignal): Promise<ReadonlySet<string>> => {
-  const { stdout, code, stderr } = await crictl(['images', '--output', 'json'], signal);
+  const { stdout, code, stderr } = await crictl(['images', '--output', 'json'], { signal });
   if (code !== 0) throw new Error(wordsOf(stderr));
   const { images } = JSON.parse(stdout) as { images: { repoTags: string[] }[] };
   return new Set(images.flatMap(({ repoTags }) => repoTags));
@@ -96,7 +91,10 @@ export const pullImage = async (
     if (waits && now.at - last.at > stallTimeoutMs) stalled.abort();
   }, 1000);
   try {
-    const { code, stderr } = await crictl(['pull', reference], AbortSignal.any([signal, stalled.signal]));
+    const { code, stderr } = await crictl(['pull', reference], {
+      signal: AbortSignal.any([signal, stalled.signal]),
+      timeout: 3_600_000,
+    });
     return code === 0 ? undefined : wordsOf(stderr);
   } catch (thrown) {
     signal.throwIfAborted();

@@ -57,6 +57,7 @@ const causes: Readonly<Record<string, string>> = {
   ENOSPC: 'is on a disk that is full',
   ELOOP: 'is a link that leads to itself, or passes through too many links',
   ENOTDIR: 'lies below something that is no folder',
+  EDQUOT: 'is on a disk whose quota is used up',
   EISDIR: 'is a folder, not a file',
   EIO: 'cannot be read or written: its disk reports an error',
   EMFILE: 'cannot be opened: this process may not open more files; ulimit -n shows how many',
@@ -79,6 +80,12 @@ export const sentenceOf = (thrown: unknown): string => {
   const file = (dest ?? path)?.replace(/\.hardway-(?!kept)[^/]+$/, '');
   const what = file ?? (address && `${address}:${port}`);
   return causes[code] && what ? `${what} ${causes[code]}` : reasonOf(thrown);
+};
+
+/** Tells whether an error is the kernel's of a file or a folder, and not of a connection or a program. */
+export const isOfFile = (thrown: unknown): boolean => {
+  const { code = '', path, syscall = '' } = Object(thrown) as NodeJS.ErrnoException;
+  return causes[code] !== undefined && path !== undefined && !/^(spawn|connect)/.test(syscall);
 };
 
 /**

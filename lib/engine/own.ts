@@ -1,11 +1,11 @@
 import { constants } from 'node:fs';
 import { access, stat } from 'node:fs/promises';
 import { delimiter, isAbsolute, join, resolve } from 'node:path';
-import { statIfThere } from '../host/files.ts';
+import { kindOf, statIfThere } from '../host/files.ts';
 import { paths } from '../host/paths.ts';
 import { quoted } from '../host/run.ts';
 import { askingUser, type Fault, faultIn } from '../host/trust.ts';
-import { UserError } from './errors.ts';
+import { sentenceOf, UserError } from './errors.ts';
 
 const refusal = (path: string, { path: part, why }: Fault, next: string): UserError =>
   new UserError(`${path} is not used: others than root may change ${part}, which ${why}`, next);
@@ -80,6 +80,19 @@ const useOwnPath = async (): Promise<void> => {
   process.env['PATH'] = folders.filter((_, index) => faults[index] === undefined).join(delimiter);
 };
 
+/** Throws UserError where the path of the cache leads to something else than a folder, or through it. */
+const requireCacheFolder = async (): Promise<void> => {
+  const next = 'move it away, or name another folder: export HARDWAY_CACHE=/another/folder';
+  const found = await stat(paths.cache).catch((error: NodeJS.ErrnoException) => error);
+  if (!(found instanceof Error)) {
+    if (found.isDirectory()) return;
+    throw new UserError(`the cache ${paths.cache} is ${kindOf(found)}, where a folder belongs`, next);
+  }
+  if (found.code !== 'ENOENT') throw new UserError(`the cache cannot be: ${sentenceOf(found)}`, next);
+  if (await statIfThere(paths.cache))
+    throw new UserError(`the cache ${paths.cache} is a link that leads to nothing`, next);
+};
+
 /**
  * Throws UserError where others than root may change what every command of root's reads and runs: the code in `project`,
  * the cache, the lab's own folder. Removes the folders of others from PATH.
@@ -91,6 +104,7 @@ export const requireOwnPlaces = async (project: string): Promise<void> => {
       `HARDWAY_CACHE=${resolve(paths.cache)}`,
     );
   }
+  await requireCacheFolder();
   await useOwnPath();
   await requireOwnCode(project);
   await requireOwnCache(paths.cache, paths.cache);

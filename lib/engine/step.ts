@@ -1,3 +1,4 @@
+import type { Undo } from '../host/change.ts';
 import type { Host } from '../host/host.ts';
 import type { Check } from './check.ts';
 import type { Daemon } from './daemon.ts';
@@ -80,11 +81,11 @@ export interface Port {
   readonly at: 'everywhere' | 'node' | 'loopback';
 }
 
-/** A file of ours among those of the machine. */
+/** A file of ours among those of the machine, or in the home of a person (`~/`). */
 export interface Trace {
   readonly path: string;
-  /** Text that ours has, where others may have a file of that name; absent for a name that only hardway uses. */
-  readonly text?: string;
+  /** Tells by its content whether a file of that name is ours; absent for a name that only hardway uses. */
+  readonly isOurs?: (content: string) => boolean;
 }
 
 /** One step of the guide, as a value: everything particular to its component. */
@@ -131,6 +132,8 @@ export interface Step {
   readonly leaves?: Partial<Leaves>;
   /** Files that `apply` writes outside of the lab's folder: a lab that lost its folder is taken back by them. */
   readonly traces?: readonly Trace[];
+  /** Finds the changes that `apply` makes by a command, by the mark that each bears, and returns their undos. */
+  readonly marked?: () => Promise<readonly Undo[]>;
   /** Data that a reset of this step destroys for good; with `countedIn`, the entries of that folder are counted. */
   readonly loses?: { readonly what: string; readonly countedIn?: string };
   /** True for etcd, which keeps the API server's objects. An API server with other keys cannot read them. */

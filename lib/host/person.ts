@@ -17,3 +17,6 @@ export const person = async (): Promise<Person> => {
   const [, , uid, gid, , home] = (line ?? 'root:x:0:0:root:/root').split(':');
   return { name, home: home ?? '/root', owner: { uid: Number(uid), gid: Number(gid) } };
 };
+
+/** Returns the homes of those who call hardway here: root's, and that of the person. */
+export const homesHere = async (): Promise<readonly string[]> => [...new Set(['/root', (await person()).home])];

@@ -1,6 +1,8 @@
+import { symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { type Ran, tryRun } from '../../lib/host/run.ts';
+import { needsRoot, scratchFolder } from '../fixtures.ts';
 
 const program = join(import.meta.dirname, '../../bin/cli.ts');
 const hardway = (...args: readonly string[]): Promise<Ran> => tryRun(process.execPath, [program, ...args]);
@@ -65,6 +67,27 @@ describe('the command line', () => {
     const ran = await hardway(...args);
     expect(ran).toMatchObject({ code: 2, stdout: '' });
     expect(ran.stderr).toMatch(words);
+  });
+});
+
+describe('a cache that is no folder', () => {
+  let scratch: Awaited<ReturnType<typeof scratchFolder>>;
+  beforeAll(async () => {
+    scratch = await scratchFolder();
+    await writeFile(join(scratch.path, 'file'), '');
+    await symlink('/nowhere', join(scratch.path, 'link'));
+    return scratch.remove;
+  });
+
+  test.for([
+    ['file', /file is a file, where a folder belongs/],
+    ['file/cache', /lies below something that is no folder/],
+    ['link', /is a link that leads to nothing/],
+  ] as const)('%s is refused before anything else', async ([name, words], context) => {
+    needsRoot(context);
+    const env = { HARDWAY_CACHE: join(scratch.path, name) };
+    const ran = await tryRun(process.execPath, [program, 'status'], { env });
+    expect(ran).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(words) });
   });
 });
 

@@ -3,7 +3,7 @@ import { chmod, chown, cp, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFil
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { commands } from '../../bin/table.ts';
-import { type Ran, tryRun } from '../../lib/host/run.ts';
+import { type Ran, run, tryRun } from '../../lib/host/run.ts';
 import { needsRoot, scratchFolder } from '../fixtures.ts';
 
 const project = join(import.meta.dirname, '../..');
@@ -163,6 +163,40 @@ describe('the launcher', () => {
     const cacheOf = (value: string) => launch(join(script, 'cache'), [], { env: { HARDWAY_CACHE: value } });
     expect(await cacheOf('')).toMatchObject({ code: 0, stdout: '/var/cache/hardway' });
     expect(await cacheOf('here')).toMatchObject({ code: 2, stderr: expect.stringContaining('export HARDWAY_CACHE=/') });
+  });
+
+  test.for([
+    ['a file', 'echo >"$1"', /cache is a regular file, and .*cache is to be a folder/],
+    ['a FIFO', 'mkfifo "$1"', /cache is a fifo/],
+    ['a link to nothing', 'ln -s /nowhere "$1"', /cache is a link that leads to nothing/],
+    ['below a file', 'mkdir "$1"; echo >"$1/file"', /file is a regular file, and .*file\/cache is to be a folder/],
+  ] as const)('says at once of a cache that is %s what it is', async ([, make, words]) => {
+    const place = join(await mkdtemp(join(scratch, 'odd-')), 'cache');
+    await run('sh', ['-euc', make, 'sh', place]);
+    const npm = await fakeCommand('npm', 'echo npm was asked >&2; exit 1');
+    const cache = make.includes('/file') ? join(place, 'file/cache') : place;
+    const ran = await launch(join(project, 'bin/hardway'), ['status'], {
+      path: `${npm}:${system}`,
+      env: { HARDWAY_CACHE: cache },
+    });
+    expect(ran).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(words) });
+    expect(ran.stderr).toContain('export HARDWAY_CACHE=');
+    expect(ran.stderr).not.toContain('npm was asked');
+  });
+
+  test('says at once of a disk that has no room for Node that it has none', async (context) => {
+    needsRoot(context);
+    const npm = await fakeCommand('npm', 'echo npm was asked >&2; exit 1');
+    const old = await fakeCommand('node', 'echo v18.0.0');
+    const cache = await mkdtemp(join(scratch, 'full-'));
+    const onFullDisk = await fakeCommand(
+      'full',
+      `exec unshare --mount sh -euc 'mount -t tmpfs -o size=2m,mode=755 none ${cache}; exec ${project}/bin/hardway status'`,
+    );
+    const env = { HARDWAY_CACHE: cache };
+    const ran = await launch(join(onFullDisk, 'full'), [], { path: `${npm}:${old}:${system}`, env });
+    expect(ran).toMatchObject({ code: 2, stderr: expect.stringMatching(/2 MB are free on the disk of .*\/node/) });
+    expect(ran.stderr).not.toContain('npm was asked');
   });
 
   test('makes a cache that all may read and only root may write, whatever the umask', async () => {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Ran } from '../../lib/host/run.ts';
 import { execInVm, type Vm } from '../../lib/vm/vm.ts';
-import { dropVm, freshVm, hardway, sh } from './lib.ts';
+import { dropVm, freshVm, hardway, sh, succeeded } from './lib.ts';
 
 const name = 'e2e-fitness';
 let vm: Vm;
@@ -231,4 +231,55 @@ test('a folder of programs that has none is refused before anything is changed',
   }
   const { code } = await execInVm(vm, ['test', '-e', '/var/lib/hardway']);
   expect(code).toBe(1);
+});
+
+describe('what apt brings for a lab', () => {
+  /** A repository in a folder: an iptables with a library and a file of settings, and a firewall that rests on it. */
+  const repository = `
+    dpkg --purge --force-depends iptables 2>/dev/null; rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/*
+    mkdir -p /srv/repository; cd /srv/repository
+    build() {
+      mkdir -p "$1/DEBIAN" "$1/usr/sbin" "$1/etc"; echo first >"$1/etc/$1.conf"; echo "/etc/$1.conf" >"$1/DEBIAN/conffiles"
+      printf '#!/bin/sh\\n' >"$1/usr/sbin/$1"; chmod 755 "$1/usr/sbin/$1"
+      printf 'Package: %s\\nVersion: 9\\nArchitecture: all\\nMaintainer: a <a@b.c>\\nDescription: x\\n%s' "$1" "$2" >"$1/DEBIAN/control"
+      dpkg-deb --build "$1" >/dev/null
+      { dpkg-deb --field "$1.deb"; echo "Filename: ./$1.deb"; echo "Size: $(stat -c %s "$1.deb")"
+        echo "SHA256: $(sha256sum "$1.deb" | cut -d' ' -f1)"; echo; } >>Packages
+    }
+    build libwall ''; build iptables 'Depends: libwall
+'; build mywall 'Depends: iptables
+'
+    echo 'deb [trusted=yes] file:/srv/repository ./' >/etc/apt/sources.list; apt-get update >/dev/null`;
+  const packages = (): Promise<string> =>
+    sh(vm, 'dpkg -l libwall iptables mywall 2>/dev/null | sed -n "s/^ii *\\([a-z]*\\) .*/\\1/p"');
+  const toPreflight = () => hardway(vm, ['up', '--cni', 'bridge', '--to', 'preflight']);
+  const reset = () => hardway(vm, ['reset', '--yes']);
+
+  test('goes with a reset, and what it came with too', async () => {
+    await sh(vm, repository);
+    succeeded(await toPreflight());
+    expect(await packages()).toBe('iptables\nlibwall');
+    expect(succeeded(await reset()).stdout).toContain('the host is as it was before');
+    expect(await packages()).toBe('');
+  });
+
+  test.for([
+    ['another package rests on it', 'apt-get install -y mywall', /: mywall rests on it/, 'apt-get purge -y mywall'],
+    [
+      'its settings were changed',
+      'echo mine >/etc/iptables.conf',
+      /: \/etc\/iptables\.conf was changed/,
+      'echo first >/etc/iptables.conf',
+    ],
+  ] as const)('stays while %s, and goes at the next reset after that', async ([, make, reason, end]) => {
+    succeeded(await toPreflight());
+    await sh(vm, `DEBIAN_FRONTEND=noninteractive ${make}`);
+    const first = await reset();
+    expect(first).toMatchObject({ code: 1, stdout: expect.stringMatching(reason) });
+    expect(first.stderr).toMatch(/iptables.* stays: others need it/);
+    expect(await packages()).toContain('iptables\nlibwall');
+    await sh(vm, end);
+    succeeded(await reset());
+    expect(await packages()).toBe('');
+  });
 });

@@ -127,6 +127,18 @@ describe('on a running lab', () => {
     expect(wrong.stderr).toContain('kubelet');
   });
 
+  test('a step that this lab has not is refused, and nothing is lost', async () => {
+    for (const words of [
+      ['reset', '--to', 'ingress', '--yes'],
+      ['check', 'ingress'],
+      ['up', '--to', 'ingress'],
+    ]) {
+      const refused = await hardway(vm, words);
+      expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('this lab has no step ingress') });
+    }
+    succeeded(await hardway(vm, ['check']));
+  });
+
   test('reset --to kubelet takes back what came after it, and up goes on from there', async () => {
     succeeded(await reset('--to', 'kubelet', '--yes'));
     expect(await sh(vm, 'iptables-save | grep -c KUBE-SERVICES || :; ip link show cni0 2>&1 || :')).toMatch(
@@ -134,6 +146,18 @@ describe('on a running lab', () => {
     );
     succeeded(await hardway(vm, ['check', 'kubelet']));
     succeeded(await up(vm));
+  });
+
+  test('where containerd cannot be asked for its Pods none outlives its network, and a second reset finishes', async () => {
+    const crictl = '/var/lib/hardway/bin/crictl';
+    await sh(vm, `mv ${crictl} ${crictl}.aside; printf '#!/bin/sh\\nexit 1\\n' >${crictl}; chmod 755 ${crictl}`);
+    const first = await reset('--to', 'kube-proxy', '--yes');
+    expect(first).toMatchObject({ code: 1, stdout: expect.stringContaining('containerd does not list its Pods') });
+    expect(await sh(vm, 'pgrep -x coredns || :')).toBe('');
+    await sh(vm, `mv ${crictl}.aside ${crictl}`);
+    succeeded(await reset('--to', 'kube-proxy', '--yes'));
+    succeeded(await up(vm));
+    succeeded(await hardway(vm, ['check']));
   });
 
   test('reset --to kube-proxy leaves it its chains', async () => {

@@ -49,15 +49,19 @@ describe('beside mounts, links, chains and files of others', () => {
   });
 
   test('of a lab that has lost its folder status and up name reset, which takes it back and nothing older', async () => {
-    succeeded(await up(vm, '--to', 'kubelet'));
-    await sh(vm, 'umount --lazy /var/lib/hardway');
+    succeeded(await up(vm, '--to', 'kubelet', '--registry-mirror', 'http://127.0.0.1:5000'));
+    await sh(vm, 'test -e /root/.kube/config; umount --lazy /var/lib/hardway; iptables -t nat -N KUBE-MINE');
     for (const command of ['status', 'up']) {
       const refused = await hardway(vm, [command]);
       expect(refused.code).toBe(2);
       expect(refused.stderr).toMatch(/has lost its folder[\s\S]*etcd[\s\S]*hardway reset/);
     }
-    expect(succeeded(await reset()).stdout).toContain('there is no snapshot of the host from before');
-    await sh(vm, 'mkdir -p /var/lib/hardway; mount -t tmpfs -o mode=755 lab /var/lib/hardway; rm -rf /root/.kube');
+    expect(await hardway(vm, ['back', '--yes'])).toMatchObject({ code: 2, stderr: expect.stringContaining('ledger') });
+    const done = succeeded(await reset());
+    expect(done.stdout).toContain('there is no snapshot of the host from before');
+    expect(done.stdout).toMatch(/kept: .*ledger\.jsonl is lost/);
+    await sh(vm, 'mkdir -p /var/lib/hardway; mount -t tmpfs -o mode=755 lab /var/lib/hardway');
+    await sh(vm, 'iptables -t nat -X KUBE-MINE'); // fails where it is gone
     expect(await sh(vm, 'systemctl list-unit-files --no-legend "kube*" etcd.service containerd.service || :')).toBe('');
     // The copy of the person's kubectl was in the folder; containerd has changed the mode of its own.
     expect(await differences()).not.toMatch(/^[-+]\/(?!var\/lib\/containerd\t|usr\/local\/bin\/kubectl\b)/m);

@@ -1,3 +1,6 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:net';
 import { dirname, join } from 'node:path';
@@ -8,8 +11,14 @@ import { openGate, type UndoEvent } from '../../lib/engine/gate.ts';
 import { system } from '../../lib/host/paths.ts';
 import { scratchFolder } from '../fixtures.ts';
 
-/** The machine: whether containerd has a unit, what was started, and the commands that were run. */
-const machine = vi.hoisted(() => ({ hasUnit: true, resume: async () => {}, ran: [] as string[] }));
+/** The machine: whether containerd has a unit, what was started, the commands that were run, and processes of Pods. */
+const machine = vi.hoisted(() => ({
+  hasUnit: true,
+  resume: async () => {},
+  ran: [] as string[],
+  code: 0,
+  ofPods: [] as number[],
+}));
 
 vi.mock('../../lib/host/paths.ts', async (original) => {
   const paths = await original<typeof import('../../lib/host/paths.ts')>();
@@ -19,8 +28,13 @@ vi.mock('../../lib/host/run.ts', async (original) => ({
   ...(await original<typeof import('../../lib/host/run.ts')>()),
   tryRun: async (file: string, args: readonly string[]) => {
     machine.ran.push([file.replace(/.*\//, ''), ...args.slice(4)].join(' '));
-    return { stdout: '', stderr: '', code: 0 };
+    return { stdout: '', stderr: '', code: machine.code };
   },
+}));
+// A test must end no process of this machine's own Pods.
+vi.mock('../../lib/host/cgroups.ts', () => ({
+  cgroupsNamed: (name: string) => [name],
+  processesIn: () => machine.ofPods.filter((pid) => existsSync(`/proc/${pid}`)),
 }));
 vi.mock('../../lib/daemons/supervisor.ts', async (original) => ({
   ...(await original<typeof import('../../lib/daemons/supervisor.ts')>()),
@@ -40,7 +54,13 @@ beforeEach(async () => {
   Object.assign(system, { containerd: join(path, 'data'), containerdSocket: join(path, 'socket') });
   database = join(path, 'data/io.containerd.metadata.v1.bolt/meta.db');
   await mkdir(dirname(database), { recursive: true });
-  Object.assign(machine, { hasUnit: true, resume: () => listen(server, system.containerdSocket), ran: [] });
+  Object.assign(machine, {
+    hasUnit: true,
+    resume: () => listen(server, system.containerdSocket),
+    ran: [],
+    code: 0,
+    ofPods: [],
+  });
   return async () => {
     server.close();
     await remove();
@@ -116,7 +136,7 @@ test('containerd that was killed is started before it is asked for its Pods, and
   };
   await killed(system.containerdSocket);
   expect(await reset(removePods)).toEqual([]);
-  expect(machine.ran).toEqual(['crictl pods --quiet']);
+  expect(machine.ran).toEqual(['crictl -t 20s pods --quiet']);
   expect(await reset(removeKubernetesNamespace)).toEqual([{ event: 'undo', group: 'stage', what: 'namespace k8s.io' }]);
   expect(machine.ran.at(-1)).toBe('ctr namespaces remove k8s.io');
 });
@@ -129,6 +149,18 @@ test('without a unit nothing fails: the namespace stays, and the reason is told'
   const what = `namespace k8s.io in ${system.containerd}: containerd has ended and its unit is gone`;
   expect(await reset(removeKubernetesNamespace)).toEqual([{ event: 'kept', what }]);
   expect(machine.ran).toEqual([]);
+});
+
+test('where containerd does not list its Pods their processes end before their network goes, and the stage has failed', async () => {
+  const pod = spawn('sleep', ['600']);
+  Object.assign(machine, { code: 1, ofPods: [pod.pid] });
+  const ended = once(pod, 'exit');
+  const told = await reset(removePods);
+  expect(told).toMatchObject([
+    { event: 'undo', what: '1 processes' },
+    { event: 'failed', reason: expect.stringContaining('containerd does not list its Pods') },
+  ]);
+  expect(await ended).toEqual([null, 'SIGKILL']);
 });
 
 test('a dry run does not start containerd', async () => {

@@ -86,6 +86,19 @@ test.each([
   expect(stagesOf(plan)).toContain('ledger shortened');
 });
 
+test('a step that the lab has not is refused with the one before it, where nothing is lost', () => {
+  expect(() => planOf(whole, 'ingress')).toThrow(
+    expect.objectContaining({ message: 'this lab has no step ingress', next: 'hardway reset --to coredns' }),
+  );
+  expect(planOf(labWith(stepIds, { with: ['ingress'] }), 'ingress').installed).toEqual(['smoke']);
+});
+
+test('a lab that has lost its ledger cannot go back to a step, only altogether', () => {
+  const lost = { ...whole, state: undefined, lost: true };
+  expect(() => planOf(lost, 'kubelet')).toThrow(expect.objectContaining({ next: 'hardway reset' }));
+  expect(planOf(lost).stopped).toHaveLength(components.length);
+});
+
 test('a chain that two steps claim goes with the earlier one', () => {
   const { leaves, spared } = planOf(whole, 'kubelet');
   const goes = (name: string): boolean =>

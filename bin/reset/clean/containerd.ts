@@ -1,11 +1,13 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { namespacesWithData } from '../../../lib/cluster/containerd-data.ts';
+import { crictl, wordsOf } from '../../../lib/cluster/images.ts';
 import { supervisorOf } from '../../../lib/daemons/supervisor.ts';
 import { until } from '../../../lib/engine/check.ts';
 import { sentenceOf } from '../../../lib/engine/errors.ts';
 import { paths, system } from '../../../lib/host/paths.ts';
 import { tryRun } from '../../../lib/host/run.ts';
+import { endIn } from './processes.ts';
 import type { Reset } from './scope.ts';
 
 const ctr = (...args: readonly string[]) =>
@@ -66,27 +68,31 @@ const wakeContainerd = async ({ undoer, plan, signal }: Reset): Promise<boolean>
   return true;
 };
 
-/** Removes all Pods through the CRI, for a containerd that keeps running. The next stages end what it cannot list. */
+/** Returns the ids of all Pods. Throws containerd's words where it does not list them. */
+const listPods = async (): Promise<readonly string[]> => {
+  const { stdout, stderr, code } = await crictl(['-t', '20s', 'pods', '--quiet']);
+  if (code !== 0) throw new Error(`containerd does not list its Pods: ${wordsOf(stderr)}`);
+  return words(stdout);
+};
+
+/**
+ * Removes all Pods through the CRI, for a containerd that keeps running. Where it cannot be asked, or does not remove
+ * them, ends their processes and says so: their network goes in a later stage of this reset.
+ */
 export const removePods = async (scope: Reset): Promise<void> => {
-  const { undoer } = scope;
-  if (!(await wakeContainerd(scope))) return;
-  const crictl = (...args: readonly string[]) =>
-    tryRun(`${paths.bin}/crictl`, ['-r', `unix://${system.containerdSocket}`, '-t', '20s', ...args], {
-      timeout: 300_000,
+  const { undoer, plan } = scope;
+  try {
+    if (!(await wakeContainerd(scope))) return;
+    const pods = await listPods();
+    if (pods.length === 0) return;
+    await undoer.apply(`${pods.length} Pods`, async () => {
+      const { stderr } = await crictl(['-t', '20s', 'rmp', '--all', '--force'], { timeout: 300_000 });
+      const left = await listPods();
+      if (left.length > 0) throw new Error(`containerd still has ${left.length} of them: ${wordsOf(stderr)}`);
     });
-  const list = async (): Promise<readonly string[]> => {
-    const { stdout, stderr, code } = await crictl('pods', '--quiet');
-    if (code !== 0) throw new Error(`containerd does not list its Pods: ${stderr.trim().split('\n').at(-1)}`);
-    return words(stdout);
-  };
-  const pods = await list();
-  if (pods.length === 0) return;
-  await undoer.apply(`${pods.length} Pods`, async () => {
-    const { stderr } = await crictl('rmp', '--all', '--force');
-    const left = await list();
-    if (left.length > 0)
-      throw new Error(`containerd still has ${left.length} of them: ${stderr.trim().split('\n').at(-1)}`);
-  });
+  } finally {
+    if (!undoer.dryRun) await endIn(plan.podCgroups, undoer); // none is left where all were removed
+  }
 };
 
 /** Removes Kubernetes' namespace from containerd's data, where the rest belongs to somebody else. */

@@ -5,6 +5,7 @@ import { inFolderOf, removeInHome } from '../../../lib/host/anchor.ts';
 import { removeAbandoned, statIfThere } from '../../../lib/host/files.ts';
 import { isMountPoint, mountTable } from '../../../lib/host/mounts.ts';
 import { paths } from '../../../lib/host/paths.ts';
+import { homesHere } from '../../../lib/host/person.ts';
 import { goingIn, realPath, removeTree } from '../../../lib/host/remove.ts';
 import { folderMode } from '../../../lib/host/snapshot/files.ts';
 import { bootId } from '../../../lib/host/snapshot/identity.ts';
@@ -72,7 +73,9 @@ const restoreMode = async (path: string, before: HostSnapshot | undefined): Prom
 
 /** Removes the folders of daemons in the homes of people, and the folder around them if nothing else is in it. */
 export const removeHomeFolders = async ({ undoer, before, plan }: Reset): Promise<void> => {
-  const places = (before?.homes ?? ['/root']).flatMap((home) => plan.leaves.homes.map((name) => `${home}/${name}`));
+  const places = (before?.homes ?? (await homesHere())).flatMap((home) =>
+    plan.leaves.homes.map((name) => `${home}/${name}`),
+  );
   for (const path of places) {
     if ((await statIfThere(dirname(path)))?.isSymbolicLink()) continue; // somebody's folder elsewhere
     if (!wasThere(before, 'file', path) && (await statIfThere(path)))

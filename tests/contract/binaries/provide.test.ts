@@ -49,6 +49,24 @@ const publish = (name: string) => {
   site.answers.set(`${release}/${name}.sha256`, [whole(Buffer.from(sumOf(data)))]);
 };
 
+describe('a cache that cannot be written to', () => {
+  const script = `import('${join(import.meta.dirname, '../../../lib/binaries/provide.ts')}').then(({ provide }) =>
+    provide({ source: 'release', binaries: ['kube-apiserver'], images: [], arch: 'amd64', cache: process.argv[1], report() {} })
+  ).catch((error) => console.log(error.name + ': ' + error.message))`;
+
+  test.for([
+    ['is on a full disk', 'size=64k', /^UserError: no space left on the disk/],
+    ['is on a read-only disk', 'ro', /^UserError: .*\/downloads is on a file system that is mounted read-only/],
+  ] as const)('%s: nothing is asked for, and that is said', async ([, how, words], context) => {
+    needsRoot(context);
+    const mounted = `mount -t tmpfs -o mode=755,${how} none "$1"; exec ${process.execPath} -e "$2" "$1"`;
+    const argv = ['--mount', 'sh', '-euc', mounted, 'sh', cache, script];
+    const { stdout, stderr } = await tryRun('unshare', argv, { env: { HARDWAY_MIRROR: site.url } });
+    expect(stdout, stderr).toMatch(words);
+    expect(site.asked).toEqual([]);
+  });
+});
+
 describe('source release', () => {
   test('fetches into the cache, remembers the published checksum, and asks for nothing the second time', async () => {
     publish('kube-apiserver');
