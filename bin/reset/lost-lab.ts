@@ -61,12 +61,18 @@ const isOurProgram = (path: string, cached: ReadonlySet<string>, begun: number):
   return isBelow(target, paths.bin) || isBelow(target, paths.cache);
 };
 
-/** Lists what has the name of a program of a lab in the folders that a lab puts programs into. */
-const programsHere = async (): Promise<readonly string[]> => {
+/** Lists where a lab may have put a program: the folders are those of others too. */
+export const programPlaces = (): readonly string[] => {
   const { programs, plugins } = needsOf(everyStep);
-  const places = programFolders.flatMap((folder) => [...programs, ...plugins, basename(launcher)].map((name) => `${folder}/${name}`));
-  const found = await Promise.all(places.map(async (path) => ((await statIfThere(path)) ? [path] : [])));
-  return found.flat();
+  return programFolders.flatMap((folder) =>
+    [...programs, ...plugins, basename(launcher)].map((name) => `${folder}/${name}`),
+  );
+};
+
+/** Lists what is in these places. */
+const programsHere = async (): Promise<readonly string[]> => {
+  const found = programPlaces().map(async (path) => ((await statIfThere(path)) ? [path] : []));
+  return (await Promise.all(found)).flat();
 };
 
 /** Lists the files that are ours by their names, or by what is in them; one that cannot be read is somebody else's. */

@@ -1,5 +1,6 @@
 import { dirname } from 'node:path';
 import { expect, test, vi } from 'vitest';
+import { programPlaces } from '../../bin/reset/lost-lab.ts';
 import type { Component } from '../../lib/daemons/systemd.ts';
 import { cnis, type Lab } from '../../lib/engine/lab.ts';
 import { allLeaves } from '../../lib/engine/leaves.ts';
@@ -70,8 +71,6 @@ const isFound =
   (homes: readonly string[]) =>
   ({ path = '', content = '' }: Deed): boolean => {
     const folders = [paths.links, system.cniPlugins];
-    const { programs, plugins } = needsOf(everyStep);
-    const names = [...programs, ...plugins];
     const traces = everyStep.flatMap((step) => step.traces ?? []);
     const fullPaths = traces.flatMap((trace) =>
       homes.map((home) => ({ ...trace, path: trace.path.replace(/^~/, home) })),
@@ -82,7 +81,7 @@ const isFound =
       [...fullPaths.map((trace) => dirname(trace.path)), ...folders, system.cniConfig].some(
         (folder) => path === `${folder}/`,
       ) ||
-      folders.some((folder) => names.some((name) => path === `${folder}/${name}`)) ||
+      programPlaces().includes(path) ||
       (path.startsWith(`${paths.units}/`) && content.includes(paths.bin)) ||
       path === `${paths.units}/hardway-tmux.service`
     );
