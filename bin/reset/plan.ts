@@ -38,8 +38,6 @@ export interface ResetPlan {
   readonly paused: { readonly name: string; readonly resumed: boolean } | undefined;
   /** Component that runs containers. */
   readonly runtime: string;
-  /** Cgroups of Pods by name, also where the step that makes them stays. */
-  readonly podCgroups: Leaves['cgroups'];
   /** True if Pods are removed one by one, because containerd or its data stay. */
   readonly removesPods: boolean;
   /** True if containerd has containers or images of somebody else: then its data stay. */
@@ -116,7 +114,6 @@ export const planReset = ({ found, to, sharesContainers, purges }: ResetFacts): 
     loses: installed.flatMap((id) => stepOf((one) => one.id === id)?.loses ?? []),
     paused: hasPods && podsGo ? { name: nameOf(kubelet).name, resumed: stays.has(kubelet.id) } : undefined,
     runtime: runtime ? nameOf(runtime).name : '',
-    podCgroups: kubelet?.leaves?.cgroups ?? [],
     removesPods: shared || (losesNetwork && remains(({ runsContainers }) => runsContainers)),
     sharesContainers: shared,
     deletesObjects: lab !== undefined && remains(({ servesObjects }) => servesObjects),

@@ -13,7 +13,7 @@ import { sharingOfContainerd } from './clean/containerd.ts';
 import { type LabOnDisk, readLabOnDisk } from './lab-on-disk.ts';
 import { planReset, type ResetPlan } from './plan.ts';
 import { openShow } from './show.ts';
-import { stages } from './stages.ts';
+import { takeStages } from './stages.ts';
 
 export interface ResetOptions {
   /** Returns the id of the last step that stays; undefined when everything is undone. Called again under the lock. */
@@ -126,15 +126,19 @@ const perform = async (
   const differences: Difference[] = [];
   for (const what of unreadable) show.tell({ event: 'kept', what });
   const reportDifference = (one: Difference): void => void differences.push(one);
-  for (const { name, when, run } of stages) {
-    if (when && !when(plan)) continue;
+  const stopped = await takeStages(plan, failures, async ({ name, why, run }) => {
     signal.throwIfAborted();
+    show.beginStage(name, why);
     await runStage(name, (undoer) => run({ plan, before, undoer, failures, remaining, signal, reportDifference }));
     show.endStage(name);
-  }
+  });
   show.sum();
   for (const one of differences) show.tell({ event: 'difference', ...one });
   const seconds = Math.round(performance.now() - begin) / 1000;
+  if (stopped !== undefined)
+    throw new Unhealthy(`nothing after "${stopped}" was taken back: it rests on that`, {
+      next: `hardway up, which repairs the lab, then ${again}`,
+    });
   if (failures.length > 0) {
     throw new Unhealthy(`${failures.length} of these could not be taken back`, {
       next: `remove what is in the way, then ${again}`,

@@ -1,12 +1,19 @@
+import { styleText } from 'node:util';
 import type { UndoEvent } from '../../lib/engine/gate.ts';
 import { type Difference, formatDifference } from '../../lib/host/snapshot.ts';
 import { asTyped } from '../typed.ts';
 
 type Told = UndoEvent | ({ readonly event: 'difference' } & Difference);
 
+/** Breaks a text into lines of 80 columns behind this indentation. */
+const folded = (text: string, indentation: string): string =>
+  [...text.matchAll(new RegExp(`\\S.{0,${79 - indentation.length}}(?= |$)`, 'g'))]
+    .map(([line]) => `${indentation}${line}`)
+    .join('\n');
+
 /**
- * Shows a reset: in a dry run every stage with each change, else one line a stage, with the change or the number of
- * changes.
+ * Shows a reset: in a dry run every stage with its reason and each change, else one line a stage, with the change or the
+ * number of changes.
  */
 export const openShow = ({
   json,
@@ -22,7 +29,7 @@ export const openShow = ({
   const inLine = (event: Told): string | undefined => {
     switch (event.event) {
       case 'undo':
-        return dryRun ? `  ${event.group}: ${event.what}` : undefined;
+        return dryRun ? `    ${event.what}` : undefined;
       case 'kept':
         return `  kept: ${event.what}`;
       case 'failed':
@@ -36,9 +43,13 @@ export const openShow = ({
     const text = json ? JSON.stringify(event) : inLine(event);
     if (text !== undefined) line(text);
   };
+  /** Begins a stage: a dry run shows its name, and beneath why it stands there. */
+  const beginStage = (name: string, why: string): void => {
+    if (dryRun && !json) line(`  ${name}\n${styleText('dim', folded(`(${why})`, '    '))}`);
+  };
   /** Ends a stage. A dry run also names a stage that has nothing to do. */
   const endStage = (name: string): void => {
-    if (dryRun && !json && !undone.has(name)) line(`  ${name}: nothing to take back here`);
+    if (dryRun && !json && !undone.has(name)) line('    nothing to take back here');
   };
   const sum = (): void => {
     if (json || dryRun) return;
@@ -53,5 +64,5 @@ export const openShow = ({
   const done = (seconds: number): void => {
     if (json) line(JSON.stringify({ event: 'done', ok: true, seconds }));
   };
-  return { tell, endStage, sum, done, line: say };
+  return { tell, beginStage, endStage, sum, done, line: say };
 };

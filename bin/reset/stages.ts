@@ -20,13 +20,17 @@ import { compare } from './compare.ts';
 import type { ResetPlan } from './plan.ts';
 import { undoChanges } from './undo.ts';
 
-/** One stage of a reset. An error in it is reported, and the next stage runs. */
+/** One stage of a reset. An error in it is reported, and the next stage runs, unless what comes next rests on it. */
 export interface Stage {
   readonly name: string;
   /** Reason for its place in the order. */
   readonly why: string;
   /** Absent for a stage of every reset. */
   readonly when?: (plan: ResetPlan) => boolean;
+  /** Tells whether nothing that comes after it may be undone where it fails. */
+  readonly bears?: (plan: ResetPlan) => boolean;
+  /** True for a stage that undoes nothing, and runs all the same after one that bears and has failed. */
+  readonly restores?: true;
   readonly run: (reset: Reset) => Promise<void>;
 }
 
@@ -54,8 +58,9 @@ export const stages: readonly Stage[] = [
   },
   {
     name: 'Pods removed',
-    why: 'through containerd, as that stays; while their network still answers for them',
+    why: 'through containerd, as that stays; while their network still answers for them, or they could never be removed',
     when: ({ removesPods }) => removesPods,
+    bears: isPartial,
     run: removePods,
   },
   {
@@ -165,6 +170,7 @@ export const stages: readonly Stage[] = [
     name: 'components started again',
     why: 'what was paused belongs to what stays',
     when: ({ paused }) => paused?.resumed ?? false,
+    restores: true,
     run: resumeComponent,
   },
   {
@@ -210,3 +216,22 @@ export const stages: readonly Stage[] = [
     run: purgeCache,
   },
 ];
+
+/**
+ * Takes the stages of a plan in their order. Once one has failed that bears the others, only those follow that restore.
+ * Returns the name of that one; undefined where there is none.
+ */
+export const takeStages = async (
+  plan: ResetPlan,
+  failures: readonly string[],
+  take: (stage: Stage) => Promise<void>,
+): Promise<string | undefined> => {
+  let stopped: string | undefined;
+  for (const stage of stages) {
+    if ((stage.when && !stage.when(plan)) || (stopped !== undefined && !stage.restores)) continue;
+    const failed = failures.length;
+    await take(stage);
+    if (failures.length > failed && stage.bears?.(plan)) stopped ??= stage.name;
+  }
+  return stopped;
+};

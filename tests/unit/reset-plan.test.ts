@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { isOurModule } from '../../bin/reset/clean/kernel.ts';
 import type { LabOnDisk } from '../../bin/reset/lab-on-disk.ts';
 import { planReset, type ResetPlan } from '../../bin/reset/plan.ts';
-import { stages } from '../../bin/reset/stages.ts';
+import { stages, takeStages } from '../../bin/reset/stages.ts';
 import { openGate, type UndoEvent } from '../../lib/engine/gate.ts';
 import { cnis, supervisorNames } from '../../lib/engine/lab.ts';
 import { type LedgerEntry, readLedger } from '../../lib/engine/ledger.ts';
@@ -97,6 +97,28 @@ test('a lab that has lost its ledger cannot go back to a step, only altogether',
   const lost = { ...whole, state: undefined, lost: true };
   expect(() => planOf(lost, 'kubelet')).toThrow(expect.objectContaining({ next: 'hardway reset' }));
   expect(planOf(lost).stopped).toHaveLength(components.length);
+});
+
+test.each([
+  ['kube-proxy', ['components started again']],
+  ['containerd', []], // the kubelet goes too
+])('reset --to %s leaves the network to Pods that it could not remove', async (to, restored) => {
+  const failures: string[] = [];
+  const taken: string[] = [];
+  const stopped = await takeStages(planOf(whole, to), failures, async ({ name }) => {
+    taken.push(name);
+    if (name === 'Pods removed') failures.push(name);
+  });
+  expect(stopped).toBe('Pods removed');
+  expect(taken.slice(taken.indexOf('Pods removed') + 1)).toEqual(restored);
+});
+
+test('a whole reset goes on whatever fails', async () => {
+  const failures: string[] = [];
+  const plan = planOf(whole, undefined, { sharesContainers: true });
+  const stopped = await takeStages(plan, failures, async ({ name }) => void failures.push(name));
+  expect(stopped).toBeUndefined();
+  expect(failures).toEqual(stagesOf(plan));
 });
 
 test('a chain that two steps claim goes with the earlier one', () => {

@@ -7,7 +7,6 @@ import { until } from '../../../lib/engine/check.ts';
 import { sentenceOf } from '../../../lib/engine/errors.ts';
 import { paths, system } from '../../../lib/host/paths.ts';
 import { tryRun } from '../../../lib/host/run.ts';
-import { endIn } from './processes.ts';
 import type { Reset } from './scope.ts';
 
 const ctr = (...args: readonly string[]) =>
@@ -75,24 +74,16 @@ const listPods = async (): Promise<readonly string[]> => {
   return words(stdout);
 };
 
-/**
- * Removes all Pods through the CRI, for a containerd that keeps running. Where it cannot be asked, or does not remove
- * them, ends their processes and says so: their network goes in a later stage of this reset.
- */
+/** Removes all Pods through the CRI, for a containerd that keeps running. */
 export const removePods = async (scope: Reset): Promise<void> => {
-  const { undoer, plan } = scope;
-  try {
-    if (!(await wakeContainerd(scope))) return;
-    const pods = await listPods();
-    if (pods.length === 0) return;
-    await undoer.apply(`${pods.length} Pods`, async () => {
-      const { stderr } = await crictl(['-t', '20s', 'rmp', '--all', '--force'], { timeout: 300_000 });
-      const left = await listPods();
-      if (left.length > 0) throw new Error(`containerd still has ${left.length} of them: ${wordsOf(stderr)}`);
-    });
-  } finally {
-    if (!undoer.dryRun) await endIn(plan.podCgroups, undoer); // none is left where all were removed
-  }
+  if (!(await wakeContainerd(scope))) return;
+  const pods = await listPods();
+  if (pods.length === 0) return;
+  await scope.undoer.apply(`${pods.length} Pods`, async () => {
+    const { stderr } = await crictl(['-t', '20s', 'rmp', '--all', '--force'], { timeout: 300_000 });
+    const left = await listPods();
+    if (left.length > 0) throw new Error(`containerd still has ${left.length} of them: ${wordsOf(stderr)}`);
+  });
 };
 
 /** Removes Kubernetes' namespace from containerd's data, where the rest belongs to somebody else. */

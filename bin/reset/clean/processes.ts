@@ -25,15 +25,12 @@ const end = async (find: () => readonly number[]): Promise<void> => {
 
 const podCgroups = ({ leaves }: ResetPlan): string[] => leaves.cgroups.flatMap(cgroupsNamed);
 
-/** Kills the processes in these cgroups. */
-export const endIn = async (cgroups: readonly string[], undoer: Reset['undoer']): Promise<void> => {
-  const find = () => processesIn(cgroups.flatMap(cgroupsNamed));
+/** Kills the processes of Pods, found by the cgroups that were made for them. */
+export const endPods = async ({ undoer, plan }: Reset): Promise<void> => {
+  const find = () => processesIn(podCgroups(plan));
   const count = find().length;
   if (count > 0) await undoer.apply(`${count} processes`, () => end(find));
 };
-
-/** Kills the processes of Pods, found by the cgroups that were made for them. */
-export const endPods = ({ undoer, plan }: Reset): Promise<void> => endIn(plan.leaves.cgroups, undoer);
 
 const has = (words: readonly string[], wanted: readonly string[]): boolean =>
   words.some((_, at) => wanted.every((word, index) => words[at + index] === word));
