@@ -1,11 +1,10 @@
-import { readFile } from 'node:fs/promises';
 import { nodeIsReady } from '../lib/cluster/objects.ts';
 import { check } from '../lib/engine/check.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { mtuOf } from '../lib/host/net.ts';
 import { system } from '../lib/host/paths.ts';
-import { fitsInterface, nodeTurnsReady, observationsWith, plugins, requireMtu, usualMtu } from './network.ts';
+import { mtuCheck, nodeTurnsReady, observationsWith, plugins, usualMtu } from './network.ts';
 import { lines, observe } from './observe.ts';
 
 const file = `${system.cniConfig}/10-bridge.conflist`;
@@ -65,13 +64,7 @@ export const bridge: Step = {
 
   byHand: { proofs: ({ node }) => [nodeTurnsReady(node.name)] },
 
-  checks: [
-    check('the Node is Ready', nodeIsReady),
-    check(fitsInterface, async ({ lab }) => {
-      const { plugins: chain } = JSON.parse(await readFile(file, 'utf8')) as { plugins: { mtu?: number }[] };
-      await requireMtu(lab, chain[0]?.mtu ?? usualMtu);
-    }),
-  ],
+  checks: [check('the Node is Ready', nodeIsReady), mtuCheck(file)],
 
   observations: (lab) => observationsWith(route, lab),
 };

@@ -18,8 +18,11 @@ import type { Context, Step } from '../lib/engine/step.ts';
 import { mtuOf } from '../lib/host/net.ts';
 import { paths, system } from '../lib/host/paths.ts';
 import { kubectl } from './by-hand.ts';
-import { fitsInterface, nodeTurnsReady, observationsWith, plugins, requireMtu } from './network.ts';
+import { mtuCheck, nodeTurnsReady, observationsWith, plugins } from './network.ts';
 import { atLeast, observe } from './observe.ts';
+
+/** Configuration of the CNI. */
+const conflist = `${system.cniConfig}/10-calico.conflist`;
 
 const definitionsPath = '/apis/crd.projectcalico.org/v1';
 const definitionsOfKinds = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
@@ -142,7 +145,7 @@ export const calico: Step = {
     nftTables: [/^calico(-arp)?$/],
     ipsets: [/^cali[46]0/],
     paths: [
-      `${system.cniConfig}/10-calico.conflist`,
+      conflist,
       `${system.cniConfig}/calico-kubeconfig`,
       `${system.cniPlugins}/calico`,
       `${system.cniPlugins}/calico-ipam`,
@@ -200,12 +203,7 @@ export const calico: Step = {
 
   checks: [
     check('the Node is Ready', nodeIsReady),
-    check(fitsInterface, async (context) => {
-      const { data } = await (await apiOf(context)).get<{ data: { veth_mtu: string } }>(
-        '/api/v1/namespaces/kube-system/configmaps/calico-config',
-      );
-      await requireMtu(context.lab, Number(data.veth_mtu));
-    }),
+    mtuCheck(conflist), // calico-node writes it when it starts
     check('calico-node has said that the network is there', async (context) => {
       const condition = await nodeCondition(context, 'NetworkUnavailable');
       if (condition?.status !== 'False')

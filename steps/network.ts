@@ -1,6 +1,8 @@
 import { ensureImages } from '../lib/cluster/images.ts';
+import { type Check, check } from '../lib/engine/check.ts';
 import type { Lab } from '../lib/engine/lab.ts';
-import type { Observation } from '../lib/engine/step.ts';
+import type { Context, Observation } from '../lib/engine/step.ts';
+import { readText } from '../lib/host/files.ts';
 import { mtuOf } from '../lib/host/net.ts';
 import { kubectl } from './by-hand.ts';
 import { chainOfWeb, fromPod, webPods } from './demo.ts';
@@ -12,16 +14,17 @@ export const plugins = ['bridge', 'host-local', 'loopback', 'portmap', 'firewall
 /** Bytes of the largest packet of Ethernet, and of an interface for which nothing else is asked. */
 export const usualMtu = 1500;
 
-export const fitsInterface = 'packets of Pods fit the interface of the Node';
-
-/** Throws when new Pods get another MTU than the Node's interface has now. */
-export const requireMtu = async ({ node }: Lab, ofPods: number): Promise<void> => {
-  const now = await mtuOf(node.interface);
-  if (now !== ofPods)
-    throw new Error(
-      `${node.interface} has an MTU of ${now}, was ${ofPods}, which Pods still get; hardway up adapts them`,
-    );
-};
+/** Returns the check that new Pods get the MTU which the Node's interface has now, by the configuration of the CNI. */
+export const mtuCheck = (configFile: string): Check<Context> =>
+  check('packets of Pods fit the interface of the Node', async ({ lab: { node } }) => {
+    const { plugins: chain } = JSON.parse(await readText(configFile)) as { plugins: { mtu?: number }[] };
+    const ofPods = chain[0]?.mtu ?? usualMtu;
+    const now = await mtuOf(node.interface);
+    if (now !== ofPods)
+      throw new Error(
+        `${node.interface} has an MTU of ${now}, was ${ofPods}, which Pods still get; hardway up adapts them`,
+      );
+  });
 
 /** Returns the command that succeeds once the Node is Ready. */
 export const nodeTurnsReady = (node: string): string =>

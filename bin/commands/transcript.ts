@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import type { Lab } from '../../lib/engine/lab.ts';
-import { guideWarning } from '../../lib/engine/lab.ts';
+import { warningsOf } from '../../lib/engine/lab.ts';
 import { parseChoice } from '../../lib/engine/nearest.ts';
 import { readObservations } from '../../lib/engine/observations.ts';
 import { languageOf, languages } from '../../lib/engine/text.ts';
@@ -12,15 +12,13 @@ import { oneOf } from '../values.ts';
 
 const formats = ['sh', 'md'] as const;
 
-const script = (lab: Lab, steps: readonly ManualStep[]): string => {
-  const warning = guideWarning(lab, 'en'); // as every comment of the script
-  return [
+const script = (lab: Lab, steps: readonly ManualStep[]): string =>
+  [
     preamble(lab),
-    ...(warning ? [`# ${warning}\n`] : []),
+    ...warningsOf(lab, 'en').map((warning) => `# ${warning}\n`), // in English as every comment of the script
     ...steps.map(({ step, commands }) => `# ---- ${step.id}: ${step.title}\n${commands.join('\n')}\n`),
     'echo done',
   ].join('\n');
-};
 
 const tell = async ({ format, lang }: { format: string; lang?: string }): Promise<void> => {
   const kind = parseChoice('format', formats, format);

@@ -1,5 +1,5 @@
 import type { Lab } from '../../lib/engine/lab.ts';
-import { guideWarning } from '../../lib/engine/lab.ts';
+import { warningsOf } from '../../lib/engine/lab.ts';
 import { type ObservationRecords, recordedLines } from '../../lib/engine/observations.ts';
 import type { LabStep } from '../../lib/engine/step.ts';
 import type { Language } from '../../lib/engine/text.ts';
@@ -79,10 +79,9 @@ export const handOut = async (
       `### ${notes}\n\n${noteLines}`,
     ].join('\n');
   });
-  const warning = guideWarning(lab, language);
   return [
     `# ${title} ${lab.node.name}\n`,
-    ...(warning ? [`> ${warning}\n`] : []),
+    ...warningsOf(lab, language).map((warning) => `> ${warning}\n`),
     `\`\`\`\`sh\n${preamble(lab)}\`\`\`\`\n`,
     ...(await Promise.all(parts)),
   ].join('\n');

@@ -1,6 +1,7 @@
 import { formatBytes } from '../../lib/engine/text.ts';
 import type { Place } from '../../lib/host/facts/places.ts';
 import { paths, system } from '../../lib/host/paths.ts';
+import { everyStep } from '../../steps/index.ts';
 import type { Finding } from './leftovers.ts';
 
 interface Use {
@@ -28,6 +29,7 @@ const uses: readonly Use[] = [
   { path: '/run' },
   { path: '/var/log' },
   { path: '/proc/sys/net' },
+  ...everyStep.flatMap(({ traces = [] }) => traces.flatMap(({ path }) => (path.startsWith('~/') ? [] : [{ path }]))),
 ];
 
 /** The paths whose file systems are looked at. */
@@ -61,6 +63,12 @@ const noexec = (places: readonly Used[]): readonly Finding[] =>
     hint: `mount -o remount,exec ${point}`,
   }));
 
+const locked = (places: readonly Used[]): readonly Finding[] =>
+  [...new Set(places.flatMap(({ locked: path, filled }) => (path && !filled ? [path] : [])))].map((path) => ({
+    problem: `${path} may not be changed, not even by root: it is immutable`,
+    hint: `chattr -i ${path}`,
+  }));
+
 const wrongType = (places: readonly Used[]): readonly Finding[] =>
   places
     .filter(({ path, type }) => path === system.containerd && withoutOverlay.test(type))
@@ -92,5 +100,11 @@ export const unfitPlaces = (found: readonly Place[], ours: boolean): readonly Fi
   const places = uses.flatMap((use) =>
     found.filter(({ path }) => path === use.path).map((place) => ({ ...place, ...use })),
   );
-  return [...readOnly(places), ...noexec(places), ...wrongType(places), ...(ours ? [] : full(places))];
+  return [
+    ...readOnly(places),
+    ...locked(places),
+    ...noexec(places),
+    ...wrongType(places),
+    ...(ours ? [] : full(places)),
+  ];
 };

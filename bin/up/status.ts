@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { type Failure, runChecks } from '../../lib/engine/check.ts';
 import { Unhealthy } from '../../lib/engine/errors.ts';
-import { guideWarning } from '../../lib/engine/lab.ts';
+import { warningsOf } from '../../lib/engine/lab.ts';
 import { readOnlyContext } from '../../lib/engine/runner.ts';
 import type { State } from '../../lib/engine/state.ts';
 import { languageOf } from '../../lib/engine/text.ts';
@@ -69,7 +69,7 @@ export const statusLine = ({ step, state, reason, process, since }: Row): string
 /** Returns the notes about a lab's supervisor and PKI. */
 const notes = ({ lab }: State): string => {
   const language = languageOf(undefined);
-  const known = [supervisorOf(lab).note?.[language], guideWarning(lab, language)];
+  const known = [supervisorOf(lab).note?.[language], ...warningsOf(lab, language)];
   return known.flatMap((note) => (note ? [`note: ${note}\n`] : [])).join('');
 };
 

@@ -1,7 +1,7 @@
 import { programsReady } from '../../lib/binaries/needed.ts';
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { Bug } from '../../lib/engine/errors.ts';
-import { guideWarning, type Lab } from '../../lib/engine/lab.ts';
+import { type Lab, warningsOf } from '../../lib/engine/lab.ts';
 import { allLeaves } from '../../lib/engine/leaves.ts';
 import { openLedger, ownedPaths } from '../../lib/engine/ledger.ts';
 import { takeLock } from '../../lib/engine/lock.ts';
@@ -137,8 +137,7 @@ const upLocked = async (options: Options, telling: LessonOptions | undefined): P
   const { lab, state } = plan;
   const last = plan.asked.to;
   if (state) process.stderr.write(`${changedAddress(state, lab)}${await changedStore(state)}`);
-  const warning = guideWarning(lab, languageOf(options.lang));
-  if (warning) process.stderr.write(`${warning}\n`);
+  for (const warning of warningsOf(lab, languageOf(options.lang))) process.stderr.write(`${warning}\n`);
   if (plan.whyBridge)
     process.stderr.write(
       `the network of Pods is the bridge, not Calico: ${plan.whyBridge}; hardway up --cni calico insists\n`,

@@ -20,6 +20,7 @@ interface Container {
 interface Workload extends KubeObject {
   readonly spec: {
     readonly template: {
+      readonly metadata?: { readonly annotations?: Readonly<Record<string, string>> };
       readonly spec: { readonly initContainers?: readonly Container[]; readonly containers: readonly Container[] };
     };
   };
@@ -109,12 +110,22 @@ const withContainers = (object: Workload, change: (container: Container) => Cont
   };
 };
 
+/** Notes the MTU in the Pods of calico-node, which read it when they start: with another one they are started anew. */
+const withMtu = (object: Workload, mtu: number): Workload => {
+  const { spec } = object;
+  const annotations = { ...spec.template.metadata?.annotations, 'hardway/veth-mtu': String(mtu) };
+  return {
+    ...object,
+    spec: { ...spec, template: { ...spec.template, metadata: { ...spec.template.metadata, annotations } } },
+  };
+};
+
 const changed = (object: KubeObject, lab: Lab, mtu: number): KubeObject => {
   const { kind, metadata } = object;
   if (kind === 'ConfigMap' && metadata.name === 'calico-config') {
     return { ...object, data: { ...(object['data'] as object), calico_backend: 'vxlan', veth_mtu: String(mtu) } };
   }
-  if (kind === 'DaemonSet') return withContainers(object as Workload, nodeContainer(lab));
+  if (kind === 'DaemonSet') return withMtu(withContainers(object as Workload, nodeContainer(lab)), mtu);
   if (kind === 'Deployment') return withContainers(object as Workload, withStartupProbe);
   return object;
 };

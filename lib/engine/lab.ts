@@ -1,7 +1,7 @@
 import { isIPv4 } from 'node:net';
 import type { HostFacts, MachineNow, Resolver } from '../host/facts.ts';
 import { Bug } from './errors.ts';
-import { addressIn, overlap } from './networks.ts';
+import { addressIn, isPublic, overlap } from './networks.ts';
 import type { Language, Text } from './text.ts';
 
 export const cnis = ['calico', 'bridge'] as const;
@@ -131,9 +131,19 @@ const guidePkiWarning: Text = {
   fr: 'PKI guide : un seul certificat, de system:masters, pour tous les composants. Il est là pour montrer pourquoi c’est une mauvaise idée : qui lit la clé d’un composant possède le cluster',
 };
 
-/** Returns the warning for a lab with the guide's PKI; undefined for any other. */
-export const guideWarning = ({ pki }: Lab, language: Language): string | undefined =>
-  pki === 'guide' ? guidePkiWarning[language] : undefined;
+const publicWarning = (field: string, cidr: string): Text => ({
+  en: `${field} ${cidr} has addresses of the internet: from this machine and its Pods nobody reaches their owners as long as the lab is up`,
+  fr: `${field} ${cidr} contient des adresses d’Internet : tant que le lab existe, ni cette machine ni ses Pods n’atteignent ceux à qui elles appartiennent`,
+});
+
+/** Returns the warnings for a lab: that it has the guide's PKI, and networks of others. */
+export const warningsOf = ({ pki, podCIDR, serviceCIDR }: Lab, language: Language): readonly string[] => {
+  const networks = Object.entries({ podCIDR, serviceCIDR }).filter(([, cidr]) => isPublic(cidr));
+  return [
+    ...(pki === 'guide' ? [guidePkiWarning] : []),
+    ...networks.map(([field, cidr]) => publicWarning(field, cidr)),
+  ].map((text) => text[language]);
+};
 
 /** A lab for explain on a machine without one, or for a user who is not root. */
 export const exampleLab: Lab = {

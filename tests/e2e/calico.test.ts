@@ -192,6 +192,26 @@ describe('Calico, whole', () => {
     await expect.poll(asked, patience).toMatchObject({ responses: ['server'] });
     await namesResolve();
   });
+
+  test('gives new Pods the MTU that the interface has later, once check has named it and up has run', async (context) => {
+    needsImages(context);
+    await sh(vm, 'ip link set eth0 mtu 1380');
+    const { stdout } = await hardway(vm, ['check', 'network']);
+    expect(stdout).toContain(`eth0 has an MTU of 1380, was ${mtu}, which Pods still get`);
+    succeeded(await up());
+    succeeded(await hardway(vm, ['check', 'network']));
+    await kubectl('-n policies delete pod client --now');
+    const client = {
+      name: 'client',
+      image: imageReference('agnhost'),
+      imagePullPolicy: 'IfNotPresent',
+      args: ['pause'],
+    };
+    const metadata = { name: 'client', namespace: 'policies' };
+    await put({ apiVersion: 'v1', kind: 'Pod', metadata, spec: { containers: [client] } });
+    await kubectl('-n policies wait --for=condition=Ready pod client --timeout=60s');
+    expect(await kubectl('-n policies exec client -- cat /sys/class/net/eth0/mtu')).toBe('1380');
+  });
 });
 
 describe('Calico, taken back', () => {

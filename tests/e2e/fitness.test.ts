@@ -138,6 +138,16 @@ describe('a fact that waiting cannot change is refused before the first change',
     ['no folder for units', readOnly('/etc/systemd/system'), /at \/etc\/systemd\/system is mounted read-only/],
     ['no folder for programs', readOnly('/usr/local'), /at \/usr\/local is mounted read-only, .* \/usr\/local\/bin/],
     [
+      'a folder that is immutable',
+      "mkdir -p /usr/local/bin; chattr +i /usr/local/bin; trap 'chattr -i /usr/local/bin' EXIT",
+      /\/usr\/local\/bin may not be changed, not even by root[\s\S]*chattr -i \/usr\/local\/bin/,
+    ],
+    [
+      'a file of ours that is immutable',
+      "echo theirs >/etc/crictl.yaml; chattr +i /etc/crictl.yaml; trap 'chattr -i /etc/crictl.yaml; rm /etc/crictl.yaml' EXIT",
+      /\/etc\/crictl\.yaml may not be changed/,
+    ],
+    [
       'programs that cannot be started',
       'mkdir -p /opt/cni; mount -t tmpfs -o noexec none /opt/cni',
       /at \/opt\/cni is mounted noexec, .* \/opt\/cni\/bin/,

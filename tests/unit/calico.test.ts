@@ -130,7 +130,10 @@ const without = (id: string, all: ReadonlyMap<string, KubeObject>, fields: reado
   const { data = {}, spec } = copy;
   for (const part of [data, ...(spec?.template.spec.containers ?? [])])
     for (const field of fields) Reflect.deleteProperty(part, field);
-  if (copy.kind === 'DaemonSet') delete spec.template.spec.initContainers;
+  if (copy.kind === 'DaemonSet') {
+    delete spec.template.spec.initContainers;
+    Reflect.deleteProperty(spec.template, 'metadata');
+  }
   return copy;
 };
 
@@ -172,4 +175,14 @@ describe('Calico from a folder', () => {
     expect((await calicoArchives(where('go'))).size).toBe(0);
     expect(await whyNoCalico(where('dir'))).toBeUndefined();
   });
+});
+
+test('another MTU starts calico-node anew, which reads it only then', () => {
+  const manifest = `{ apiVersion: apps/v1, kind: DaemonSet, metadata: { name: calico-node, namespace: kube-system },
+    spec: { template: { metadata: { labels: { k8s-app: calico-node } }, spec: { containers: [{ name: calico-node }] } } } }`;
+  const [pods, others] = [1500, 1460].map(
+    (mtu) => calicoObjects(manifest, { ...plainLab, cni: 'calico' }, mtu).others[0],
+  );
+  expect(pods).not.toEqual(others);
+  expect(others).toMatchObject({ spec: { template: { metadata: { labels: { 'k8s-app': 'calico-node' } } } } });
 });

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { changeOf, type Lab } from '../../lib/engine/lab.ts';
+import { changeOf, type Lab, warningsOf } from '../../lib/engine/lab.ts';
 import { setsOther } from '../../lib/host/sysctl.ts';
 import { conflist } from '../../steps/bridge.ts';
 import { goodSurvey, plainLab } from '../fixtures.ts';
@@ -45,4 +45,15 @@ test.each([
   ['net.ipv4.conf.all.forwarding=0', false],
 ])('a line of a sysctl file is against what the lab needs or is not: %s', (line, against) => {
   expect(setsOther(['', line], 'net.ipv4.ip_forward', '1')).toBe(against);
+});
+
+test('a lab is warned of networks that are somebody’s in the internet, in both languages', () => {
+  expect(warningsOf(plainLab, 'en')).toEqual([]);
+  const lab: Lab = { ...plainLab, podCIDR: '8.0.0.0/8', serviceCIDR: '9.9.9.0/24', pki: 'guide' };
+  expect(warningsOf(lab, 'en').map((warning) => warning.split(' ').slice(0, 2).join(' '))).toEqual([
+    'PKI guide:',
+    'podCIDR 8.0.0.0/8',
+    'serviceCIDR 9.9.9.0/24',
+  ]);
+  expect(warningsOf(lab, 'fr')).toHaveLength(3);
 });

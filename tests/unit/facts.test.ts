@@ -4,7 +4,8 @@ import { contentOf } from '../../lib/host/facts/foreign.ts';
 import { networkIn } from '../../lib/host/facts/network.ts';
 import { mountAt, placesOf } from '../../lib/host/facts/places.ts';
 import { forbidsLoading } from '../../lib/host/modules.ts';
-import { scratchFolder } from '../fixtures.ts';
+import { run, tryRun } from '../../lib/host/run.ts';
+import { needsRoot, scratchFolder } from '../fixtures.ts';
 
 describe('the data in a folder', () => {
   let scratch: Awaited<ReturnType<typeof scratchFolder>>;
@@ -58,6 +59,21 @@ describe('the file system of a path', () => {
     const [place] = await placesOf(['/proc/no/such/folder']);
     expect(place).toMatchObject({ path: '/proc/no/such/folder', point: '/proc', type: 'proc', freeInodes: 1 });
   });
+});
+
+test('a folder or a file that is immutable is found as what keeps root from a place', async (context) => {
+  needsRoot(context);
+  const { path, remove } = await scratchFolder();
+  await writeFile(`${path}/file`, '');
+  context.skip(
+    (await tryRun('chattr', ['+i', path, `${path}/file`])).code !== 0,
+    'this file system knows no chattr +i',
+  );
+  const places = await placesOf([`${path}/new/file`, `${path}/file`]);
+  await run('chattr', ['-i', path, `${path}/file`]);
+  expect(places.map(({ locked }) => locked)).toEqual([path, `${path}/file`]);
+  expect((await placesOf([path]))[0]).not.toHaveProperty('locked');
+  await remove();
 });
 
 test('a module whose place in modprobe.d is taken by nothing is forbidden', () => {

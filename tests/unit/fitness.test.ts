@@ -81,6 +81,13 @@ describe('each finding comes alone, names what was found and says what to do', (
       /^mount -o remount,exec \/x$/,
     ],
     [
+      'a place that is immutable',
+      { places: ['/etc/systemd/system', '/etc/crictl.yaml'].map((path) => place(path, { locked: '/etc' })) },
+      {},
+      /^\/etc may not be changed, not even by root/,
+      /^chattr -i \/etc$/,
+    ],
+    [
       'a file system without containers',
       { places: [place('/var/lib/containerd', { type: 'overlay' })] },
       {},

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { addressIn, overlap } from '../../lib/engine/networks.ts';
+import { addressIn, isPublic, overlap } from '../../lib/engine/networks.ts';
 
 test.each([
   ['10.32.0.0/24', 1, '10.32.0.1'],
@@ -22,4 +22,16 @@ test.each([
 ])('%s and %s share an address: %s', (one, other, shared) => {
   expect(overlap(one, other)).toBe(shared);
   expect(overlap(other, one)).toBe(shared);
+});
+
+test.each([
+  ['10.200.0.0/16', false],
+  ['172.16.0.0/12', false],
+  ['172.0.0.0/8', true], // half of it is somebody's
+  ['192.168.0.0/24', false],
+  ['100.64.0.0/10', false],
+  ['100.0.0.0/9', true],
+  ['8.0.0.0/8', true],
+])('%s has addresses of the internet: %s', (cidr, expected) => {
+  expect(isPublic(cidr)).toBe(expected);
 });

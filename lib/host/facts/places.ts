@@ -1,4 +1,4 @@
-import { realpath, statfs } from 'node:fs/promises';
+import { access, constants, realpath, statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type Mount, mountTable } from '../mounts.ts';
 
@@ -9,6 +9,8 @@ export interface Place {
   readonly point: string;
   readonly type: string;
   readonly readOnly: boolean;
+  /** What of the path not even root may change, as chattr +i has it: the path itself, or the nearest folder. */
+  readonly locked?: string;
   /** True if no program on it can be started. */
   readonly noexec: boolean;
   readonly freeBytes: number;
@@ -28,6 +30,13 @@ export const mountAt = (mounts: readonly Mount[], path: string): Mount | undefin
       undefined,
     );
 
+/** Tells whether root is refused to write to a file or folder: the kernel says EPERM of what is immutable. */
+const isLocked = (path: string): Promise<boolean> =>
+  access(path, constants.W_OK).then(
+    () => false,
+    ({ code }: NodeJS.ErrnoException) => code === 'EPERM',
+  );
+
 /** Looks at the file systems that these paths are on. */
 export const placesOf = async (wanted: readonly string[]): Promise<readonly Place[]> => {
   const mounts = mountTable();
@@ -35,12 +44,14 @@ export const placesOf = async (wanted: readonly string[]): Promise<readonly Plac
     wanted.map(async (path) => {
       const folder = await nearest(path);
       const { point = '/', type = '', options = [] } = mountAt(mounts, folder) ?? {};
+      const locked = await isLocked(folder);
       const { bavail, bsize, files, ffree } = await statfs(folder);
       return {
         path,
         point,
         type,
         readOnly: options.includes('ro'),
+        ...(locked && { locked: folder }),
         noexec: options.includes('noexec'),
         freeBytes: bavail * bsize,
         freeInodes: files === 0 ? 1 : ffree / files,
