@@ -1,6 +1,6 @@
-import { access, constants, readlink } from 'node:fs/promises';
+import { access, constants, readlink, stat } from 'node:fs/promises';
 import { basename, relative } from 'node:path';
-import { binaryPath } from '../lib/binaries/cache.ts';
+import { binaryPath, isOverwritten } from '../lib/binaries/cache.ts';
 import { onTheWay, provisions, withProgress } from '../lib/binaries/needed.ts';
 import type { Provided } from '../lib/binaries/provide.ts';
 import { createQueue } from '../lib/binaries/queue.ts';
@@ -19,12 +19,24 @@ const place = (name: string, { plugins }: Needs): string =>
 
 const namesOf = ({ programs, plugins }: Needs): readonly string[] => [...programs, ...plugins];
 
+/** Returns the path of a program in the cache. */
+const cachedAt = (binary: string, { machine, kubernetes }: Lab): string => {
+  const { name, product } = productOf(binary, kubernetes);
+  return binaryPath(paths.cache, machine.arch, name, product.version, binary);
+};
+
+/** Tells whether two paths lead to the same file. */
+const isSameFile = async (one: string, other: string): Promise<boolean> => {
+  const [a, b] = await Promise.all([one, other].map((path) => stat(path).catch(() => undefined)));
+  return a !== undefined && a.ino === b?.ino && a.dev === b.dev;
+};
+
 /** Returns the shell command that puts a program in its place, from the cache or else from its upstream site. */
-const placeCommand = async ({ machine, kubernetes }: Lab, path: string): Promise<string> => {
+const placeCommand = async (lab: Lab, path: string): Promise<string> => {
+  const { machine, kubernetes } = lab;
   const { plan } = await import('../lib/binaries/release.ts'); // only a transcript asks where files are published
   const binary = basename(path);
-  const { name, product } = productOf(binary, kubernetes);
-  const cached = relative(paths.cache, binaryPath(paths.cache, machine.arch, name, product.version, binary));
+  const cached = relative(paths.cache, cachedAt(binary, lab));
   const [file] = plan([binary], machine.arch, kubernetes);
   const member = file?.binaries.get(binary);
   return `place ${path} ${cached} ${file?.url ?? "''"} ${file?.sha256 ?? "''"}${member ? ` ${member}` : ''}`;
@@ -103,6 +115,15 @@ export const binaries: Step = {
   checks: [
     deferredCheck('every program is in its place', async ({ needs }) => {
       for (const name of namesOf(needs)) await access(place(name, needs), constants.X_OK);
+    }),
+    deferredCheck('no program was overwritten in the cache too', async ({ needs, lab }) => {
+      for (const name of namesOf(needs)) {
+        const [path, cached] = [place(name, needs), cachedAt(name, lab)];
+        if (!(await isSameFile(path, cached)) || !(await isOverwritten(cached))) continue;
+        throw new Error(
+          `${path} was overwritten, and with it ${cached}, which is the same file; hardway up brings it anew. For a program of your own: rm ${path} first`,
+        );
+      }
     }),
   ],
 };

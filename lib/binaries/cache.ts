@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Stats } from 'node:fs';
 import { chmod, mkdir, readdir, rename, rm, stat, statfs, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { isDiskFull, isOfFile, sentenceOf, UserError } from '../engine/errors.ts';
@@ -73,6 +74,19 @@ const writeRecord = async (path: string, record: CacheRecord): Promise<void> => 
   await writeAtomically(place, `${JSON.stringify(record)}\n`, { mode: 0o644, temporary });
 };
 
+/** Tells whether a file has the size and the content of its record; reads it only where its time differs. */
+const isAsRecorded = async (path: string, { size, mtimeMs }: Stats, record: CacheRecord): Promise<boolean> =>
+  size === record.size && (isTime(mtimeMs, record.mtimeMs) || (await sha256OfFile(path)) === record.sha256);
+
+/**
+ * Tells whether somebody wrote into a cached file since it was verified. A program of a lab may be the same file under
+ * another name, and cp(1) writes into the file that is there.
+ */
+export const isOverwritten = async (path: string): Promise<boolean> => {
+  const [record, found] = await Promise.all([readRecord(path), stat(path)]);
+  return record !== undefined && !(await isAsRecorded(path, found, record));
+};
+
 /**
  * Returns the origin of a cached file that exists and fits one of the `wanted` recipes, else undefined. Compares size
  * and time of change; reads the whole file only where the time differs from the record. Removes a file with another
@@ -86,7 +100,7 @@ export const cached = async (
   if (!found || !record) return undefined;
   if (!wanted.some(([origin, recipe]) => origin === record.origin && recipe === record.recipe)) return undefined;
   if (found.size === record.size && isTime(found.mtimeMs, record.mtimeMs)) return record.origin;
-  if (found.size === record.size && (await sha256OfFile(path)) === record.sha256) {
+  if (await isAsRecorded(path, found, record)) {
     // The file was copied or touched, and its content is right. Where the cache is read-only the next look-up reads it
     // again.
     await writeRecord(path, { ...record, mtimeMs: found.mtimeMs }).catch(() => undefined);

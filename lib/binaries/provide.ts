@@ -10,12 +10,12 @@ import {
   cached,
   isManualArchive,
   type Origin,
+  onDisk,
   publishedImage,
   recipeOf,
   requireWritable,
   store,
   temporaryFor,
-  onDisk,
 } from './cache.ts';
 import type { Report } from './progress.ts';
 import { type Image, productOf, versions } from './versions.ts';

@@ -132,7 +132,7 @@ const without = (id: string, all: ReadonlyMap<string, KubeObject>, fields: reado
     for (const field of fields) Reflect.deleteProperty(part, field);
   if (copy.kind === 'DaemonSet') {
     delete spec.template.spec.initContainers;
-    Reflect.deleteProperty(spec.template, 'metadata');
+    Reflect.deleteProperty((spec.template as { metadata?: object }).metadata ?? {}, 'annotations');
   }
   return copy;
 };
