@@ -4,6 +4,7 @@ import { UserError } from '../../lib/engine/errors.ts';
 import type { flavours, kinds } from '../../lib/vm/record.ts';
 import { checkName } from '../../lib/vm/record.ts';
 import { attachInVm, createVm, deleteVm, getVm, listVms } from '../../lib/vm/vm.ts';
+import { interruptible } from '../interrupt.ts';
 import { asTyped } from '../typed.ts';
 
 const say = (text: string): void => console.log(asTyped(text));
@@ -40,27 +41,38 @@ type Report = (line: string) => void;
 
 /** Draws the tasks on this machine: one line each, with its current action and its time. */
 const draw = async (
-  work: readonly (readonly [title: string, (report: Report) => Promise<unknown>])[],
-  quiet = false,
+  work: readonly (readonly [title: string, (making: Making) => Promise<unknown>])[],
+  { command, quiet = false }: { readonly command: string; readonly quiet?: boolean },
 ) => {
-  const tasks = work.map(
-    ([title, task]): ListrTask => ({
-      title,
-      task: (_, shown) =>
-        task((line) => {
-          shown.output = line;
-        }),
-    }),
-  );
+  const tasks = (signal: AbortSignal) =>
+    work.map(
+      ([title, task]): ListrTask => ({
+        title,
+        task: (_, shown) => {
+          const report = (line: string): void => {
+            shown.output = line;
+          };
+          return task({ report, signal });
+        },
+      }),
+    );
   const renderer = quiet ? 'silent' : process.stdout.isTTY ? 'default' : 'simple';
-  await new Listr(tasks, {
-    renderer,
-    registerSignalListeners: false,
-    rendererOptions: { timer: PRESET_TIMER, collapseErrors: false, showErrorMessage: false },
-  }).run();
+  await interruptible(`${command} makes it anew`, (signal) =>
+    new Listr(tasks(signal), {
+      renderer,
+      registerSignalListeners: false,
+      rendererOptions: { timer: PRESET_TIMER, collapseErrors: false, showErrorMessage: false },
+    }).run(),
+  );
 };
 
-const create = (name: string, flags: CreateFlags, report: Report) => createVm({ name, ...flags, report });
+/** What stops the work on this machine, and how it tells what it does. */
+interface Making {
+  readonly report: Report;
+  readonly signal: AbortSignal;
+}
+
+const create = (name: string, flags: CreateFlags, making: Making) => createVm({ name, ...flags, ...making });
 
 /** `hardway vm up`: fills the cache, makes or boots the VM and runs `hardway up` in it, with its exit code. */
 export const upInVm = async (_name: string, _words: string[], flags: CreateFlags, command: Command): Promise<void> => {
@@ -70,10 +82,13 @@ export const upInVm = async (_name: string, _words: string[], flags: CreateFlags
   const { json, filling } = parseUpFlags(upFlags);
   await draw(
     [
-      ['Binaries and images', async (report) => (await import('../../lib/vm/fill.ts')).fillCache(filling, report)],
-      [`VM ${name}`, (report) => create(name, flags, report)],
+      [
+        'Binaries and images',
+        async ({ report, signal }) => (await import('../../lib/vm/fill.ts')).fillCache(filling, report, signal),
+      ],
+      [`VM ${name}`, (making) => create(name, flags, making)],
     ],
-    json,
+    { command: `hardway vm up ${name}`, quiet: json },
   );
   process.exitCode = await attachInVm(await getVm(name), ['hardway', 'up', ...upFlags]);
   if (json) return;
@@ -90,7 +105,7 @@ export const upInVm = async (_name: string, _words: string[], flags: CreateFlags
 /** `hardway vm create`. */
 export const createOnly = async (_name: string, flags: CreateFlags, command: Command): Promise<void> => {
   const name = nameOf(command);
-  await draw([[`VM ${name}`, (report) => create(name, flags, report)]]);
+  await draw([[`VM ${name}`, (making) => create(name, flags, making)]], { command: `hardway vm create ${name}` });
   say(`Get into it: hardway vm shell ${name}`);
 };
 

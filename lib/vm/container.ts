@@ -48,10 +48,10 @@ const bindArgs = (folder: string): string[] => {
  * a second.
  */
 export const container: VmDriver = {
-  prepare: async ({ suite, kind, flavour, net, report }) => {
-    await install(['systemd-nspawn', 'ip', ...(net ? (['slirp4netns'] as const) : [])], report);
-    await ensureNode(report);
-    return cachedTree({ suite, kind, flavour, report });
+  prepare: async ({ net, ...options }) => {
+    await install(['systemd-nspawn', 'ip', ...(net ? (['slirp4netns'] as const) : [])], options);
+    await ensureNode(options);
+    return cachedTree(options);
   },
 
   create: async ({ name, net, flavour }) => {

@@ -6,9 +6,9 @@ export interface VmDriver {
   /** Installs and builds what all VMs of the kind share; returns the cached tree or image. */
   readonly prepare: (options: TreeOptions & { readonly net: boolean }) => Promise<string>;
   /** Makes the VM's own disk. vm.json exists already. */
-  readonly create: (record: VmRecord) => Promise<void>;
+  readonly create: (record: VmRecord, signal?: AbortSignal) => Promise<void>;
   /** Starts the VM and returns the record with its process; does not wait until it has booted. */
-  readonly boot: (record: VmRecord) => Promise<VmRecord>;
+  readonly boot: (record: VmRecord, signal?: AbortSignal) => Promise<VmRecord>;
   /**
    * Returns the command line that runs these words inside as root, with `tty` on a terminal of the VM's; undefined when
    * the VM is off.

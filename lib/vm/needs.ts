@@ -4,7 +4,7 @@ import { UserError } from '../engine/errors.ts';
 import { hasApt, installPackages } from '../host/apt.ts';
 import { exists } from '../host/files.ts';
 import { paths } from '../host/paths.ts';
-import { CommandFailed, findCommand, tryRun } from '../host/run.ts';
+import { CommandFailed, findCommand, runShown, tryRun } from '../host/run.ts';
 import { readSysctl } from '../host/sysctl.ts';
 
 /** Debian or Ubuntu package that contains each program or file. */
@@ -22,11 +22,17 @@ export const providers = {
 } as const;
 export type Need = keyof typeof providers;
 
+/** What the making of a VM is given: how it tells what it does, and what ends it. */
+export interface Making {
+  readonly report: (line: string) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
 const isThere = async (need: Need): Promise<boolean> =>
   need.startsWith('/') ? exists(need) : (await findCommand(need)) !== undefined;
 
 /** Installs the packages of what is missing. Throws a UserError with apt's own words where apt-get cannot. */
-export const install = async (needs: readonly Need[], report: (line: string) => void): Promise<void> => {
+export const install = async (needs: readonly Need[], { report, signal }: Making): Promise<void> => {
   const there = await Promise.all(needs.map(isThere));
   const packages = needs.filter((_, index) => !there[index]).map((need) => providers[need]);
   if (packages.length === 0) return;
@@ -36,7 +42,7 @@ export const install = async (needs: readonly Need[], report: (line: string) => 
   }
   report(`Installing ${names} on this machine`);
   try {
-    await installPackages(packages);
+    await installPackages(packages, (argv) => runShown(argv, { signal }));
   } catch (error) {
     if (!(error instanceof CommandFailed)) throw error;
     throw new UserError(
@@ -50,12 +56,12 @@ export const install = async (needs: readonly Need[], report: (line: string) => 
  * Brings a Node for the VMs into the cache, if none is there: their distribution's is too old, and they have no network.
  * It comes as the launcher's own does. Throws a UserError with the words of what failed.
  */
-export const ensureNode = async (report: (line: string) => void): Promise<void> => {
+export const ensureNode = async ({ report, signal }: Making): Promise<void> => {
   if (await exists(`${paths.cache}/node/node_modules/node/bin/node`)) return;
   report('Fetching Node 24 for the VMs');
   const project = resolve(import.meta.dirname, '../..');
   const script = 'project=$1; . "$project/bin/node.sh"; bring_shared_node';
-  const options = { env: { HARDWAY_CACHE: paths.cache }, timeout: 900_000 };
+  const options = { env: { HARDWAY_CACHE: paths.cache }, timeout: 900_000, signal };
   const { code, stderr } = await tryRun('sh', ['-euc', script, 'sh', project], options);
   if (code === 0) return;
   const lines = stderr

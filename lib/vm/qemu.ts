@@ -111,18 +111,19 @@ const qemuArgs = ({ name, net, port }: VmRecord): string[] => {
  * emulated, ten times slower.
  */
 export const qemu: VmDriver = {
-  prepare: async ({ suite, kind, flavour, net, report }) => {
-    await install([platform.program, 'mke2fs', 'ssh'], report);
-    await ensureNode(report);
-    const tree = await cachedTree({ suite, kind, flavour, report });
-    return cachedImage(tree, filesFor(net, flavour), report);
+  prepare: async ({ net, ...options }) => {
+    await install([platform.program, 'mke2fs', 'ssh'], options);
+    await ensureNode(options);
+    const tree = await cachedTree(options);
+    return cachedImage(tree, filesFor(net, options.flavour), options);
   },
 
-  create: async ({ name, base }) => {
+  create: async ({ name, base }, signal) => {
     const folder = folderOf(name);
     for (const file of ['kernel', 'initrd', 'root.img']) {
       await run('cp', ['--sparse=always', '--reflink=auto', `${base}/${file}`, `${folder}/${file}`], {
         timeout: 600_000,
+        signal,
       });
     }
     await mkdir(`${folder}/seed`, { mode: 0o700 });
@@ -132,9 +133,9 @@ export const qemu: VmDriver = {
     await writeFile(`${folder}/known_hosts`, `hardway-vm ${await readFile(`${folder}/seed/host_key.pub`, 'utf8')}`);
   },
 
-  boot: async (record) => {
+  boot: async (record, signal) => {
     const folder = folderOf(record.name);
-    await makeDataDisk(folder);
+    await makeDataDisk(folder, signal);
     const planned = { ...record, port: await freePort() };
     const log = await open(`${folder}/qemu.log`, 'a', 0o600);
     try {

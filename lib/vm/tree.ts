@@ -3,26 +3,27 @@ import { chmod, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { Unhealthy } from '../engine/errors.ts';
 import { requireOwnCache } from '../engine/own.ts';
 import { sha256 } from '../host/files.ts';
+import { mountsBelow } from '../host/mounts.ts';
 import { paths } from '../host/paths.ts';
 import { identify } from '../host/proc.ts';
+import { removeTree } from '../host/remove.ts';
 import { run, tryRun } from '../host/run.ts';
-import { install } from './needs.ts';
+import { install, type Making } from './needs.ts';
 import { packagesFor } from './packages.ts';
 import type { Flavour, Kind } from './record.ts';
 import type { Suite } from './suites.ts';
 
-export interface TreeOptions {
+export interface TreeOptions extends Making {
   readonly suite: Suite;
   readonly kind: Kind;
   readonly flavour: Flavour;
-  readonly report: (line: string) => void;
 }
 
 const ubuntuLike = `${import.meta.dirname}/ubuntu-like.sh`;
 const arch = process.arch === 'arm64' ? 'arm64' : 'x64';
 
 /** Returns the name of the cached tree of a suite and its packages. */
-export const treeName = ({ suite, kind, flavour }: Omit<TreeOptions, 'report'>): string => {
+export const treeName = ({ suite, kind, flavour }: Omit<TreeOptions, keyof Making>): string => {
   const packages = packagesFor(suite.distribution, kind, flavour, arch);
   const recipe = [packages.join(' '), ...(flavour === 'ubuntu-like' ? [readFileSync(ubuntuLike, 'utf8')] : [])];
   const hash = sha256(recipe.join('\n')).slice(0, 12);
@@ -58,7 +59,9 @@ export const cached = async (name: string, build: (folder: string) => Promise<vo
       if (!existsSync(place)) throw error;
     });
   } finally {
-    await rm(temporary, { recursive: true, force: true });
+    // debootstrap mounts /proc in it; one that was killed left that there.
+    for (const point of mountsBelow(temporary)) await tryRun('umount', [point]);
+    await removeTree(temporary);
   }
   return place;
 };
@@ -67,11 +70,11 @@ export const cached = async (name: string, build: (folder: string) => Promise<vo
  * Returns the cached folder with the root file system of such a VM; debootstrap builds it at the first call, and nobody
  * writes to it afterwards. Throws Unhealthy with the end of debootstrap's log when that fails.
  */
-export const cachedTree = ({ suite, kind, flavour, report }: TreeOptions): Promise<string> => {
+export const cachedTree = ({ suite, kind, flavour, report, signal }: TreeOptions): Promise<string> => {
   const name = treeName({ suite, kind, flavour });
   return cached(name, async (folder) => {
     const keyring = `/usr/share/keyrings/${suite.distribution}-archive-keyring.gpg` as const;
-    await install(['debootstrap', keyring], report);
+    await install(['debootstrap', keyring], { report, signal });
     report(`Building a ${suite.distribution} ${suite.name} tree with debootstrap (once; a minute or two)`);
     const debs = `${paths.cache}/vm/debs`;
     const log = `${paths.cache}/vm/${name}.log`;
@@ -92,6 +95,7 @@ export const cachedTree = ({ suite, kind, flavour, report }: TreeOptions): Promi
     const ran = await tryRun('sh', ['-c', script, 'debootstrap', log, ...args], {
       env: { DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' },
       timeout: 3_600_000,
+      signal,
     });
     if (ran.code !== 0) {
       const { stdout } = await tryRun('tail', ['-n', '8', log]);
@@ -103,12 +107,13 @@ export const cachedTree = ({ suite, kind, flavour, report }: TreeOptions): Promi
     // Removes this machine's resolv.conf and hostname, and apt's lists and cache, which age.
     const useless = ['etc/resolv.conf', 'etc/hostname', 'var/lib/apt/lists', 'var/cache/apt', 'var/log/bootstrap.log'];
     for (const path of useless) await rm(`${folder}/${path}`, { recursive: true, force: true });
-    await run('sh', ['-c', ': >"$1/etc/machine-id"; chmod 755 "$1"', 'sh', folder]);
+    await run('sh', ['-c', ': >"$1/etc/machine-id"; chmod 755 "$1"', 'sh', folder], { signal });
     if (flavour === 'ubuntu-like') {
       // In a network namespace of its own, so that ufw does not change this machine's rules.
       await run('unshare', ['--net', 'chroot', folder, 'sh', '-s'], {
         input: readFileSync(ubuntuLike, 'utf8'),
         timeout: 300_000,
+        signal,
       });
     }
   });

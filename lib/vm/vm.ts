@@ -39,6 +39,8 @@ export interface CreateOptions {
   /** Used by tests only. */
   readonly flavour?: Flavour | undefined;
   readonly report?: ((line: string) => void) | undefined;
+  /** Ends the making; what was made of the VM until then is deleted. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A VM in `hardway vm list`. `broken`: its creation was interrupted, it can only be deleted. */
@@ -68,7 +70,7 @@ const consoleTail = async (vm: Vm): Promise<string[]> => {
 };
 
 /** Waits until the systemd inside has finished booting. A failed unit is no error: the VM may be used all the same. */
-const waitUntilUp = async (record: VmRecord): Promise<void> => {
+const waitUntilUp = async (record: VmRecord, signal?: AbortSignal): Promise<void> => {
   const vm = vmOf(record);
   const limit = record.kind === 'container' ? 120_000 : 600_000;
   const deadline = Date.now() + limit;
@@ -82,7 +84,7 @@ const waitUntilUp = async (record: VmRecord): Promise<void> => {
     const state = ran?.stdout.trim() ?? '';
     if (state === 'running' || state === 'degraded') return;
     if (ran) reason = `systemd says '${state || ran.stderr.trim().split('\n').at(-1)}'`;
-    await sleep(record.kind === 'container' ? 50 : 500);
+    await sleep(record.kind === 'container' ? 50 : 500, undefined, { signal });
   }
   throw new Unhealthy(`The VM '${vm.name}' did not come up: ${reason} (its console: ${vm.folder}/console.log)`, {
     log: await consoleTail(vm),
@@ -103,10 +105,10 @@ const runningCommand = async (vm: Vm, argv: readonly string[], { tty = false, ..
 };
 
 /** Boots a stopped VM and returns when its systemd answers. */
-export const bootVm = async (vm: Vm): Promise<void> => {
+export const bootVm = async (vm: Vm, signal?: AbortSignal): Promise<void> => {
   const record = await recordOf(vm);
   const machine = machines[record.kind];
-  await waitUntilUp(isRunning(record) ? record : await machine.boot(record));
+  await waitUntilUp(isRunning(record) ? record : await machine.boot(record, signal), signal);
 };
 
 /**
@@ -114,7 +116,7 @@ export const bootVm = async (vm: Vm): Promise<void> => {
  * for an invalid name or suite, or when a VM of that name has another kind or suite.
  */
 export const createVm = async (options: CreateOptions): Promise<Vm> => {
-  const { name, kind, net = false, flavour = 'plain', report = () => {} } = options;
+  const { name, kind, net = false, flavour = 'plain', report = () => {}, signal } = options;
   checkName(name);
   needsRootOnLinux();
   const found = await readRecord(name);
@@ -125,7 +127,7 @@ export const createVm = async (options: CreateOptions): Promise<Vm> => {
     }
     const vm = vmOf(found);
     if (!isRunning(found)) report(`Booting the VM ${name}`);
-    await bootVm(vm);
+    await bootVm(vm, signal);
     return vm;
   }
   const machine = machines[kind];
@@ -133,7 +135,7 @@ export const createVm = async (options: CreateOptions): Promise<Vm> => {
     throw new UserError(`The VM '${name}' is broken: its creation was cut short`, `hardway vm delete ${name}`);
   }
   const suite = await chooseSuite(options.suite);
-  const base = await machine.prepare({ suite, kind, flavour, net, report });
+  const base = await machine.prepare({ suite, kind, flavour, net, report, signal });
   await mkdir(paths.vms, { recursive: true, mode: 0o700 });
   await mkdir(folderOf(name), { mode: 0o700 }).catch((error) => {
     if (error.code !== 'EEXIST') throw error;
@@ -141,14 +143,19 @@ export const createVm = async (options: CreateOptions): Promise<Vm> => {
   });
   const record = { version: 1, name, kind, suite: suite.name, flavour, net, base, ready: false, cgroups: [] } as const;
   report(`Creating the VM ${name} (${kind}, ${suite.name})`);
-  await writeRecord({ ...record, cgroups: [] });
-  await machine.create({ ...record, cgroups: [] });
-  // `create` has written what it chose (a port, a key) to vm.json.
-  const made = await recordOf({ name, kind, folder: folderOf(name) });
-  await writeRecord({ ...made, ready: true });
-  report(`Booting the VM ${name}`);
-  await bootVm(vmOf(made));
-  return vmOf(made);
+  try {
+    await writeRecord({ ...record, cgroups: [] });
+    await machine.create({ ...record, cgroups: [] }, signal);
+    // `create` has written what it chose (a port, a key) to vm.json.
+    const made = await recordOf({ name, kind, folder: folderOf(name) });
+    await writeRecord({ ...made, ready: true });
+    report(`Booting the VM ${name}`);
+    await bootVm(vmOf(made), signal);
+    return vmOf(made);
+  } catch (error) {
+    if (signal?.aborted) await deleteVm(name);
+    throw error;
+  }
 };
 
 /** Finds a VM by name; undefined when there is none or it is broken. */

@@ -210,7 +210,7 @@ describe('Calico, whole', () => {
     const metadata = { name: 'client', namespace: 'policies' };
     await put({ apiVersion: 'v1', kind: 'Pod', metadata, spec: { containers: [client] } });
     await kubectl('-n policies wait --for=condition=Ready pod client --timeout=60s');
-    expect(await kubectl('-n policies exec client -- cat /sys/class/net/eth0/mtu')).toBe('1380');
+    expect(await sh(vm, 'nsenter -t "$(pgrep -nx agnhost)" -n ip -o link show eth0')).toContain('mtu 1380');
   });
 });
 

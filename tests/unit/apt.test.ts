@@ -102,7 +102,7 @@ describe('packages', () => {
 
 test('what a VM needs and cannot be had is an ordinary refusal with the reason and what to type', async () => {
   const missing = '/usr/share/keyrings/ubuntu-archive-keyring.gpg';
-  await expect(install([missing], () => {})).rejects.toMatchObject({
+  await expect(install([missing], { report: () => {} })).rejects.toMatchObject({
     name: 'UserError',
     message: expect.stringContaining('Temporary failure resolving the archive'),
     next: 'apt-get update && apt-get install ubuntu-keyring, then the same command again',
