@@ -8,6 +8,7 @@ import { archivePath } from '../../../lib/binaries/cache.ts';
 import type { Progress } from '../../../lib/binaries/progress.ts';
 import { arrival, type ProvideOptions, provide } from '../../../lib/binaries/provide.ts';
 import { imageDigests, imageReference, versions } from '../../../lib/binaries/versions.ts';
+import { tryRun } from '../../../lib/host/run.ts';
 import { needsRoot, scratchFolder } from '../../fixtures.ts';
 import { publishImage, type Site, startSite, status, sumOf, whole } from './server.ts';
 
