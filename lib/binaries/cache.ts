@@ -192,6 +192,8 @@ export const requireWritable = (cache: string): Promise<void> => {
     const temporary = await temporaryFor(path);
     try {
       await writeFile(temporary, Buffer.alloc(2 ** 20, 1));
+    } catch (error) {
+      throw Object.assign(error as NodeJS.ErrnoException, { path: cache }); // it is not the file that matters
     } finally {
       await rm(temporary, { force: true });
     }
