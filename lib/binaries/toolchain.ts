@@ -8,6 +8,21 @@ import { askingUser, faultIn } from '../host/trust.ts';
 /** Oldest minor version of Go 1 that can fetch the newer toolchain which a module asks for. */
 const oldest = 21;
 
+/**
+ * Returns the environment in which `go` is asked about itself: it fetches no other toolchain, and writes no statistics
+ * into the home (https://go.dev/doc/telemetry), as that is no place for them; its settings are read from there.
+ */
+export const askingGo = (): Readonly<Record<string, string>> => {
+  const settings = process.env['XDG_CONFIG_HOME'] || join(homedir(), '.config');
+  return {
+    GOTOOLCHAIN: 'local',
+    GOFLAGS: '',
+    HOME: homedir(),
+    GOENV: process.env['GOENV'] || join(settings, 'go/env'),
+    XDG_CONFIG_HOME: '/dev/null',
+  };
+};
+
 /** Returns the home of the user behind sudo. sudo has replaced that user's PATH. */
 const sudoHome = async (): Promise<string | undefined> => {
   const user = process.env['SUDO_USER'];
@@ -42,7 +57,7 @@ export const findGo = async (): Promise<string | undefined> => {
       refused.push(`${go} is not used: others may change ${fault.path}, which ${fault.why}`);
       continue;
     }
-    const { stdout } = await tryRun(go, ['version'], { env: { GOTOOLCHAIN: 'local', GOFLAGS: '', HOME: homedir() } });
+    const { stdout } = await tryRun(go, ['version'], { env: askingGo() });
     const version = /go1\.(\d+)/.exec(stdout);
     if (version && Number(version[1]) >= oldest) return go;
     if (version) refused.push(`${go} is ${version[0]}, too old to build Kubernetes`);

@@ -94,9 +94,12 @@ export const parseSockets = (text: string): readonly Socket[] =>
     return [{ protocol, address, port: Number(local.slice(colon + 1)), pid: Number(pid), process }];
   });
 
-/** Lists the listening sockets: of TCP, or of TCP and UDP. */
+/**
+ * Lists the listening sockets: of TCP; or of TCP and UDP, each with %DEVICE where it is bound to one. For the devices ss
+ * asks the kernel, which loads modules for that (tcp_diag, udp_diag); for the others it reads /proc/net.
+ */
 export const sockets = async (kind: 'tcp' | 'all'): Promise<readonly Socket[]> => {
   // Asks for both in either case: for one alone ss leaves out the first column.
-  const { stdout } = await tryRun('ss', ['-Hltunp']);
+  const { stdout } = await tryRun('ss', ['-Hltunp'], kind === 'tcp' ? { env: { PROC_ROOT: '/proc' } } : {});
   return parseSockets(stdout).filter(({ protocol }) => kind === 'all' || protocol === 'tcp');
 };

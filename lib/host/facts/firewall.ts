@@ -1,3 +1,4 @@
+import { isInKernel } from '../modules.ts';
 import { tryRun } from '../run.ts';
 import { type Chain, chainsOf, type IptablesProgram } from '../snapshot/firewall.ts';
 
@@ -11,13 +12,17 @@ export interface Firewall {
   readonly nft: readonly object[];
 }
 
-/** Reads the rules of both kinds of iptables and of nft. A program that is missing shows none. */
+/**
+ * Reads the rules of both kinds of iptables and of nft. A program that is missing shows none. Where nf_tables is not
+ * loaded there are no rules in it: a look would load it, and the module would stay.
+ */
 export const readFirewall = async (): Promise<Firewall> => {
+  const hasNft = await isInKernel('nf_tables');
   const [version, nft, legacy, { stdout, code }] = await Promise.all([
     tryRun('iptables', ['--version']),
-    chainsOf('iptables-nft'),
+    hasNft ? chainsOf('iptables-nft') : [],
     chainsOf('iptables-legacy'),
-    tryRun('nft', ['--json', 'list', 'ruleset']),
+    hasNft ? tryRun('nft', ['--json', 'list', 'ruleset']) : { stdout: '', code: 0 },
   ]);
   const { nftables } = (code === 0 && stdout.trim() !== '' ? JSON.parse(stdout) : {}) as { nftables?: object[] };
   const own = version.stdout.includes('nf_tables') ? 'iptables-nft' : 'iptables-legacy';
