@@ -142,6 +142,23 @@ const refuseUnfit = (problems: readonly Finding[]): void => {
   );
 };
 
+/** Returns the networks of the lab: those asked for, else the lab's, else the usual ones. */
+const networksFor = (asked: Asked, { state }: Old): Pick<Settings, 'podCIDR' | 'serviceCIDR'> => ({
+  podCIDR: asked.podCIDR ?? state?.lab.podCIDR ?? settings.podCIDR.default,
+  serviceCIDR: asked.serviceCIDR ?? state?.lab.serviceCIDR ?? settings.serviceCIDR.default,
+});
+
+/** Returns every reason against the lab that is asked for on this machine, with its remedy. */
+export const reasonsAgainst = (asked: Asked, old: Old, { host, usualCni, tmux }: Facts): readonly Finding[] => {
+  const wanted = { ...networksFor(asked, old), interface: interfaceFor(asked, old) };
+  const cni = asked.cni ?? old.state?.lab.cni ?? usualCni;
+  const supervisor = asked.supervisor ?? old.supervisor;
+  return [
+    ...findings({ found: host, settings: wanted, steps: everyStep, cni, ours: old.begun }),
+    ...(supervisor === 'tmux' && !host.apt && !tmux ? [noTmux] : []),
+  ];
+};
+
 /**
  * Returns the lab for this machine: what is asked for, else as the lab that is here, else as usual. Throws UserError for
  * a machine that is not fit, and for a change that the lab cannot take.
@@ -153,15 +170,8 @@ export const planOf = (asked: Asked, old: Old, { host, usualCni, tmux }: Facts):
   const registryMirror = mirrorFor(asked, old);
   refuseOtherSupervisor(old.supervisor, supervisor);
   const cni = asked.cni ?? had?.cni ?? usualCni;
-  const networks = {
-    podCIDR: asked.podCIDR ?? had?.podCIDR ?? settings.podCIDR.default,
-    serviceCIDR: asked.serviceCIDR ?? had?.serviceCIDR ?? settings.serviceCIDR.default,
-  };
-  const wanted = { ...networks, interface: interfaceFor(asked, old) };
-  refuseUnfit([
-    ...findings({ found: host, settings: wanted, steps: everyStep, cni, ours: old.begun }),
-    ...(supervisor === 'tmux' && !host.apt && !tmux ? [noTmux] : []),
-  ]);
+  const networks = networksFor(asked, old);
+  refuseUnfit(reasonsAgainst(asked, old, { host, usualCni, tmux }));
   const lab = labOf(host, {
     kubernetes,
     ...networks,
@@ -225,30 +235,46 @@ export interface UpPlan {
   readonly whyBridge: string | undefined;
 }
 
+/** Reads what an earlier run left on this machine; only root can. Throws UserError where it cannot be read. */
+export const readOld = async (): Promise<{ readonly old: Old; readonly ledgerEntries: readonly LedgerEntry[] }> => {
+  const root = process.getuid?.() === 0;
+  const [state, ledgerEntries] = await Promise.all([
+    root ? readState(paths.state) : undefined,
+    root ? readLedger(paths.ledger) : [],
+  ]);
+  const begun = state !== undefined || ledgerEntries.length > 0;
+  return { old: { state, begun, supervisor: supervisorIn(ledgerEntries) }, ledgerEntries };
+};
+
+/** Gathers the facts of this machine on which a lab depends. */
+export const factsFor = (asked: Asked, old: Old): Promise<HostFacts> =>
+  gatherFacts(interfaceFor(asked, old), {
+    units: components,
+    paths: allLeaves(everyStep.map(({ leaves }) => leaves)).paths,
+    places: placesUsed,
+    modules,
+  });
+
 /**
  * Reads the input of `planOf` and calls it. Changes nothing. Throws UserError as `planOf` does, for an invalid
  * settings file, and for a clock that cannot be right.
  */
 export const planUp = async (options: RequestedOptions): Promise<UpPlan> => {
   const asked = parseOptions(options, process.env, await readSettings(paths.settings));
-  const root = process.getuid?.() === 0;
-  const [state, ledgerEntries] = await Promise.all([
-    root ? readState(paths.state) : undefined,
-    root ? readLedger(paths.ledger) : [],
-  ]);
-  if (root) await refuseLostLab(ledgerEntries);
-  const begun = state !== undefined || ledgerEntries.length > 0;
-  const old: Old = { state, begun, supervisor: supervisorIn(ledgerEntries) };
-  const host = await gatherFacts(interfaceFor(asked, old), {
-    units: components,
-    paths: allLeaves(everyStep.map(({ leaves }) => leaves)).paths,
-    places: placesUsed,
-    modules,
-  });
+  const { old, ledgerEntries } = await readOld();
+  if (process.getuid?.() === 0) await refuseLostLab(ledgerEntries);
+  const host = await factsFor(asked, old);
   const { usualCni, whyBridge } = await usualCniFor(asked, old, mirrorFor(asked, old), host);
   const tmux = host.apt || (await hasTmux());
   const lab = planOf(asked, old, { host, usualCni, tmux });
   await requireClock();
   await requirePrograms(asked.source, lab);
-  return { lab, asked, deadline: asked.deadline ?? settings.deadline.default, state, ledgerEntries, whyBridge };
+  return {
+    lab,
+    asked,
+    deadline: asked.deadline ?? settings.deadline.default,
+    state: old.state,
+    ledgerEntries,
+    whyBridge,
+  };
 };

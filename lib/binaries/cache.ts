@@ -87,18 +87,29 @@ export const isOverwritten = async (path: string): Promise<boolean> => {
   return record !== undefined && !(await isAsRecorded(path, found, record));
 };
 
+/** A recipe that a cached file may have, by the origin of such a file. */
+type Wanted = readonly (readonly [Origin, string])[];
+
+/** Returns what there is of a file that exists, and its record, where that fits one of the recipes. */
+const recorded = async (path: string, wanted: Wanted) => {
+  const [record, found] = await Promise.all([readRecord(path), stat(path).catch(() => undefined)]);
+  if (!found || !record) return undefined;
+  const fits = wanted.some(([origin, recipe]) => origin === record.origin && recipe === record.recipe);
+  return fits ? { record, found } : undefined;
+};
+
+/** Looks for a file in the cache. Returns its origin; undefined where it is missing or stale. */
+export type LookForCached = (path: string, wanted: Wanted) => Promise<Origin | undefined>;
+
 /**
  * Returns the origin of a cached file that exists and fits one of the `wanted` recipes, else undefined. Compares size
  * and time of change; reads the whole file only where the time differs from the record. Removes a file with another
  * content, so that it is made anew.
  */
-export const cached = async (
-  path: string,
-  wanted: readonly (readonly [Origin, string])[],
-): Promise<Origin | undefined> => {
-  const [record, found] = await Promise.all([readRecord(path), stat(path).catch(() => undefined)]);
-  if (!found || !record) return undefined;
-  if (!wanted.some(([origin, recipe]) => origin === record.origin && recipe === record.recipe)) return undefined;
+export const cached: LookForCached = async (path, wanted) => {
+  const there = await recorded(path, wanted);
+  if (!there) return undefined;
+  const { record, found } = there;
   if (found.size === record.size && isTime(found.mtimeMs, record.mtimeMs)) return record.origin;
   if (await isAsRecorded(path, found, record)) {
     // The file was copied or touched, and its content is right. Where the cache is read-only the next look-up reads it
@@ -108,6 +119,12 @@ export const cached = async (
   }
   await Promise.all([rm(path, { force: true }), rm(recordPath(path), { force: true })]);
   return undefined;
+};
+
+/** Looks as `cached` does, by the record and the size alone: reads no file whole, and changes nothing. */
+export const seemsCached: LookForCached = async (path, wanted) => {
+  const there = await recorded(path, wanted);
+  return there && there.found.size === there.record.size ? there.record.origin : undefined;
 };
 
 /** Returns `hand` for an archive without a record, which a person has put there; else undefined. */

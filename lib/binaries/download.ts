@@ -3,6 +3,7 @@ import { createReadStream } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
 import { isSecureUrl } from '../engine/settings.ts';
+import { lookUpWithin } from '../host/names.ts';
 import { onDisk } from './cache.ts';
 import { causeOf } from './causes.ts';
 import type { FileProgress } from './progress.ts';
@@ -76,6 +77,42 @@ export const silenceOf = async (
       },
     );
   return (await ask()) && ask();
+};
+
+/** What a site answered to a HEAD request, or why it did not. */
+export interface Answer {
+  readonly url: string;
+  /** Time of this machine when the answer was there, and that of the site (RFC 9110, Date), in milliseconds. */
+  readonly at: number;
+  readonly date?: number;
+  readonly status?: number;
+  /** Set where there was no answer, with the code of the error. */
+  readonly problem?: string;
+  readonly code?: string;
+}
+
+/** Tells whether an answer says that files can be had there. A registry may answer 401, which asks for a token. */
+export const isGood = ({ status }: Answer): boolean => status !== undefined && (status < 400 || status === 401);
+
+/**
+ * Sends one HEAD request without HARDWAY_MIRROR and returns what became of it within `limit` milliseconds; nothing of it
+ * goes on after that. Throws only the reason of the signal.
+ */
+export const ask = async (url: string, signal: AbortSignal | undefined, limit = 3000): Promise<Answer> => {
+  try {
+    const { statusCode: status, headers } = await withAgent(
+      limit,
+      (agent) => sendRequest({ url, agent, stall: limit, signal }, { method: 'HEAD' }),
+      lookUpWithin(limit),
+    );
+    // A cache on the way tells how long it has had the answer.
+    const date = Date.parse(`${headers['date']}`) + 1000 * (Number(headers['age']) || 0);
+    return { url, at: Date.now(), status, ...(Number.isFinite(date) && { date }) };
+  } catch (thrown) {
+    signal?.throwIfAborted();
+    const { code } = thrown as NodeJS.ErrnoException;
+    return { url, at: Date.now(), problem: causeOf(thrown, url).words, ...(code && { code }) };
+  }
 };
 
 /** Throws unless the status announces a body to read: a UserError where a retry is useless. */

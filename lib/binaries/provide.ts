@@ -9,11 +9,13 @@ import {
   binaryPath,
   cached,
   isManualArchive,
+  type LookForCached,
   type Origin,
   onDisk,
   publishedImage,
   recipeOf,
   requireWritable,
+  seemsCached,
   store,
   temporaryFor,
 } from './cache.ts';
@@ -74,12 +76,13 @@ type CacheItem = CachedProgram | CachedImage;
 /** Looks for a program in the cache; `origins` are those that are accepted. */
 const findProgram = async (
   name: string,
-  { arch, cache, kubernetes }: ProvideOptions,
+  { arch, cache, kubernetes }: Pick<ProvideOptions, 'arch' | 'cache' | 'kubernetes'>,
   origins: readonly ('release' | 'go')[],
+  look: LookForCached = cached,
 ): Promise<CachedProgram> => {
   const { name: productName, product } = productOf(name, kubernetes);
   const path = binaryPath(cache, arch, productName, product.version, name);
-  const origin = await cached(
+  const origin = await look(
     path,
     origins.map((one) => [one, recipeOf(one, product)] as const),
   );
@@ -236,6 +239,15 @@ const bring = async (
 };
 
 const isMissing = ({ origin }: CacheItem): boolean => origin === undefined;
+
+/** Returns those of these programs that the cache lacks, by a look that changes nothing. */
+export const programsMissing = async (
+  names: readonly string[],
+  where: Pick<ProvideOptions, 'arch' | 'cache' | 'kubernetes'>,
+): Promise<readonly string[]> => {
+  const found = await Promise.all(names.map((name) => findProgram(name, where, ['release', 'go'], seemsCached)));
+  return found.filter(isMissing).map(({ name }) => name);
+};
 
 /** Returns the path of a file when it is there. Throws UserError where others may change it, as requireOwn does. */
 const own = async (coming: Promise<void> | undefined, path: string, require: (path: string) => Promise<void>) => {

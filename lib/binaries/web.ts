@@ -1,3 +1,4 @@
+import type { LookupFunction } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { EnvHttpProxyAgent, interceptors, request } from 'undici';
 import { isBug, UserError } from '../engine/errors.ts';
@@ -41,8 +42,10 @@ export const askLater = (words: string, status: number, headers: Record<string, 
     : undefined;
 
 /** Makes an agent that honours HTTPS_PROXY, HTTP_PROXY and NO_PROXY, in upper or lower case. */
-const connections = (stall: number) =>
-  new EnvHttpProxyAgent({ connect: { timeout: stall }, headersTimeout: stall, bodyTimeout: stall });
+const connections = (stall: number, lookup: LookupFunction | undefined) => {
+  const connect = { timeout: stall, ...(lookup && { lookup }) };
+  return new EnvHttpProxyAgent({ connect, proxyTls: connect, headersTimeout: stall, bodyTimeout: stall });
+};
 
 export interface HttpRequest {
   readonly url: string;
@@ -73,9 +76,13 @@ export const sendRequest = async (
   return Promise.race([request(url, { ...options, dispatcher, ...(signal && { signal }) }), ended]);
 };
 
-/** Runs `work` with an agent whose connections are closed when it ends or fails. */
-export const withAgent = async <T>(stall: number, work: (agent: EnvHttpProxyAgent) => Promise<T>): Promise<T> => {
-  const agent = connections(stall);
+/** Runs `work` with an agent whose connections are closed when it ends or fails; `lookup` finds addresses of names. */
+export const withAgent = async <T>(
+  stall: number,
+  work: (agent: EnvHttpProxyAgent) => Promise<T>,
+  lookup?: LookupFunction,
+): Promise<T> => {
+  const agent = connections(stall, lookup);
   try {
     return await work(agent);
   } finally {

@@ -35,18 +35,17 @@ export interface Failure {
 /** Milliseconds after which a probe that has neither passed nor thrown counts as failed. */
 const probeTimeoutMs = 30_000;
 
-/** Runs a probe until it ends, `limitMs` have passed or `outer` is aborted, even if the probe ignores its signal. */
-const probeWithin = <Subject>(
-  probe: Probe<Subject>,
-  subject: Subject,
-  { limitMs, outer }: { limitMs: number; outer: AbortSignal },
-): Promise<void> => {
+/** Runs work until it ends, `limitMs` have passed or `outer` is aborted, even if the work ignores its signal. */
+export const within = <Result>(
+  work: (signal: AbortSignal) => Promise<Result>,
+  { limitMs, outer }: { limitMs: number; outer?: AbortSignal },
+): Promise<Result> => {
   const limit = AbortSignal.timeout(limitMs);
-  const signal = AbortSignal.any([outer, limit]);
+  const signal = outer ? AbortSignal.any([outer, limit]) : limit;
   return new Promise((resolve, reject) => {
-    const giveUp = (): void => reject(outer.aborted ? outer.reason : new Error(`no answer in ${limitMs / 1000} s`));
+    const giveUp = (): void => reject(outer?.aborted ? outer.reason : new Error(`no answer in ${limitMs / 1000} s`));
     signal.addEventListener('abort', giveUp, { once: true });
-    probe(subject, signal).then(resolve, (error) => (limit.aborted ? giveUp() : reject(error)));
+    work(signal).then(resolve, (error) => (limit.aborted ? giveUp() : reject(error)));
   });
 };
 
@@ -62,7 +61,7 @@ export const runChecks = async <Subject>(
   const outcomes = await Promise.all(
     checks.map(async ({ phrase, probe }) => {
       try {
-        await probeWithin(probe, subject, { limitMs, outer: signal });
+        await within((limit) => probe(subject, limit), { limitMs, outer: signal });
         return [];
       } catch (error) {
         return [{ phrase, reason: reasonOf(error), ...(isBlind(error) && { blind: true as const }) }];

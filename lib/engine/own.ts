@@ -98,6 +98,7 @@ const requireCacheFolder = async (): Promise<void> => {
  * the cache, the lab's own folder. Removes the folders of others from PATH.
  */
 export const requireOwnPlaces = async (project: string): Promise<void> => {
+  await useOwnPath();
   if (!isAbsolute(paths.cache)) {
     throw new UserError(
       `HARDWAY_CACHE is ${JSON.stringify(paths.cache)}, which another folder makes another place`,
@@ -105,7 +106,6 @@ export const requireOwnPlaces = async (project: string): Promise<void> => {
     );
   }
   await requireCacheFolder();
-  await useOwnPath();
   await requireOwnCode(project);
   await requireOwnCache(paths.cache, paths.cache);
   await requireOwnRoot();

@@ -172,7 +172,7 @@ export const gatherFacts = async (wanted: string | undefined, names: Names): Pro
       machineNow(),
       listening(),
       belongings(names),
-      tryRun('getent', ['ahostsv4', hostName], { timeout: 5000 }),
+      tryRun('getent', ['ahostsv4', hostName], { timeout: 4000 }),
       placesOf(names.places),
       missingControllers(),
       forbiddenModules(names.modules),

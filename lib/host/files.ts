@@ -217,6 +217,27 @@ export interface WriteOptions {
   readonly temporary?: string;
 }
 
+/** Makes a file that is not there, with its content on the disk when it returns; nothing stays where that fails. */
+const createFile = async (
+  path: string,
+  content: string | Buffer,
+  { mode, owner }: Omit<WriteOptions, 'temporary'>,
+): Promise<void> => {
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  const file = await open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+  try {
+    await file.writeFile(content);
+    await file.chmod(mode); // the umask may have removed bits
+    if (owner) await file.chown(owner.uid, owner.gid);
+    await file.sync();
+  } catch (error) {
+    await rm(path, { force: true });
+    throw error;
+  } finally {
+    await file.close();
+  }
+};
+
 /**
  * Writes a whole file or nothing, even if the power is cut right after. It writes a temporary file beside it and syncs
  * that to the disk before the rename; without the sync a new file may be empty after a power cut.
@@ -226,20 +247,16 @@ export const writeAtomically = async (
   content: string | Buffer,
   { mode, owner, temporary }: WriteOptions,
 ): Promise<void> => {
-  const make = async (place: string): Promise<void> => {
-    const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
-    const file = await open(place, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
-    try {
-      await file.writeFile(content);
-      await file.chmod(mode); // the umask may have removed bits
-      if (owner) await file.chown(owner.uid, owner.gid);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-  };
+  const make = (place: string): Promise<void> => createFile(place, content, { mode, ...(owner && { owner }) });
   await (temporary === undefined ? swapIn(path, make) : makeThenRename(temporary, path, make));
 };
+
+/**
+ * Writes a file where nothing is yet, as inFolderOf finds the place; not even through a link. Throws an error with the
+ * code EEXIST where something is, and ForeignLink.
+ */
+export const writeNew = (path: string, content: Buffer, access: Omit<WriteOptions, 'temporary'>): Promise<void> =>
+  inFolderOf(path, (place) => createFile(place, content, access));
 
 /** Throws an error unless a file or folder of ours belongs to whoever runs this, which is root, and has this mode. */
 export const requireAccess = async (path: string, mode: number): Promise<void> => {

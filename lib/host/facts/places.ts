@@ -19,7 +19,8 @@ export interface Place {
 }
 
 /** Returns the nearest folder of a path that is there, without links. */
-const nearest = async (path: string): Promise<string> => realpath(path).catch(() => nearest(dirname(path)));
+export const nearestFolder = async (path: string): Promise<string> =>
+  realpath(path).catch(() => nearestFolder(dirname(path)));
 
 /** Finds the mount that a path without links is on: the last of those with the longest mount point above it. */
 export const mountAt = (mounts: readonly Mount[], path: string): Mount | undefined =>
@@ -42,7 +43,7 @@ export const placesOf = async (wanted: readonly string[]): Promise<readonly Plac
   const mounts = mountTable();
   return Promise.all(
     wanted.map(async (path) => {
-      const folder = await nearest(path);
+      const folder = await nearestFolder(path);
       const { point = '/', type = '', options = [] } = mountAt(mounts, folder) ?? {};
       const locked = await isLocked(folder);
       const { bavail, bsize, files, ffree } = await statfs(folder);

@@ -1,7 +1,7 @@
 import { readFile, rm, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, expect, test } from 'vitest';
-import { archiveName, cached, recipeOf, store, temporaryFor } from '../../../lib/binaries/cache.ts';
+import { archiveName, cached, recipeOf, seemsCached, store, temporaryFor } from '../../../lib/binaries/cache.ts';
 import { productOf, versions } from '../../../lib/binaries/versions.ts';
 import { scratchFolder } from '../../fixtures.ts';
 
@@ -54,6 +54,18 @@ test.each(['wrong', 'longer than before', ''])('a corrupted file (%j) is noticed
   await writeFile(path, text);
   expect(await cached(path, wanted)).toBeUndefined();
   await expect(stat(path)).rejects.toThrow('ENOENT');
+});
+
+test('a look finds the same and changes nothing: not a file that was touched, not one with another content', async () => {
+  expect(await seemsCached(path, wanted)).toBe('go');
+  expect(await seemsCached(path, [['go', 'r2']])).toBeUndefined();
+  const record = await readFile(`${path}.json`, 'utf8');
+  await utimes(path, 1, 1);
+  expect(await seemsCached(path, wanted)).toBe('go');
+  await writeFile(path, 'longer than before');
+  expect(await seemsCached(path, wanted)).toBeUndefined();
+  expect(await readFile(path, 'utf8')).toBe('longer than before');
+  expect(await readFile(`${path}.json`, 'utf8')).toBe(record);
 });
 
 test('what a killed run left long ago is removed, what another run works on is not', async () => {
