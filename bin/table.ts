@@ -38,6 +38,11 @@ export const commands: Readonly<Record<CommandName, Entry>> = {
     load: () => import('./commands/steps.ts'),
   },
   check: { summary: 'look at every health check once', needs: 'lab', load: () => import('./commands/check.ts') },
+  doctor: {
+    summary: 'what is wrong with this machine, why, and which command helps',
+    needs: 'nobody',
+    load: () => import('./commands/doctor.ts'),
+  },
   explain: {
     summary: 'what a step, a flag, a Service, a Pod or a request really is',
     needs: 'nobody',

@@ -12,6 +12,7 @@ export const commandNames = [
   'status',
   'steps',
   'check',
+  'doctor',
   'explain',
   'logs',
   'attach',

@@ -54,7 +54,7 @@ export const showChecks = async (wanted: string | undefined, { json }: { json?: 
   }
   if (found.length === 0) return;
   const next = found.every(({ blind }) => blind)
-    ? 'mend that, then hardway check'
-    : 'hardway up repairs; hardway logs COMPONENT shows why';
+    ? 'mend that, then hardway check; hardway doctor looks for the cause in this machine'
+    : 'hardway up repairs; hardway logs COMPONENT shows why, and hardway doctor what is wrong with this machine';
   throw new Unhealthy(summary(found), { next });
 };

@@ -84,7 +84,9 @@ export const showStatus = async ({ json, watch }: { json?: boolean; watch?: bool
     const bad = now.filter(({ state: health }) => health !== 'healthy');
     if (!watch) {
       if (bad.length > 0)
-        throw new Unhealthy(`${bad.length} of ${now.length} steps are not healthy`, { next: 'hardway up' });
+        throw new Unhealthy(`${bad.length} of ${now.length} steps are not healthy`, {
+          next: 'hardway up repairs; where it does not, hardway doctor looks for the cause in this machine',
+        });
       return;
     }
     await sleep(2000);

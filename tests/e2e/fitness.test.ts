@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Ran } from '../../lib/host/run.ts';
 import { execInVm, type Vm } from '../../lib/vm/vm.ts';
-import { dropVm, freshVm, hardway, sh, succeeded } from './lib.ts';
+import { dropVm, freshVm, hardway, listing, sh, succeeded } from './lib.ts';
 
 const name = 'e2e-fitness';
 let vm: Vm;
@@ -228,6 +228,72 @@ describe('settings that root must not follow are refused', () => {
     await sh(vm, make);
     const ran = await preflight().finally(() => sh(vm, `rm -r ${settings}`));
     expect(ran).toMatchObject({ code: 2, stderr: expect.stringMatching(words) });
+  });
+});
+
+describe('hardway doctor', () => {
+  /** The disk of this machine is shared by many: memory is quick enough for etcd. */
+  const quickDisk = 'mkdir -p /var/lib/hardway; mount -t tmpfs -o size=3g,mode=700 none /var/lib/hardway';
+  const doctorWhere = (script: string, ...args: readonly string[]): Promise<Ran> =>
+    execInVm(vm, ['unshare', '--mount', 'sh', '-euc', `${script}\nexec hardway doctor "$@"`, 'sh', ...args]);
+  const instead = (
+    path: string,
+    text: string,
+  ): string => `echo '${text}' >/run/x; cp /run/x /run/x${path.replaceAll('/', '_')}
+    mount --bind /run/x${path.replaceAll('/', '_')} ${path}`;
+  afterAll(() => sh(vm, 'rm -rf /var/lib/hardway /run/x*'));
+
+  test('finds nothing wrong with a fit machine, which has neither a lab nor a network to the outside', async () => {
+    const ran = await doctorWhere(quickDisk);
+    expect(ran, ran.stdout).toMatchObject({ code: 0, stderr: '', stdout: expect.stringMatching(/nothing is wrong$/) });
+    const json = await doctorWhere(quickDisk, '--json');
+    expect(JSON.parse(json.stdout)).toEqual({ event: 'done', ok: true, seconds: expect.any(Number) });
+  });
+
+  test('names each of many faults with its cause and a command, and ends with 1', async () => {
+    const faults = [
+      quickDisk,
+      instead('/etc/resolv.conf', 'nameserver 127.0.0.9'),
+      instead('/proc/sys/fs/inotify/max_user_instances', '3'),
+      instead('/proc/sys/net/netfilter/nf_conntrack_max', '100'),
+      instead('/proc/sys/net/netfilter/nf_conntrack_count', '99'),
+      'export HARDWAY_MIRROR=https://127.0.0.1:9/x',
+    ];
+    await sh(vm, 'ip link set eth0 mtu 1200; iptables -I INPUT -p tcp --dport 6443 -j REJECT');
+    const ran = await doctorWhere(faults.join('\n'), '--json').finally(() =>
+      sh(vm, 'ip link set eth0 mtu 1500; iptables -D INPUT -p tcp --dport 6443 -j REJECT'),
+    );
+    const lines: { look?: string; problem?: string }[] = ran.stdout.split('\n').map((line) => JSON.parse(line));
+    const found = lines.filter(({ problem }) => problem !== undefined);
+    for (const finding of found)
+      expect(finding).toMatchObject({ cause: expect.stringMatching(/./), hint: expect.stringMatching(/./) });
+    const problems = found.map(({ look, problem }) => `${look}: ${problem}`).join('\n');
+    for (const words of [
+      /machine: the firewall rejects what Pods send to the API server/,
+      /names: the name server 127\.0\.0\.9 does not answer/,
+      /mtu: the MTU of eth0 is 1200 bytes/,
+      /inotify: root may have 3 inotify instances/,
+      /conntrack: the kernel tracks 99 connections of at most 100/,
+      /sources: HARDWAY_MIRROR does not have https:\/\/127\.0\.0\.1:9\/x/,
+    ])
+      expect(problems).toMatch(words);
+    expect(ran.code).toBe(1);
+    expect(lines.at(-1)).toMatchObject({ event: 'done', ok: false });
+  });
+
+  test('changes nothing, and writes only the report that is asked for', async () => {
+    const before = await listing(vm);
+    const { stdout } = await hardway(vm, ['doctor', '--report', '/run/x-report.tar.gz']);
+    expect(stdout).toMatch(/^disk /m);
+    expect(await listing(vm)).toBe(before);
+    expect(await sh(vm, 'tar -tzf /run/x-report.tar.gz')).toContain('hardway-report/findings.txt');
+  });
+
+  test('says without root what it could not look at', async () => {
+    const ran = await execInVm(vm, ['su', '-s', '/bin/sh', 'nobody', '-c', 'HOME=/tmp hardway doctor']);
+    expect(ran.stdout).toMatch(/^disk +\?\?\n {2}could not be looked at: .*sudo$/m);
+    expect(ran.stdout).toMatch(/^mtu +fine/m);
+    expect(ran.code).toBe(1);
   });
 });
 
