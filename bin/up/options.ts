@@ -1,14 +1,19 @@
 import { type Command, Option } from 'commander';
+import { kubernetesVersions } from '../../lib/binaries/versions.ts';
 import { type Field, fields, optionOf, settings, usualOf } from '../../lib/engine/settings.ts';
 import { languages } from '../../lib/engine/text.ts';
 import { extras, stepIds } from '../../steps/index.ts';
 import { oneOf } from '../values.ts';
 
+/** Values of settings that lib/binaries/versions.yaml has. */
+const listed: Readonly<Partial<Record<Field, () => readonly string[]>>> = { kubernetes: kubernetesVersions };
+
 /** Declares the option of a setting. */
 export const settingOption = (field: Field): Option => {
   const { placeholder, meaning, values } = { values: [], ...settings[field] };
   const option = new Option(`${optionOf(field)} <${placeholder}>`, `${meaning}; by default ${usualOf(field)}`);
-  return values.length > 0 ? oneOf(option, values) : option;
+  const choices = listed[field]?.() ?? values;
+  return choices.length > 0 ? oneOf(option, choices) : option;
 };
 
 /** Declares the options of `hardway up`, which `hardway vm up` reads as well. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { withUpOptions } from '../../bin/up/options.ts';
+import { kubernetesVersions } from '../../lib/binaries/versions.ts';
 import {
   type Field,
   fields,
@@ -184,6 +185,11 @@ test.each(['podCIDR: *x', 'podCIDR: [', 'a: 1\na: 2', 'a: 1\n---\nb: 2', '\tx: 1
     });
   },
 );
+
+test('help lists the versions of Kubernetes that there are', () => {
+  const option = withUpOptions(new Command()).options.find(({ long }) => long === '--kubernetes');
+  expect(option?.argChoices).toEqual(kubernetesVersions());
+});
 
 /** Three values of each setting, none its default. */
 const samples: Readonly<Record<Field, readonly [string, string, string]>> = {
