@@ -8,7 +8,7 @@ import { paths } from '../../lib/host/paths.ts';
 import type { Difference } from '../../lib/host/snapshot.ts';
 import { interruptible } from '../interrupt.ts';
 import { resetTo } from '../lab.ts';
-import { purgeCache } from './clean/cache.ts';
+import { purgeCache, reasonToKeepCache } from './clean/cache.ts';
 import { sharingOfContainerd } from './clean/containerd.ts';
 import { type LabOnDisk, readLabOnDisk } from './lab-on-disk.ts';
 import { planReset, type ResetPlan } from './plan.ts';
@@ -51,7 +51,7 @@ const lostWith = async ({ to, undone, installed, loses, purges }: ResetPlan): Pr
     ...(to === undefined ? ['the cluster on this machine'] : []),
     ...(to !== undefined && steps.length > 0 ? [`the steps ${steps.join(', ')}`] : []),
     ...(await Promise.all(counted)),
-    ...(purges ? [cacheLost] : []),
+    ...(purges && (await reasonToKeepCache()) === undefined ? [cacheLost] : []),
   ];
 };
 
@@ -106,7 +106,8 @@ const withoutLab = async (options: ResetOptions): Promise<void> => {
   const show = openShow(options);
   show.line('there is no lab on this machine: nothing to take back');
   if (options.purge) {
-    if (!options.yes && !options.dryRun) await mustAgree([cacheLost], 'hardway reset --purge --yes');
+    const asks = !options.yes && !options.dryRun && (await reasonToKeepCache()) === undefined;
+    if (asks) await mustAgree([cacheLost], 'hardway reset --purge --yes');
     const gate = openGate(options.dryRun ?? false, show.tell);
     await gate.runStage('cache purged', (undoer) => purgeCache({ undoer, failures: gate.failures }));
     if (gate.failures.length > 0) throw new Unhealthy('the cache could not be removed', { next: `ls ${paths.cache}` });

@@ -1,4 +1,4 @@
-import { symlink, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { type Ran, tryRun } from '../../lib/host/run.ts';
@@ -88,6 +88,34 @@ describe('a cache that is no folder', () => {
     const env = { HARDWAY_CACHE: join(scratch.path, name) };
     const ran = await tryRun(process.execPath, [program, 'status'], { env });
     expect(ran).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(words) });
+  });
+});
+
+describe('reset --purge on a machine without a lab', () => {
+  /** Runs it where /var/lib is empty but for what `make` puts there, and returns what is in the cache afterwards. */
+  const purge = async (make: string, ...flags: readonly string[]): Promise<Ran & { readonly left: string }> => {
+    const scratch = await scratchFolder();
+    await mkdir(join(scratch.path, 'downloads'));
+    const command = `mount -t tmpfs none /var/lib; ${make}; exec "$@"`;
+    const argv = ['--mount', 'sh', '-euc', command, 'sh', process.execPath, program, 'reset', '--purge', ...flags];
+    const ran = await tryRun('unshare', argv, { env: { HARDWAY_CACHE: scratch.path } });
+    const left = (await readdir(scratch.path)).join();
+    await scratch.remove();
+    return { ...ran, left };
+  };
+
+  test('asks, and without an answer nothing goes', async (context) => {
+    needsRoot(context);
+    const asked = await purge(':');
+    expect(asked).toMatchObject({ code: 2, left: 'downloads' });
+    expect(asked.stderr).toMatch(/This destroys:\n {2}the downloads and builds in [\s\S]*hardway reset --purge --yes/);
+    expect(await purge(':', '--yes')).toMatchObject({ code: 0, left: '' });
+  });
+
+  test('asks nothing of a cache that VMs live on: it stays', async (context) => {
+    needsRoot(context);
+    const kept = await purge('mkdir -p /var/lib/hardway-vms/class');
+    expect(kept).toMatchObject({ code: 0, left: 'downloads', stdout: expect.stringMatching(/kept: .*\(class\)/) });
   });
 });
 
