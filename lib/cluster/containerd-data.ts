@@ -1,5 +1,5 @@
-import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { readBytes } from '../host/files.ts';
 
 /**
  * Reads the keys of a bolt database (go.etcd.io/bbolt, its page.go and bucket.go), the format of containerd's metadata.
@@ -53,12 +53,15 @@ const readBolt = (file: Buffer): Bucket => {
   return readBucket(file, pageSize, metas[0].subarray(16));
 };
 
+/** Most bytes of a database that is read: one of a machine with thousands of images has less. */
+const mostBytes = 2 ** 30;
+
 /** Milliseconds between two readings of a database that containerd may just be writing. */
 const pauseMs = 200;
 
 const readMetadata = async (path: string, attempts = 3): Promise<Bucket | undefined> => {
   try {
-    return readBolt(await readFile(path));
+    return readBolt(await readBytes(path, mostBytes));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     if (attempts === 1) throw error;

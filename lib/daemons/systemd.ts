@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { until } from '../engine/check.ts';
 import { commandLine, type Daemon, filesReadBy } from '../engine/daemon.ts';
 import type { Undoer } from '../engine/gate.ts';
-import { newerFile } from '../host/files.ts';
+import { newerFile, readText } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import { paths } from '../host/paths.ts';
 import { runsFile } from '../host/proc.ts';
@@ -56,7 +56,7 @@ WantedBy=multi-user.target
  */
 export const ownUnits = async (): Promise<readonly string[]> => {
   const files = (await readdir(paths.units).catch(() => [])).filter((name) => name.endsWith('.service'));
-  const texts = await Promise.all(files.map((name) => readFile(`${paths.units}/${name}`, 'utf8').catch(() => '')));
+  const texts = await Promise.all(files.map((name) => readText(`${paths.units}/${name}`).catch(() => '')));
   return files
     .filter((_, index) => texts[index]?.includes(`\nExecStart=${paths.bin}/`))
     .map((name) => name.replace(/\.service$/, ''));

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import type { Undo } from './change.ts';
+import { readBytes } from './files.ts';
 import { CommandFailed, findCommand, runShown, tryRun } from './run.ts';
 
 /** Runs a command that changes the machine, given with its undo: `host.sh` where a ledger is kept. */
@@ -83,7 +83,7 @@ export const removedPackages = (simulation: string): readonly string[] => [
 const changedSettings = async (names: readonly string[]): Promise<string | undefined> => {
   const { stdout } = await tryRun('dpkg-query', ['-W', '-f', `\${Conffiles}\n`, ...names]);
   for (const [, path = '', sum] of stdout.matchAll(/^ (\/.+) ([0-9a-f]{32})$/gm)) {
-    const now = await readFile(path).catch(() => undefined);
+    const now = await readBytes(path).catch(() => undefined);
     if (now && createHash('md5').update(now).digest('hex') !== sum) return path;
   }
   return undefined;

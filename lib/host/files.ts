@@ -48,11 +48,11 @@ export const kindOf = (stat: Stats): string => {
 };
 
 /**
- * Reads a file as text. Never waits for a writer. Throws an error that says what is there instead of a regular file of
- * at most `mostBytes`, 64 MB by default: a folder, a FIFO, more than that. Files of /proc say that they have no bytes, so it reads to the
- * end.
+ * Reads a file. Never waits for a writer. Throws an error that says what is there instead of a regular file of at most
+ * `mostBytes`, 64 MB by default: a folder, a FIFO, more than that. Files of /proc say that they have no bytes, so it
+ * reads to the end.
  */
-export const readText = async (path: string, mostBytes = largeFile): Promise<string> => {
+export const readBytes = async (path: string, mostBytes = largeFile): Promise<Buffer> => {
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const stat = await file.stat();
@@ -62,7 +62,7 @@ export const readText = async (path: string, mostBytes = largeFile): Promise<str
     let length = 0;
     for (;;) {
       const { bytesRead, buffer } = await file.read(Buffer.alloc(1 << 16));
-      if (bytesRead === 0) return Buffer.concat(parts).toString('utf8');
+      if (bytesRead === 0) return Buffer.concat(parts);
       parts.push(buffer.subarray(0, bytesRead));
       length += bytesRead;
       if (length > mostBytes) throw new Error(`${path} has more than ${mostBytes >> 20} MB`);
@@ -75,6 +75,10 @@ export const readText = async (path: string, mostBytes = largeFile): Promise<str
     await file.close();
   }
 };
+
+/** Reads a file as text, as readBytes does. */
+export const readText = async (path: string, mostBytes = largeFile): Promise<string> =>
+  (await readBytes(path, mostBytes)).toString('utf8');
 
 /** Reads a file of at most 64 MB as text, as readText does; undefined where there is none. */
 export const readIfThere = async (path: string): Promise<string | undefined> => {

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 
 /**
  * The file of a kernel parameter. As in sysctl(8) dots separate and a slash stands for a dot inside a name, such as that
@@ -39,7 +39,7 @@ export const filesAgainst = (name: string, value: string): readonly string[] => 
   const files = folders.flatMap((folder) => orNothing(() => readdirSync(folder)).map((file) => `${folder}/${file}`));
   return [...files, '/etc/sysctl.conf'].filter((file) =>
     setsOther(
-      orNothing(() => readFileSync(file, 'utf8').split('\n')),
+      orNothing(() => (statSync(file).isFile() ? readFileSync(file, 'utf8').split('\n') : [])), // never waits for a writer
       name,
       value,
     ),

@@ -6,6 +6,7 @@ import { removeKubernetesNamespace, removePods, sharingOfContainerd } from '../.
 import { planReset } from '../../bin/reset/plan.ts';
 import { openGate, type UndoEvent } from '../../lib/engine/gate.ts';
 import { system } from '../../lib/host/paths.ts';
+import { run } from '../../lib/host/run.ts';
 import { scratchFolder } from '../fixtures.ts';
 
 /** The machine: whether containerd has a unit, what was started, the commands that were run and their exit code. */
@@ -112,6 +113,7 @@ test.each([
   ['is no database', () => writeFile(database, 'x'.repeat(9000))],
   ['is empty', () => writeFile(database, '')],
   ['is a folder', () => mkdir(database)],
+  ['is a FIFO', () => run('mkfifo', [database])],
 ])('containerd counts as shared when its list of containers %s, and the reason is told', async (_, make) => {
   await make();
   const { shared, unreadable } = await sharingOfContainerd();

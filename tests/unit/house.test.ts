@@ -180,6 +180,17 @@ test('only a step names a step: no string literal in bin or lib is the id of one
   expect([...new Set(named)].toSorted()).toEqual(Object.keys(otherWords).toSorted());
 });
 
+/** Files that read by themselves: the project's own, the kernel's, VMs' of ours, and what they have looked at before. */
+const readers =
+  /^(bin\/teach\/(explain|lesson)|lib\/(binaries\/versions|cluster\/manifest|engine\/lock|vm\/\w+|host\/(files|facts|mounts|cgroups|proc|sysctl|snapshot\/(files|kernel))))\.ts$/;
+
+test('what others may have put at a path is read by lib/host/files.ts, which waits for no writer of a FIFO', () => {
+  const sourcesOfOurs = sources.filter((file) => /^(bin|lib|steps)\//.test(file));
+  const reading = sourcesOfOurs.filter((file) => /^import .*\breadFile(Sync)?\b/m.test(read(file)));
+  expect(reading.length).toBeGreaterThan(5);
+  expect(reading.filter((file) => !readers.test(file))).toEqual([]);
+});
+
 test('a command parses its options and calls one use: it has at most sixty lines', () => {
   const commands = tracked.filter((file) => file.startsWith('bin/commands/'));
   expect(commands.length).toBeGreaterThan(10);
