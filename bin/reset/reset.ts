@@ -131,7 +131,7 @@ const perform = async (
     signal.throwIfAborted();
     show.beginStage(name, why);
     await runStage(name, (undoer) => run({ plan, before, undoer, failures, remaining, signal, reportDifference }));
-    show.endStage(name);
+    show.endStage();
   });
   show.sum();
   for (const one of differences) show.tell({ event: 'difference', ...one });

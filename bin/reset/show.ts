@@ -23,6 +23,8 @@ export const openShow = ({
   readonly dryRun?: boolean | undefined;
 }) => {
   const undone = new Map<string, string[]>();
+  /** True while the stage that runs has said nothing. */
+  let silent = true;
   const line = (text: string): void => {
     process.stdout.write(`${text}\n`);
   };
@@ -39,17 +41,19 @@ export const openShow = ({
     }
   };
   const tell = (event: Told): void => {
+    silent = false;
     if (event.event === 'undo') undone.set(event.group, [...(undone.get(event.group) ?? []), event.what]);
     const text = json ? JSON.stringify(event) : inLine(event);
     if (text !== undefined) line(text);
   };
   /** Begins a stage: a dry run shows its name, and beneath why it stands there. */
   const beginStage = (name: string, why: string): void => {
+    silent = true;
     if (dryRun && !json) line(`  ${name}\n${styleText('dim', folded(`(${why})`, '    '))}`);
   };
   /** Ends a stage. A dry run also names a stage that has nothing to do. */
-  const endStage = (name: string): void => {
-    if (dryRun && !json && !undone.has(name)) line('    nothing to take back here');
+  const endStage = (): void => {
+    if (dryRun && !json && silent) line('    nothing to take back here');
   };
   const sum = (): void => {
     if (json || dryRun) return;
