@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline/promises';
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { Unhealthy, UserError } from '../../lib/engine/errors.ts';
 import { openGate } from '../../lib/engine/gate.ts';
+import { writeLedger } from '../../lib/engine/ledger.ts';
 import { takeLock } from '../../lib/engine/lock.ts';
 import { paths } from '../../lib/host/paths.ts';
 import type { Difference } from '../../lib/host/snapshot.ts';
@@ -95,6 +96,8 @@ const resetUntil = async (signal: AbortSignal, options: ResetOptions): Promise<v
     if (now?.plan.installed.join() !== asked.plan.installed.join() && !yes)
       throw new UserError('the lab has changed since you were asked; nothing was changed by this reset', resetTo(to));
     if (!now) return withoutLab(options);
+    // Once its units are gone nothing would tell a second reset of it.
+    if (now.found.lost) await writeLedger(paths.ledger, now.found.entries);
     await perform(now, options, { signal, again });
   } finally {
     release();

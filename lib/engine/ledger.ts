@@ -1,4 +1,5 @@
 import { closeSync, fdatasyncSync, lstatSync, mkdirSync, openSync, writeSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type Change, madePath, type Undo } from '../host/change.ts';
 import { largeFile, readSmallIfThere, sha256, writeAtomically } from '../host/files.ts';
@@ -120,6 +121,12 @@ const heirOf = ({ undo }: LedgerEntry, staying: readonly LedgerEntry[]): LedgerE
 export const undoneBy = (entries: readonly LedgerEntry[], stays: (step: string) => boolean): readonly LedgerEntry[] => {
   const staying = entries.filter(({ step }) => stays(step));
   return entries.filter((entry) => !stays(entry.step) && !heirOf(entry, staying));
+};
+
+/** Writes a ledger anew, with these entries, where it was lost; makes its folder. */
+export const writeLedger = async (path: string, entries: readonly LedgerEntry[]): Promise<void> => {
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await writeAtomically(path, entries.map((entry) => `${JSON.stringify(entry)}\n`).join(''), { mode: 0o600 });
 };
 
 /** Returns the change that a line holds; undefined where it cannot be read. */

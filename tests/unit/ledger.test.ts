@@ -2,7 +2,15 @@ import { appendFile, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:
 import { dirname } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Bug } from '../../lib/engine/errors.ts';
-import { openLedger, ownedPaths, readLedger, readLedgerContent, supervisorIn } from '../../lib/engine/ledger.ts';
+import {
+  type LedgerEntry,
+  openLedger,
+  ownedPaths,
+  readLedger,
+  readLedgerContent,
+  supervisorIn,
+  writeLedger,
+} from '../../lib/engine/ledger.ts';
 import type { Change, Placed, Undo } from '../../lib/host/change.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { placedFrom } from '../../lib/host/placed.ts';
@@ -256,4 +264,19 @@ test('an undo of every kind is read back', async () => {
   ];
   append(...undos.map((undo): Change => ({ do: { kind: 'run', argv: [] }, undo })));
   expect((await readLedger(path)).map(({ undo }) => undo)).toEqual(undos);
+});
+
+test('a ledger that was lost is written anew, with the folder around it, and read back as it was found', async () => {
+  const { path: folder, remove } = await scratchFolder();
+  const made = (undo: Undo): LedgerEntry => ({
+    at: '2026-01-01T00:00:00.000Z',
+    step: 'etcd',
+    do: { kind: 'run', argv: [] },
+    undo,
+  });
+  const entries = [made({ kind: 'remove', path: '/x' }), made({ kind: 'unit', name: 'etcd', supervisor: 'systemd' })];
+  await writeLedger(`${folder}/lab/ledger.jsonl`, entries);
+  expect(await readLedgerContent(`${folder}/lab/ledger.jsonl`)).toEqual({ entries, unreadable: [] });
+  expect((await stat(`${folder}/lab`)).mode & 0o777).toBe(0o700);
+  await remove();
 });
