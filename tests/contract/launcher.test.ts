@@ -120,6 +120,17 @@ describe('the launcher', () => {
     expect(ran.stdout.includes('sudo was asked'), ran.stderr).toBe(asked);
   });
 
+  test('runs every command of root with a whole PATH and no code that is cached in a home', async (context) => {
+    needsRoot(context);
+    const node = await fakeCommand(
+      'node',
+      'case $1 in --version) echo v24.0.0 ;; *) echo "$NODE_COMPILE_CACHE $PATH" ;; esac',
+    );
+    const { stdout } = await launch(join(project, 'bin/hardway'), ['doctor'], { path: `${node}:/usr/bin:/bin` });
+    expect(stdout).toMatch(/:\/usr\/sbin:.*:\/sbin:/);
+    expect(stdout).not.toContain(join(scratch, 'home'));
+  });
+
   test('hands every variable of ours to root by its name, never by its value', async () => {
     const nobody = await fakeCommand('id', 'echo 1000');
     const sudo = await fakeCommand('sudo', 'printf "%s\\n" "$@"');
