@@ -4,6 +4,7 @@ import type { Sources } from '../../lib/binaries/reach.ts';
 import type { Failure } from '../../lib/engine/check.ts';
 import type { Usage } from '../../lib/host/facts/kernel.ts';
 import type { Place } from '../../lib/host/facts/places.ts';
+import { paths } from '../../lib/host/paths.ts';
 import type { Finding as Reason } from '../up/leftovers.ts';
 
 /** Something that is wrong: what was found, its cause, and the command that helps. */
@@ -114,7 +115,7 @@ export const judgeFlushes = (times: readonly number[], { point, type }: Pick<Pla
   return wrong(found, {
     problem: `etcd's disk takes ${milliseconds(slow)} until a write is on it (99 of 100); etcd wants ${mostFlushMs} ms`,
     cause: `the file system at ${point} (${type}): its disk is slow, shared or busy; the median is ${milliseconds(percentile(times, 0.5))}`,
-    hint: 'iostat -x 1 3 shows what keeps it busy (package sysstat); else put /var/lib/hardway on an SSD',
+    hint: `iostat -x 1 3 shows what keeps it busy (package sysstat); else put ${paths.root} on an SSD`,
   });
 };
 
@@ -238,6 +239,16 @@ export const judgeSources = ({ programs, missing, mirrored, sites, go, goProblem
       : 'HTTPS_PROXY=http://PROXY:PORT hardway up, or HARDWAY_MIRROR=https://MIRROR hardway up; or copy the files here: --source dir --from FOLDER',
   });
 };
+
+/** Judges a machine without the state of a lab, by how many changes its ledger has. */
+export const judgeNoLab = (changes: number): Seen =>
+  changes === 0
+    ? fine('there is none')
+    : wrong(`${changes} changes of a lab, and no state of it`, {
+        problem: `${paths.state} is not here, and the ledger has ${changes} changes of a lab`,
+        cause: 'it was removed, or hardway up was ended in its first step',
+        hint: 'hardway up writes it again, and keeps healthy components; or hardway reset takes all back',
+      });
 
 /** The failed checks of a step. */
 export interface Failed {

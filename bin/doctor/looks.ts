@@ -33,6 +33,7 @@ import {
   judgeLab,
   judgeMtu,
   judgeNameServers,
+  judgeNoLab,
   judgeSources,
   type Seen,
 } from './judge.ts';
@@ -174,8 +175,7 @@ const atLab = async (subject: Subject, signal: AbortSignal): Promise<Seen> => {
   if (!subject.root && (await statIfThere(paths.root))) requireRoot(subject, 'the lab on this machine');
   const { old, ledgerEntries } = await subject.lab();
   if (subject.root) await refuseLostLab(ledgerEntries);
-  if (!old.state)
-    return { found: ledgerEntries.length > 0 ? 'begun, and no step is done' : 'there is none', findings: [] };
+  if (!old.state) return judgeNoLab(ledgerEntries.length);
   await subject.requireOwn().catch((error: unknown) => {
     throw new Error(`root runs nothing that others may change: ${error instanceof UserError ? error.message : error}`);
   });

@@ -59,3 +59,24 @@ test('a CA that is lost is made anew, and Pods that believed in the old one with
   succeeded(await up(vm)); // its smoke test has CoreDNS find a Service that the API server has just made
   succeeded(await hardway(vm, ['check']));
 });
+
+test('doctor finds a healthy lab right, and one without its store wrong at the store; its report has logs and no key', async () => {
+  const atLab = async (...args: readonly string[]) =>
+    (await hardway(vm, ['doctor', '--json', ...args])).stdout
+      .split('\n')
+      .map((line): { look?: string; problem?: string } => JSON.parse(line))
+      .filter(({ look }) => look === 'lab');
+  expect(await atLab()).toEqual([]);
+
+  await sh(vm, 'systemctl stop etcd');
+  const [first] = await atLab('--report', '/root/report.tar.gz');
+  expect(first?.problem).toMatch(/^etcd: /);
+  await sh(vm, 'mkdir /root/report; tar -xzf /root/report.tar.gz -C /root/report');
+  expect(await sh(vm, 'cat /root/report/hardway-report/logs/etcd.log')).toContain('closed etcd server');
+  // Every line of a private key, and the key of the Secrets, is looked for in every file of the report.
+  const secrets = `grep -hv -e ----- /var/lib/hardway/certs/*-key.pem
+    sed -n 's/.* secret: //p' /var/lib/hardway/config/encryption.yaml`;
+  expect(Number(await sh(vm, `{ ${secrets}; } | tee /root/secrets | wc -l`))).toBeGreaterThan(100);
+  expect(await sh(vm, 'grep -rlFf /root/secrets /root/report || echo none')).toBe('none');
+  succeeded(await up(vm));
+});

@@ -9,6 +9,7 @@ import {
   judgeLab,
   judgeMtu,
   judgeNameServers,
+  judgeNoLab,
   judgeSources,
   percentile,
   type Seen,
@@ -222,6 +223,11 @@ describe('a lab', () => {
       problem: '1 more check did not pass, of three',
       cause: expect.stringContaining('two'),
     });
+  });
+
+  test('that is not here is fine, one whose state is lost is not', () => {
+    expect(problems(judgeNoLab(0))).toEqual([]);
+    expectOne(judgeNoLab(7), /state\.json is not here, .* 7 changes/, /removed/, /hardway up/);
   });
 
   test('a check that could not be made is no fault', () => {
