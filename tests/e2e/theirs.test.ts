@@ -57,10 +57,10 @@ describe('beside mounts, links, chains and files of others', () => {
       expect(refused.stderr).toMatch(/has lost its folder[\s\S]*etcd[\s\S]*hardway reset/);
     }
     expect(await hardway(vm, ['back', '--yes'])).toMatchObject({ code: 2, stderr: expect.stringContaining('ledger') });
-    await sh(vm, 'mkdir -p /run/nri; mount -t tmpfs busy /run/nri');
+    await sh(vm, 'chattr +i /etc/crictl.yaml');
     const first = await reset();
     expect(first).toMatchObject({ code: 1, stdout: expect.stringMatching(/kept: .*ledger\.jsonl is lost/) });
-    await sh(vm, 'umount /run/nri');
+    await sh(vm, 'chattr -i /etc/crictl.yaml');
     expect(succeeded(await reset()).stdout).toContain('there is no snapshot of the host from before');
     await sh(vm, 'mkdir -p /var/lib/hardway; mount -t tmpfs -o mode=755 lab /var/lib/hardway');
     await sh(vm, 'iptables -t nat -X KUBE-MINE'); // fails where it is gone
