@@ -101,12 +101,27 @@ case $cache in
 *) die "HARDWAY_CACHE is '$cache', which another folder makes another place" "Type: export HARDWAY_CACHE=$PWD/$cache" ;;
 esac
 
+# require_own_folder: nothing of others is in the cache. Its mode is mended, and reset --purge removes what is in it.
+require_own_folder() {
+  [ "$cache" != /var/cache/hardway ] || return 0
+  for entry in "$cache"/* "$cache"/.[!.]*; do
+    [ -e "$entry" ] || [ -L "$entry" ] || continue
+    case ${entry##*/} in
+    bin | build | compiled | downloads | images | manifests | node | vm | lost+found | probe.part-*) ;;
+    *) die "HARDWAY_CACHE is $cache, which is no folder of its own: ${entry##*/} is in it" "Name another: export HARDWAY_CACHE=${cache%/}/hardway" ;;
+    esac
+  done
+}
+
 # require_folder: the cache, or what is there of the path to it, is a folder; else every later failure would be told as
 # one of a download.
 require_folder() {
   place=$cache
   until [ -e "$place" ] || [ -L "$place" ]; do place=${place%/*} place=${place:-/}; done
-  [ ! -d "$place" ] || return 0
+  if [ -d "$place" ]; then
+    require_own_folder
+    return
+  fi
   kind=$(LC_ALL=C stat -L -c %F "$place" 2>/dev/null) || kind='link that leads to nothing'
   die "$place is a $kind, and $cache is to be a folder" "Move it away, or name another folder: export HARDWAY_CACHE=/another/folder"
 }

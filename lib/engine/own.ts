@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { access, stat } from 'node:fs/promises';
+import { access, readdir, stat } from 'node:fs/promises';
 import { delimiter, isAbsolute, join, resolve } from 'node:path';
 import { kindOf, statIfThere } from '../host/files.ts';
 import { paths } from '../host/paths.ts';
@@ -80,12 +80,29 @@ const useOwnPath = async (): Promise<void> => {
   process.env['PATH'] = folders.filter((_, index) => faults[index] === undefined).join(delimiter);
 };
 
+/** Names of what hardway keeps in its cache, and of what a file system has. */
+const inCache = /^(bin|build|compiled|downloads|images|manifests|node|vm|lost\+found|probe\.part-.*)$/;
+
+/**
+ * Throws UserError where something of others is in a cache that HARDWAY_CACHE names, as in a home or in /: its mode is
+ * mended, and reset --purge removes what is in it.
+ */
+const requireOwnFolder = async (): Promise<void> => {
+  if (paths.cache === '/var/cache/hardway') return;
+  const [other] = (await readdir(paths.cache)).filter((name) => !inCache.test(name));
+  if (other !== undefined)
+    throw new UserError(
+      `HARDWAY_CACHE is ${paths.cache}, which is no folder of its own: ${other} is in it`,
+      `export HARDWAY_CACHE=${join(paths.cache, 'hardway')}`,
+    );
+};
+
 /** Throws UserError where the path of the cache leads to something else than a folder, or through it. */
 const requireCacheFolder = async (): Promise<void> => {
   const next = 'move it away, or name another folder: export HARDWAY_CACHE=/another/folder';
   const found = await stat(paths.cache).catch((error: NodeJS.ErrnoException) => error);
   if (!(found instanceof Error)) {
-    if (found.isDirectory()) return;
+    if (found.isDirectory()) return requireOwnFolder();
     throw new UserError(`the cache ${paths.cache} is ${kindOf(found)}, where a folder belongs`, next);
   }
   if (found.code !== 'ENOENT') throw new UserError(`the cache cannot be: ${sentenceOf(found)}`, next);

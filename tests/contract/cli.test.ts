@@ -70,12 +70,14 @@ describe('the command line', () => {
   });
 });
 
-describe('a cache that is no folder', () => {
+describe('a cache that is no folder, or somebody’s', () => {
   let scratch: Awaited<ReturnType<typeof scratchFolder>>;
   beforeAll(async () => {
     scratch = await scratchFolder();
     await writeFile(join(scratch.path, 'file'), '');
     await symlink('/nowhere', join(scratch.path, 'link'));
+    await mkdir(join(scratch.path, 'home/images'), { recursive: true });
+    await writeFile(join(scratch.path, 'home/letter'), '');
     return scratch.remove;
   });
 
@@ -83,6 +85,8 @@ describe('a cache that is no folder', () => {
     ['file', /file is a file, where a folder belongs/],
     ['file/cache', /lies below something that is no folder/],
     ['link', /is a link that leads to nothing/],
+    ['home', /is no folder of its own: letter is in it/],
+    ['../../../../..', /is no folder of its own: \S+ is in it/], // the root of all
   ] as const)('%s is refused before anything else', async ([name, words], context) => {
     needsRoot(context);
     const env = { HARDWAY_CACHE: join(scratch.path, name) };

@@ -180,6 +180,7 @@ describe('the launcher', () => {
     ['a file', 'echo >"$1"', /cache is a regular file, and .*cache is to be a folder/],
     ['a FIFO', 'mkfifo "$1"', /cache is a fifo/],
     ['a link to nothing', 'ln -s /nowhere "$1"', /cache is a link that leads to nothing/],
+    ['no folder of its own', 'mkdir "$1" "$1/bin"; echo >"$1/.profile"', /no folder of its own: \.profile is in it/],
     ['below a file', 'mkdir "$1"; echo >"$1/file"', /file is a regular file, and .*file\/cache is to be a folder/],
   ] as const)('says at once of a cache that is %s what it is', async ([, make, words]) => {
     const place = join(await mkdtemp(join(scratch, 'odd-')), 'cache');
