@@ -34,8 +34,9 @@ logged() {
   fi
   say "$what failed; the end of $log:"
   tail -n 12 "$log" | sed 's/^/  | /' >&2
-  die "the program cannot start without it" "Is this machine online, or behind a proxy (https_proxy)? Once it is, type the same command again."
+  die "the program cannot start without it" "$try_again"
 }
+try_again='Is this machine online, and its clock right? Behind a proxy: sudo https_proxy=http://PROXY:3128 and the same command.'
 
 # new_enough NODE: true for 22.18 and later, the first that runs TypeScript as it is.
 new_enough() {
@@ -46,6 +47,15 @@ new_enough() {
   minor=${minor%%.*}
   case $major$minor in '' | *[!0-9]*) return 1 ;; esac
   [ "$major" -gt 22 ] || { [ "$major" -eq 22 ] && [ "$minor" -ge 18 ]; }
+}
+
+# trust_own_cas: lets Node trust what else this machine trusts, where a CA was added to it, such as that of a company.
+trust_own_cas() {
+  for added in /usr/local/share/ca-certificates/*.crt /usr/local/share/ca-certificates/*/*.crt; do
+    [ -e "$added" ] || continue
+    export NODE_USE_SYSTEM_CA="${NODE_USE_SYSTEM_CA-1}"
+    return
+  done
 }
 
 # others_may_change FILE: true where somebody else than root and the person who asks may change the file, a folder above
@@ -203,6 +213,24 @@ install_node() {
   (cd "$into" && logged "npm install node@$node_wanted in $into" npm install $npm_quietly "node@$node_wanted") || exit
 }
 
+# fetch URL FILE: downloads a file and goes on where an earlier attempt, or run, has stopped; given up after five attempts
+# in a row that bring nothing. A connection that sends next to nothing for half a minute is dropped.
+fetch() {
+  failed=0
+  while :; do
+    had=$(stat -c %s "$2" 2>/dev/null || echo 0)
+    if command -v curl >/dev/null; then
+      curl -fL "$how" --connect-timeout 20 --speed-limit 1000 --speed-time 30 -C - -o "$2" "$1" && return
+    else
+      wget -nv --tries=1 --timeout=30 -c -O "$2" "$1" && return
+    fi
+    [ "$(stat -c %s "$2" 2>/dev/null || echo 0)" -le "$had" ] || failed=0
+    failed=$((failed + 1))
+    [ "$failed" -lt 5 ] || return 1
+    sleep "$failed"
+  done
+}
+
 # unpack_node: the official release file, checked, then put in its place in one move.
 unpack_node() {
   [ -n "${into-}" ] || choose_folder
@@ -214,24 +242,31 @@ unpack_node() {
   esac
   url=https://nodejs.org/dist/$node_release/node-$node_release-linux-$arch.tar.gz
   require_room "$into" 400
-  rm -rf "$into/unpacking"
+  rm -rf "$into/unpacking/node"
   mkdir -p "$into/unpacking/node" "$into/node_modules"
-  if command -v curl >/dev/null; then
-    logged "downloading $url" curl -fsSL --retry 2 --connect-timeout 10 -o "$into/unpacking/node.tar.gz" "$url"
-  elif command -v wget >/dev/null; then
-    logged "downloading $url" wget -q --tries=2 --timeout=10 -O "$into/unpacking/node.tar.gz" "$url"
-  else
+  command -v curl >/dev/null || command -v wget >/dev/null ||
     die 'Node 22.18 or later is needed, and this machine has no npm, curl or wget to bring it' \
       'Type: apt-get install curl ca-certificates'
-  fi
-  got=$(sha256sum "$into/unpacking/node.tar.gz")
+  part=$into/unpacking/${url##*/}
+  got=$(sha256sum "$part" 2>/dev/null) || got=''
   got=${got%% *}
+  if [ "$got" != "$sha256" ]; then
+    how=-sS
+    if [ -t 2 ] && command -v curl >/dev/null; then
+      how=--progress-bar
+      fetch "$url" "$part" || die "Node cannot be brought from nodejs.org" "$try_again"
+    else
+      logged "downloading $url" fetch "$url" "$part"
+    fi
+    got=$(sha256sum "$part")
+    got=${got%% *}
+  fi
   [ "$got" = "$sha256" ] || {
     rm -rf "$into/unpacking"
     die "$url has the checksum $got instead of $sha256: it was not used" 'A proxy may have changed it. Type the same command again, or install Node 22.18 or later yourself.'
   }
   # The files in it belong to a user of nodejs.org, 1001, who is somebody else here.
-  tar --no-same-owner -xzf "$into/unpacking/node.tar.gz" -C "$into/unpacking/node" --strip-components=1
+  tar --no-same-owner -xzf "$part" -C "$into/unpacking/node" --strip-components=1
   rm -rf "$into/node_modules/node"
   mv "$into/unpacking/node" "$into/node_modules/node"
   rm -rf "$into/unpacking"

@@ -1,10 +1,12 @@
+import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { chmod, chown, cp, mkdir, mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { commands } from '../../bin/table.ts';
-import { type Ran, run, tryRun } from '../../lib/host/run.ts';
+import { findCommand, type Ran, run, tryRun } from '../../lib/host/run.ts';
 import { needsRoot, scratchFolder } from '../fixtures.ts';
+import { cut, startSite, status, whole } from './binaries/server.ts';
 
 const project = join(import.meta.dirname, '../..');
 const system = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -239,6 +241,48 @@ describe('the launcher', () => {
     expect(await stat(bin)).toMatchObject({ uid: 0, gid: 0 });
     expect((await stat(cache)).mode & 0o777).toBe(0o755);
     expect((await stat(bin)).mode & 0o777).toBe(0o755);
+  });
+
+  test.for(['curl', 'wget'])(
+    'downloads with %s what is cut more often than it fails, going on where it stopped',
+    async (tool) => {
+      const data = randomBytes(200_000);
+      const site = await startSite();
+      const file = join(scratch, `file-${tool}`);
+      site.answers.set('/file', [...Array.from({ length: 6 }, () => cut(data, file)), whole(data)]);
+      const only = await fakeCommand('sleep', 'exit 0');
+      for (const name of [tool, 'stat', 'env', 'sh', 'mktemp', 'rm', 'tail', 'sed', 'id', 'readlink', 'dirname'])
+        await symlink((await findCommand(name)) ?? '', join(only, name));
+      const script = await fakeCommand(
+        'down',
+        `project=${project}; . "$project/bin/node.sh"; how=-sS; fetch "$1" "$2"`,
+      );
+      const ran = await launch(join(script, 'down'), [`${site.url}/file`, file], { path: only });
+      expect(ran.code, ran.stderr).toBe(0);
+      expect((await readFile(file)).equals(data)).toBe(true);
+      expect(site.asked).toHaveLength(7);
+      site.answers.set('/none', [status(404)]);
+      expect((await launch(join(script, 'down'), [`${site.url}/none`, `${file}-2`], { path: only })).code).toBe(1);
+      await site.close();
+    },
+  );
+
+  test('lets Node trust the CAs that this machine was told to trust, and leaves it alone where there are none', async (context) => {
+    needsRoot(context);
+    const script = await fakeCommand(
+      'trust',
+      `project=${project}; . "$project/bin/node.sh"; trust_own_cas; echo "<\${NODE_USE_SYSTEM_CA-}>"`,
+    );
+    const trusted = async (made: string): Promise<string> => {
+      const mounts = `mount -t tmpfs none /usr/local/share && mkdir /usr/local/share/ca-certificates && ${made} && exec "$0"`;
+      const { stdout } = await tryRun('unshare', ['-m', 'sh', '-c', mounts, join(script, 'trust')]);
+      return stdout;
+    };
+    expect(await trusted('true')).toBe('<>');
+    expect(await trusted('touch /usr/local/share/ca-certificates/company.crt')).toBe('<1>');
+    expect(await trusted('export NODE_USE_SYSTEM_CA=0 && touch /usr/local/share/ca-certificates/company.crt')).toBe(
+      '<0>',
+    );
   });
 
   test('brings Node for VMs though this machine has one, once', async () => {
