@@ -12,6 +12,7 @@ import type { Step } from '../lib/engine/step.ts';
 import { requireAccess } from '../lib/host/files.ts';
 import { paths, system } from '../lib/host/paths.ts';
 import { observe, printsNothing, says } from './observe.ts';
+import { proxyByHand, proxyFile, proxySettings, proxyText } from './proxy.ts';
 
 const configFile = `${paths.config}/containerd.toml`;
 
@@ -24,7 +25,7 @@ const crictlStart = `runtime-endpoint: unix://${system.containerdSocket}\nimage-
 
 const daemon = (lab: Lab) => ({
   name: 'containerd',
-  usesProxy: true as const, // images come from registries
+  proxyFile, // images come from registries
   description: 'containerd: runs containers for the kubelet',
   binary: `${paths.bin}/containerd`,
   after: ['network.target', 'local-fs.target'],
@@ -106,7 +107,7 @@ export const containerd: Step = {
   needs: { programs: ['containerd', 'containerd-shim-runc-v2', 'ctr', 'runc', 'crictl'], images: ['pause'] },
   startAfter: 'binaries', // images are imported while the control plane starts
   daemon,
-  inputs: ({ registryMirror }) => registryMirror,
+  inputs: async (lab) => [lab.registryMirror, await proxyText(lab)],
 
   async apply(context) {
     const { lab, host } = context;
@@ -116,6 +117,8 @@ export const containerd: Step = {
     await host.makeDir('/run/containerd', 0o711);
     await host.writeFile(configFile, stringify(configuration(lab)), 0o600);
     await host.writeFile(crictlFile, `${crictlStart}${system.containerdSocket}\n`);
+    const proxy = proxySettings(lab);
+    if (proxy !== undefined) await host.writeFile(proxyFile, proxy, 0o600);
     if (lab.registryMirror) await host.writeFile(mirrorFile, hostsFile(lab.registryMirror));
     await ensureRunning(context, daemon(lab));
     if (host.dryRun) return;
@@ -125,6 +128,7 @@ export const containerd: Step = {
   },
 
   byHand: {
+    file: async (path, { lab }) => (path === proxyFile ? proxyByHand(lab) : undefined),
     before: async ({ lab, needs }) => {
       const references = labImages(lab, needs);
       const archive = (reference: string) =>

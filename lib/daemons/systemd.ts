@@ -45,7 +45,8 @@ Type=exec
 ExecStart=${commandLine(daemon).map(escaped).join(' \\\n  ')}
 Restart=always
 RestartSec=1
-${daemon.usesProxy ? '' : `UnsetEnvironment=${proxyVariables.join(' ')}\n`}${(daemon.service ?? []).map((line) => `${line}\n`).join('')}
+${daemon.proxyFile ? `EnvironmentFile=-${daemon.proxyFile}` : `UnsetEnvironment=${proxyVariables.join(' ')}`}
+${(daemon.service ?? []).map((line) => `${line}\n`).join('')}
 [Install]
 WantedBy=multi-user.target
 `;

@@ -67,7 +67,8 @@ export const windowScript = (daemon: Daemon): string => `#!/bin/bash
 # What it writes is seen in its window and kept in the log, which only root may read.
 exec > >(umask 077; exec tee -ia ${logFile(daemon.name)}) 2>&1
 sed 1,5d "$0"
-${daemon.usesProxy ? '' : `unset ${proxyVariables.join(' ')}\n`}${environmentOf(daemon)
+${daemon.proxyFile ? `set -a; [ ! -e ${daemon.proxyFile} ] || . ${daemon.proxyFile}; set +a` : `unset ${proxyVariables.join(' ')}`}
+${environmentOf(daemon)
   .map((one) => `export ${quoted([one])}\n`)
   .join('')}exec ${commandLine(daemon)
   .map((word) => quoted([word]))

@@ -23,8 +23,11 @@ export interface Daemon {
   readonly after: readonly string[];
   /** True for a daemon that has no state to lose and is slow to stop: it gets SIGKILL at once. */
   readonly killAtOnce?: true;
-  /** True for a daemon that asks hosts of the internet, and so through the proxy of the service manager if it has one. */
-  readonly usesProxy?: true;
+  /**
+   * File with the variables of a proxy, for a daemon that asks hosts of the internet; it need not be there. Every other
+   * daemon is kept from a proxy.
+   */
+  readonly proxyFile?: string;
   /**
    * Files that it reads and that neither a flag nor a field names, and the store whose content it remembers. When one is
    * newer than the process, the daemon is restarted.
@@ -64,11 +67,15 @@ const stringsIn = (value: unknown): readonly string[] => {
  * Lists the files of ours that a daemon reads when it starts: every value of a flag or configuration field that is a
  * path of a certificate, kubeconfig or configuration file. If one is newer than the process, the daemon is restarted.
  */
-export const filesReadBy = ({ flags, config, reads = [] }: Daemon): readonly string[] => {
+export const filesReadBy = ({ flags, config, reads = [], proxyFile }: Daemon): readonly string[] => {
   const values = [...flags.flatMap(({ value }) => value ?? []), ...stringsIn(config)];
   const folders = [paths.certs, paths.kubeconfigs, paths.config];
   return [
-    ...new Set([...values.filter((value) => folders.some((folder) => value.startsWith(`${folder}/`))), ...reads]),
+    ...new Set([
+      ...values.filter((value) => folders.some((folder) => value.startsWith(`${folder}/`))),
+      ...reads,
+      ...(proxyFile ? [proxyFile] : []),
+    ]),
   ];
 };
 

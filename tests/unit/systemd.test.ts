@@ -99,7 +99,9 @@ describe('a unit file', () => {
     for (const name of ['HTTP_PROXY', 'HTTPS_PROXY', 'http_proxy', 'https_proxy']) expect(line).toContain(name);
   });
 
-  test('leaves it to the one that asks registries', () => {
-    expect(unitFile({ ...daemon, usesProxy: true })).not.toContain('PROXY');
+  test('gives the one that asks registries the proxy of a file that only root may read', () => {
+    const text = unitFile({ ...daemon, proxyFile: '/x/proxy.env' });
+    expect(text).toContain('\nEnvironmentFile=-/x/proxy.env\n');
+    expect(text).not.toContain('PROXY');
   });
 });
