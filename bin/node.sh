@@ -183,14 +183,29 @@ bring_node() {
   exec 8<&-
 }
 
-# bring_shared_node: brings Node to where VMs see it, whatever this machine has itself.
+# bring_shared_node [NODE]: brings Node to where VMs see it, whatever this machine has itself: as a copy of NODE, where we
+# brought that one.
 bring_shared_node() {
   require_own_cache
   into=$shared_node
   mkdir -p "$into" || die "$into cannot be made to hold Node"
   take_turn "$into"
-  if [ ! -x "$into/$node_path" ] || others_may_change "$into/$node_path"; then install_node; fi
+  if [ ! -x "$into/$node_path" ] || others_may_change "$into/$node_path"; then
+    case ${1-} in
+    */"$node_path") copy_node "${1%/bin/node}" ;;
+    *) install_node ;;
+    esac
+  fi
   exec 8<&-
+}
+
+# copy_node TREE: puts a copy of a Node that we brought into $into, in one move.
+copy_node() {
+  rm -rf "$into/unpacking/node"
+  mkdir -p "$into/unpacking" "$into/node_modules"
+  cp -R "$1" "$into/unpacking/node"
+  rm -rf "$into/node_modules/node"
+  mv "$into/unpacking/node" "$into/node_modules/node"
 }
 
 # take_turn PATH: waits until no other run works there, ten minutes at most. Whoever closes descriptor 8 gives it back.

@@ -54,15 +54,16 @@ export const install = async (needs: readonly Need[], { report, signal }: Making
 
 /**
  * Brings a Node for the VMs into the cache, if none is there: their distribution's is too old, and they have no network.
- * It comes as the launcher's own does. Throws a UserError with the words of what failed.
+ * It is a copy of the one that runs this, or comes as the launcher's own does. Throws a UserError with the words of what
+ * failed.
  */
 export const ensureNode = async ({ report, signal }: Making): Promise<void> => {
   if (await exists(`${paths.cache}/node/node_modules/node/bin/node`)) return;
   report('Fetching Node 24 for the VMs');
   const project = resolve(import.meta.dirname, '../..');
-  const script = 'project=$1; . "$project/bin/node.sh"; bring_shared_node';
+  const script = 'project=$1; . "$project/bin/node.sh"; bring_shared_node "$2"';
   const options = { env: { HARDWAY_CACHE: paths.cache }, timeout: 900_000, signal };
-  const { code, stderr } = await tryRun('sh', ['-euc', script, 'sh', project], options);
+  const { code, stderr } = await tryRun('sh', ['-euc', script, 'sh', project, process.execPath], options);
   if (code === 0) return;
   const lines = stderr
     .trim()

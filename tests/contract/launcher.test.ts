@@ -298,6 +298,19 @@ describe('the launcher', () => {
     expect(await launch(join(script, 'vm'), [], { env: cache })).toEqual({ stdout: '', stderr: '', code: 0 });
   });
 
+  test('copies for VMs the Node that it brought for a person, and fetches none', async () => {
+    const mine = join(scratch, 'mine/node_modules/node/bin');
+    await mkdir(mine, { recursive: true });
+    await cp('/bin/true', join(mine, 'node'));
+    const npm = await fakeCommand('npm', 'exit 1');
+    const script = await fakeCommand('vm', `project=${project}; . "$project/bin/node.sh"; bring_shared_node "$1"`);
+    const env = { HARDWAY_CACHE: join(scratch, 'copied'), PATH: `${npm}:${withThisNode}` };
+    const ran = await launch(join(script, 'vm'), [join(mine, 'node')], { env });
+    expect(ran).toEqual({ stdout: '', stderr: '', code: 0 });
+    const copy = join(scratch, 'copied/node/node_modules/node/bin/node');
+    expect((await readFile(copy)).equals(await readFile('/bin/true'))).toBe(true);
+  });
+
   test('says what it could not bring and where the log is when no Node will do and the registry does not answer', async () => {
     const old = await fakeCommand('node', '[ "$1" = --version ] && echo v18.0.0 || exit 1');
     const npm = await fakeCommand('npm', 'echo "connect ECONNREFUSED 127.0.0.1:9" >&2; exit 1');
