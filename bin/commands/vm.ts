@@ -1,6 +1,8 @@
 import { Command, Option } from 'commander';
 import { flavours, kinds } from '../../lib/vm/record.ts';
-import { createOnly, execute, list, openShell, remove, upInVm } from '../vm/actions.ts';
+import { suiteNames } from '../../lib/vm/suites.ts';
+import { oneOf } from '../values.ts';
+import { createOnly, execute, kubeconfig, list, openShell, remove, start, stop, upInVm } from '../vm/actions.ts';
 
 const creatable = (command: Command): Command =>
   command
@@ -10,12 +12,17 @@ const creatable = (command: Command): Command =>
         .choices(kinds)
         .default('container'),
     )
-    .option(
-      '--suite <suite>',
-      'noble, jammy, bookworm or trixie; by default noble where its archive answers, else bookworm',
-    )
+    .addOption(oneOf(new Option('--suite <suite>', 'by default noble where it answers, else bookworm'), suiteNames))
     .option('--net', 'give it a way out to the network; without it there is none')
     .addOption(new Option('--flavour <flavour>').choices(flavours).default('plain').hideHelp());
+
+/** The commands that are given a VM and nothing else, with their examples. */
+const ofOne = [
+  ['shell', 'a root shell in a VM', openShell, 'shell', 'shell real'],
+  ['stop', 'shut a VM down; its disk stays, with the cluster on it', stop, 'stop lab'],
+  ['start', 'boot a VM that is off; its cluster comes back', start, 'start lab'],
+  ['kubeconfig', 'write a kubeconfig for kubectl, k9s or Headlamp on this machine', kubeconfig, 'kubeconfig lab'],
+] as const;
 
 /** Makes the command `hardway vm`: throw-away VMs on this machine to try, teach and test in. */
 export const command = (): Command => {
@@ -42,7 +49,10 @@ export const command = (): Command => {
     .showHelpAfterError('The command goes after --, such as: hardway vm exec lab -- kubectl get nodes -o wide')
     .action(execute);
 
-  sub('shell', 'a root shell in a VM', 'shell', 'shell real').argument('[NAME]', 'the VM', 'lab').action(openShell);
+  for (const [name, description, action, ...lines] of ofOne)
+    sub(name, description, ...lines)
+      .argument('[NAME]', 'the VM', 'lab')
+      .action(action);
   sub('list', 'the VMs of this machine', 'list', 'list --json').option('--json', 'an object a line').action(list);
   sub('delete', 'throw a VM away, in whatever state it is', 'delete lab').argument('<NAME>', 'the VM').action(remove);
   return vm;

@@ -1,9 +1,10 @@
 import type { Command } from 'commander';
 import { Listr, type ListrTask, PRESET_TIMER } from 'listr2';
 import { UserError } from '../../lib/engine/errors.ts';
+import { quoted } from '../../lib/host/run.ts';
 import type { flavours, kinds } from '../../lib/vm/record.ts';
 import { checkName } from '../../lib/vm/record.ts';
-import { attachInVm, createVm, deleteVm, getVm, listVms } from '../../lib/vm/vm.ts';
+import { apiPortOf, attachInVm, bootVm, createVm, deleteVm, getVm, listVms, stopVm } from '../../lib/vm/vm.ts';
 import { interruptible } from '../interrupt.ts';
 import { asTyped } from '../typed.ts';
 
@@ -42,7 +43,7 @@ type Report = (line: string) => void;
 /** Draws the tasks on this machine: one line each, with its current action and its time. */
 const draw = async (
   work: readonly (readonly [title: string, (making: Making) => Promise<unknown>])[],
-  { command, quiet = false }: { readonly command: string; readonly quiet?: boolean },
+  { next, quiet = false }: { readonly next: string; readonly quiet?: boolean },
 ) => {
   const tasks = (signal: AbortSignal) =>
     work.map(
@@ -57,7 +58,7 @@ const draw = async (
       }),
     );
   const renderer = quiet ? 'silent' : process.stdout.isTTY ? 'default' : 'simple';
-  await interruptible(`${command} makes it anew`, (signal) =>
+  await interruptible(next, (signal) =>
     new Listr(tasks(signal), {
       renderer,
       registerSignalListeners: false,
@@ -88,7 +89,7 @@ export const upInVm = async (_name: string, _words: string[], flags: CreateFlags
       ],
       [`VM ${name}`, (making) => create(name, flags, making)],
     ],
-    { command: `hardway vm up ${name}`, quiet: json },
+    { next: `hardway vm up ${name} makes it anew`, quiet: json },
   );
   process.exitCode = await attachInVm(await getVm(name), ['hardway', 'up', ...upFlags]);
   if (json) return;
@@ -97,6 +98,7 @@ export const upInVm = async (_name: string, _words: string[], flags: CreateFlags
       '',
       `Get into the VM:   hardway vm shell ${name}`,
       `Ask its cluster:   hardway vm exec ${name} -- kubectl get nodes`,
+      `From this machine: eval "$(hardway vm kubeconfig ${name})"`,
       `Throw it away:     hardway vm delete ${name}`,
     ].join('\n'),
   );
@@ -105,7 +107,9 @@ export const upInVm = async (_name: string, _words: string[], flags: CreateFlags
 /** `hardway vm create`. */
 export const createOnly = async (_name: string, flags: CreateFlags, command: Command): Promise<void> => {
   const name = nameOf(command);
-  await draw([[`VM ${name}`, (making) => create(name, flags, making)]], { command: `hardway vm create ${name}` });
+  await draw([[`VM ${name}`, (making) => create(name, flags, making)]], {
+    next: `hardway vm create ${name} makes it anew`,
+  });
   say(`Get into it: hardway vm shell ${name}`);
 };
 
@@ -123,6 +127,27 @@ export const openShell = async (name: string): Promise<void> => {
   process.exitCode = await attachInVm(await getVm(name), ['bash', '-l']);
 };
 
+/** `hardway vm start`. */
+export const start = async (name: string): Promise<void> => {
+  const vm = await getVm(name);
+  await draw([[`VM ${name}`, ({ signal }) => bootVm(vm, signal)]], { next: `hardway vm start ${name}` });
+  say(`Get into it: hardway vm shell ${name}`);
+};
+
+/** `hardway vm stop`. */
+export const stop = async (name: string): Promise<void> => {
+  const vm = await getVm(name);
+  await draw([[`VM ${name} off`, () => stopVm(vm)]], { next: `hardway vm stop ${name}` });
+  say(`It is as it was, with its cluster, after: hardway vm start ${name}`);
+};
+
+/** `hardway vm kubeconfig`. */
+export const kubeconfig = async (name: string): Promise<void> => {
+  const { writeKubeconfig } = await import('../../lib/vm/kubeconfig.ts');
+  const vm = await getVm(name);
+  console.log(`export KUBECONFIG=${quoted([await writeKubeconfig(vm, await apiPortOf(vm))])}`);
+};
+
 /** `hardway vm list`. */
 export const list = async ({ json }: { json?: boolean }): Promise<void> => {
   const all = await listVms();
@@ -136,5 +161,6 @@ export const list = async ({ json }: { json?: boolean }): Promise<void> => {
 /** `hardway vm delete`. */
 export const remove = async (name: string): Promise<void> => {
   await deleteVm(name);
+  await (await import('../../lib/vm/kubeconfig.ts')).removeKubeconfig(name);
   console.log(`The VM ${name} is gone.`);
 };

@@ -1,7 +1,7 @@
 #!/bin/sh
 # One container VM, three stages. lib/vm/container.ts calls `run` and `enter`; `run` calls `boot`.
-#   run   FOLDER TREE NET NSPAWN-ARGS...  keep it running: a reboot inside boots it again, a power-off ends this
-#   boot  FOLDER TREE NET NSPAWN-ARGS...  in mount and network namespaces of its own: disk, network card, systemd-nspawn
+#   run   FOLDER TREE NET PORT NSPAWN-ARGS...  keep it running: a reboot inside boots it again, a power-off ends this
+#   boot  FOLDER TREE NET PORT NSPAWN-ARGS...  in mount and network namespaces of its own: disk, network card, systemd-nspawn
 #   enter INIT COMMAND...                 run a command beside the systemd that is process INIT here
 # All mounts and links live in those namespaces, so they are gone with the last process, however it ended.
 set -eu
@@ -21,7 +21,7 @@ within_10s() {
 }
 
 run() {
-  folder=$2 net=$4
+  folder=$2 net=$4 port=$5
   while read -r cgroup; do
     # Version 2 gives controllers only to a cgroup without own processes: systemd-nspawn leaves it, this script stays.
     if [ -e "$cgroup/cgroup.controllers" ]; then
@@ -36,17 +36,22 @@ run() {
     setpriv --pdeathsig KILL unshare --mount --net --propagation private sh "$0" boot "$@" &
     vm=$!
     echo "$vm" >"$folder/nspawn.pid"
+    # shellcheck disable=SC2317 # within_10s calls it
+    has_own_network() { [ "$(readlink "/proc/$vm/ns/net" || echo gone)" != "$(readlink /proc/$$/ns/net)" ]; }
+    within_10s has_own_network
+    # The way to the API server inside. This machine's network has the socket, the VM's the program that gets it at the
+    # first connection.
+    setpriv --pdeathsig KILL systemd-socket-activate --listen="127.0.0.1:$port" \
+      nsenter --net="/proc/$vm/ns/net" /lib/systemd/systemd-socket-proxyd 127.0.0.1:6443 &
+    api=$!
     wan=
     if [ "$net" = net ]; then
-      # shellcheck disable=SC2317 # within_10s calls it
-      has_own_network() { [ "$(readlink "/proc/$vm/ns/net" || echo gone)" != "$(readlink /proc/$$/ns/net)" ]; }
-      within_10s has_own_network
       setpriv --pdeathsig KILL slirp4netns --cidr=10.240.0.0/24 --disable-host-loopback "$vm" eth0 &
       wan=$!
     fi
     code=0
     wait "$vm" || code=$?
-    [ -z "$wan" ] || kill "$wan" 2>/dev/null || :
+    for helper in $api $wan; do kill "$helper" 2>/dev/null || :; done
     # systemd-nspawn --keep-unit ends with 133 for a reboot.
     [ "$code" = 133 ] || exit "$code"
   done
@@ -54,7 +59,7 @@ run() {
 
 boot() {
   folder=$2 tree=$3 net=$4
-  shift 4
+  shift 5
   while read -r cgroup; do echo $$ >"$cgroup/cgroup.procs"; done <"$folder/cgroups"
   mount -t overlay hardway-vm -o "lowerdir=$tree,upperdir=$folder/upper,workdir=$folder/work" "$folder/root"
   ip link set lo up

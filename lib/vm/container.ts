@@ -9,6 +9,7 @@ import { makeCgroups, removeCgroups } from './cgroups.ts';
 import type { VmDriver } from './driver.ts';
 import { guestFiles, inside, writableCgroups, writeGuestFiles } from './guest.ts';
 import { ensureNode, install, needInotify } from './needs.ts';
+import { freePort } from './port.ts';
 import { folderOf, type VmRecord, writeRecord } from './record.ts';
 import { cachedTree } from './tree.ts';
 
@@ -66,12 +67,14 @@ export const container: VmDriver = {
     const folder = folderOf(record.name);
     await removeCgroups(record.cgroups);
     await rm(`${folder}/nspawn.pid`, { force: true });
-    const planned = { ...record, cgroups: makeCgroups(record.name) };
+    const apiPort = await freePort(record.apiPort);
+    const planned = { ...record, apiPort, cgroups: makeCgroups(record.name) };
     await writeFile(`${folder}/cgroups`, planned.cgroups.map((cgroup) => `${cgroup}\n`).join(''));
     await writeRecord(planned);
     const log = await open(`${folder}/console.log`, 'a', 0o600);
     try {
-      const args = [script, 'run', folder, record.base, record.net ? 'net' : 'no-net', ...bindArgs(folder)];
+      const way = [record.base, record.net ? 'net' : 'no-net', String(apiPort)];
+      const args = [script, 'run', folder, ...way, ...bindArgs(folder)];
       // The VM gets a session of its own, so that Ctrl-C on this terminal does not reach it.
       const keeper = spawn('sh', args, { detached: true, stdio: ['ignore', log.fd, log.fd] });
       keeper.unref();

@@ -1,7 +1,6 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { availableParallelism, totalmem } from 'node:os';
 import { identify, isAlive, signalProcess, waitForEnd } from '../host/proc.ts';
 import { quoted, run, tryRun } from '../host/run.ts';
@@ -9,6 +8,7 @@ import type { VmDriver } from './driver.ts';
 import { type GuestFile, guestFiles, inside } from './guest.ts';
 import { cachedImage, makeDataDisk } from './image.ts';
 import { ensureNode, install } from './needs.ts';
+import { freePort } from './port.ts';
 import { type Flavour, folderOf, type VmRecord, writeRecord } from './record.ts';
 import { cachedTree } from './tree.ts';
 
@@ -57,16 +57,6 @@ const filesFor = (net: boolean, flavour: Flavour): GuestFile[] => [
     : []),
 ];
 
-const freePort = (): Promise<number> =>
-  new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
-    });
-  });
-
 /**
  * Tells whether the processor can run a VM. /dev/kvm alone does not prove it: some clouds offer one that emulates in
  * software, and a guest kernel soon meets an instruction that it does not know.
@@ -79,7 +69,7 @@ const hasKvm = (): boolean => {
 /** Returns the memory of a VM in megabytes: half of the machine's, from 2 to 6 GB. */
 const memory = (): number => Math.min(6144, Math.max(2048, Math.floor(totalmem() / 2 ** 21)));
 
-const qemuArgs = ({ name, net, port }: VmRecord): string[] => {
+const qemuArgs = ({ name, net, port, apiPort }: VmRecord): string[] => {
   const folder = folderOf(name);
   const drive = (file: string) => ['-drive', `file=${folder}/${file},format=raw,if=virtio,cache=unsafe,discard=unmap`];
   return [
@@ -102,6 +92,7 @@ const qemuArgs = ({ name, net, port }: VmRecord): string[] => {
       `dns=${nameserver}`,
       `restrict=${net ? 'off' : 'on'}`,
       `hostfwd=tcp:127.0.0.1:${port}-${inside.address}:22`,
+      `hostfwd=tcp:127.0.0.1:${apiPort}-${inside.address}:6443`,
     ].join(','),
   ];
 };
@@ -136,7 +127,7 @@ export const qemu: VmDriver = {
   boot: async (record, signal) => {
     const folder = folderOf(record.name);
     await makeDataDisk(folder, signal);
-    const planned = { ...record, port: await freePort() };
+    const planned = { ...record, port: await freePort(), apiPort: await freePort(record.apiPort) };
     const log = await open(`${folder}/qemu.log`, 'a', 0o600);
     try {
       const child = spawn(platform.program, qemuArgs(planned), { detached: true, stdio: ['ignore', log.fd, log.fd] });

@@ -32,6 +32,8 @@ const recordSchema = z.object({
   cgroups: z.array(z.string()).default([]),
   /** Port on 127.0.0.1 that leads to the sshd of a qemu VM. */
   port: z.number().optional(),
+  /** Port on 127.0.0.1 that leads to the API server of a running VM; absent where an older hardway booted it. */
+  apiPort: z.number().optional(),
 });
 export type VmRecord = z.infer<typeof recordSchema>;
 

@@ -11,7 +11,7 @@ import { run, tryRun } from '../host/run.ts';
 import { install, type Making } from './needs.ts';
 import { packagesFor } from './packages.ts';
 import type { Flavour, Kind } from './record.ts';
-import type { Suite } from './suites.ts';
+import { archiveFor, type Suite } from './suites.ts';
 
 export interface TreeOptions extends Making {
   readonly suite: Suite;
@@ -75,6 +75,7 @@ export const cachedTree = ({ suite, kind, flavour, report, signal }: TreeOptions
   return cached(name, async (folder) => {
     const keyring = `/usr/share/keyrings/${suite.distribution}-archive-keyring.gpg` as const;
     await install(['debootstrap', keyring], { report, signal });
+    const archive = await archiveFor(suite);
     report(`Building a ${suite.distribution} ${suite.name} tree with debootstrap (once; a minute or two)`);
     const debs = `${paths.cache}/vm/debs`;
     const log = `${paths.cache}/vm/${name}.log`;
@@ -89,10 +90,10 @@ export const cachedTree = ({ suite, kind, flavour, report, signal }: TreeOptions
       `--include=${packages.join(',')}`,
       suite.name,
       folder,
-      ...(suite.mirror ? [suite.mirror] : []),
+      ...archive,
     ];
-    const script = 'log=$1; shift; exec debootstrap "$@" >"$log" 2>&1';
-    const ran = await tryRun('sh', ['-c', script, 'debootstrap', log, ...args], {
+    const logged = 'log=$1; shift; exec debootstrap "$@" >"$log" 2>&1';
+    const ran = await tryRun('sh', ['-c', logged, 'debootstrap', log, ...args], {
       env: { DEBIAN_FRONTEND: 'noninteractive', LC_ALL: 'C.UTF-8' },
       timeout: 3_600_000,
       signal,

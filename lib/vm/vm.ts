@@ -43,6 +43,9 @@ export interface CreateOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** Returns the port on 127.0.0.1 that leads to the API server of a VM; undefined where an older hardway booted it. */
+export const apiPortOf = async (vm: Vm): Promise<number | undefined> => (await recordOf(vm)).apiPort;
+
 /** A VM in `hardway vm list`. `broken`: its creation was interrupted, it can only be deleted. */
 export interface VmState extends Vm {
   readonly state: 'running' | 'stopped' | 'broken';
@@ -101,11 +104,12 @@ const runningCommand = async (vm: Vm, argv: readonly string[], { tty = false, ..
   const record = await recordOf(vm);
   const command = await machines[record.kind].command(record, insideWords(argv, options), tty);
   if (command) return command;
-  throw new UserError(`The VM '${vm.name}' is not running`, `hardway vm create ${vm.name}`);
+  throw new UserError(`The VM '${vm.name}' is not running`, `hardway vm start ${vm.name}`);
 };
 
-/** Boots a stopped VM and returns when its systemd answers. */
+/** Boots a stopped VM and returns when its systemd answers. Does nothing to one that runs. */
 export const bootVm = async (vm: Vm, signal?: AbortSignal): Promise<void> => {
+  needsRootOnLinux();
   const record = await recordOf(vm);
   const machine = machines[record.kind];
   await waitUntilUp(isRunning(record) ? record : await machine.boot(record, signal), signal);

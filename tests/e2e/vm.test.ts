@@ -1,10 +1,15 @@
-import { existsSync, readFileSync, readlinkSync } from 'node:fs';
+import { existsSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { binaryPath } from '../../lib/binaries/cache.ts';
+import { productOf } from '../../lib/binaries/versions.ts';
+import { architectures } from '../../lib/engine/lab.ts';
 import { paths } from '../../lib/host/paths.ts';
-import { tryRun } from '../../lib/host/run.ts';
-import { bootVm, createVm, deleteVm, execInVm, findVm, listVms, powerCut, stopVm, type Vm } from '../../lib/vm/vm.ts';
+import { person } from '../../lib/host/person.ts';
+import { type Ran, run, tryRun } from '../../lib/host/run.ts';
+import { apiPortOf, createVm, deleteVm, execInVm, findVm, listVms, powerCut, type Vm } from '../../lib/vm/vm.ts';
 import { nothing, traces } from './traces.ts';
 
 /** Named, so that no archive is asked which there are. */
@@ -114,12 +119,44 @@ describe('a container VM', () => {
     expect(await inside(vm, 'iptables -S')).not.toContain('LEFTOVER');
   });
 
-  test('is stopped and booted with the same disk', async () => {
-    await stopVm(vm);
+  const program = join(import.meta.dirname, '../../bin/cli.ts');
+  /** Runs `hardway vm` on this machine. */
+  const onHost = (...words: readonly string[]): Promise<Ran> => run(process.execPath, [program, 'vm', ...words]);
+  const kubeconfig = async (): Promise<string> => `${(await person()).home}/.kube/hardway-${name}.yaml`;
+
+  /** Asks the cluster inside from this machine, as any program that is given the kubeconfig does. */
+  const fromHost = async (...words: readonly string[]): Promise<string> => {
+    const { name: product, product: found } = productOf('kubectl');
+    const kubectl = binaryPath(paths.cache, architectures[process.arch] ?? 'amd64', product, found.version, 'kubectl');
+    const flags = ['--kubeconfig', await kubeconfig(), '--cache-dir', '/nonexistent', '--request-timeout=5s'];
+    const { stdout, stderr } = await tryRun(kubectl, [...flags, ...words]);
+    return `${stdout}${stderr}`;
+  };
+
+  test('shows its cluster to programs of this machine, on loopback only, by a kubeconfig of the person', async () => {
+    await expect(onHost('kubeconfig', name)).rejects.toThrow('There is no cluster');
+    const up = await execInVm(vm, ['hardway', 'up', '--cni', 'bridge', '--to', 'kube-apiserver']);
+    expect(up.code, up.stderr).toBe(0);
+    expect((await onHost('kubeconfig', name)).stdout).toBe(`export KUBECONFIG=${await kubeconfig()}`);
+    const { mode, uid } = statSync(await kubeconfig());
+    expect({ mode: mode & 0o777, uid }).toEqual({ mode: 0o600, uid: (await person()).owner.uid });
+    expect(await fromHost('get', '--raw', '/readyz')).toBe('ok');
+    expect(await fromHost('config', 'current-context')).toBe(`${name}-admin@${name}`);
+    const port = ((await apiPortOf(vm)) ?? 0).toString(16).toUpperCase().padStart(4, '0');
+    const listening = readFileSync('/proc/net/tcp', 'utf8').match(new RegExp(`^ *\\d+: \\w+:${port} 0+:0000 0A`, 'gm'));
+    expect(listening?.map((line) => line.trim().split(/[ :]+/)[1])).toEqual(['0100007F']);
+  });
+
+  test('is stopped and started with its cluster, which the same kubeconfig leads to again', async () => {
+    await onHost('stop', name);
     expect(traces(name)).toMatchObject({ folder: true, processes: [], cgroups: [], mounts: [] });
-    expect((await listVms()).find((one) => one.name === name)?.state).toBe('stopped');
+    expect((await onHost('list')).stdout).toMatch(new RegExp(`^${name} +container +${suite} +stopped$`, 'm'));
+    expect(await fromHost('get', '--raw', '/readyz')).toContain('refused');
     await expect(execInVm(vm, ['true'])).rejects.toThrow('not running');
-    await bootVm(vm);
+    await onHost('start', name);
+    expect((await onHost('list')).stdout).toMatch(new RegExp(`^${name} +container +${suite} +running$`, 'm'));
+    await expect.poll(() => fromHost('get', '--raw', '/readyz'), { timeout: 60_000 }).toBe('ok');
+    expect(await inside(vm, 'hardway check kube-apiserver')).not.toContain('FAIL');
     expect(await inside(vm, 'cat /root/kept')).toBe('kept');
   });
 
@@ -137,8 +174,9 @@ describe('a container VM', () => {
 
   test('leaves nothing when it is deleted while it runs', async () => {
     const namespace = namespaceOf(vm);
-    await deleteVm(name);
+    await onHost('delete', name);
     await gone(name, namespace);
+    expect(existsSync(await kubeconfig())).toBe(false);
     expect(await findVm(name)).toBeUndefined();
     await expect(deleteVm(name)).rejects.toThrow(`no VM named '${name}'`);
   });

@@ -1,7 +1,11 @@
+import { createServer } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { parseUpFlags } from '../../bin/vm/up-flags.ts';
+import { kubeconfig } from '../../lib/pki/kubeconfig.ts';
 import { insideWords } from '../../lib/vm/guest.ts';
+import { outside } from '../../lib/vm/kubeconfig.ts';
 import { packagesFor } from '../../lib/vm/packages.ts';
+import { freePort } from '../../lib/vm/port.ts';
 import { checkName, unknownVm } from '../../lib/vm/record.ts';
 import { chooseSuite, mirrorIn } from '../../lib/vm/suites.ts';
 
@@ -62,6 +66,25 @@ describe('the archive of a distribution', () => {
   test('is refused for a suite that is not known, with the nearest that is', async () => {
     await expect(chooseSuite('bookwrm')).rejects.toMatchObject({ next: expect.stringContaining('--suite bookworm') });
   });
+});
+
+test("the kubeconfig for this machine has the admin's keys, another address, and names of its own", () => {
+  const keys = { ca: 'the CA', certificate: 'a certificate', key: 'a key' };
+  const inner = kubeconfig({ server: 'https://127.0.0.1:6443', user: 'admin', ...keys });
+  expect(outside('lab', 41_000, inner)).toBe(
+    kubeconfig({ server: 'https://127.0.0.1:41000', user: 'lab-admin', cluster: 'lab', ...keys }),
+  );
+});
+
+test('a port that is wanted is kept where it is free, and another is taken where it is not', async () => {
+  const free = await freePort();
+  expect(await freePort(free)).toBe(free);
+  const holder = createServer();
+  await new Promise<void>((resolve) => holder.listen(free, '127.0.0.1', resolve));
+  const other = await freePort(free);
+  holder.close();
+  expect(other).not.toBe(free);
+  expect(other).toBeGreaterThan(0);
 });
 
 test('a VM with a kernel of its own has all packages of a container, a kernel and sshd', () => {
