@@ -60,8 +60,9 @@ export const writeKubeconfig = async (vm: Vm, port: number | undefined): Promise
   return path;
 };
 
-/** Removes the kubeconfig of a VM that is gone from the home of the person behind sudo. */
+/** Removes the kubeconfig of a VM that is gone from the home of the person behind sudo; through a link none was written. */
 export const removeKubeconfig = async (name: string): Promise<void> => {
-  const path = placeIn((await person()).home, name);
-  if (await statIfThere(path)) await removeInHome(path);
+  const { home } = await person();
+  const path = placeIn(home, name);
+  if ((await statIfThere(`${home}/.kube`))?.isDirectory() && (await statIfThere(path))) await removeInHome(path);
 };
