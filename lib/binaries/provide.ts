@@ -149,7 +149,7 @@ const startImages = async (
 ): Promise<ReadonlyMap<string, Promise<void>>> => {
   if (wanted.length === 0) return new Map();
   const { createImageFetcher } = await import('./registry.ts');
-  const { fetchImage, tidy } = createImageFetcher({
+  const fetchImage = createImageFetcher({
     arch,
     cache,
     mirror: registryMirror,
@@ -167,7 +167,7 @@ const startImages = async (
   };
   for (const { name } of wanted) report({ kind: 'images', name, state: 'announced' });
   const coming = wanted.map((one) => fetchOne(one));
-  Promise.all(coming).then(tidy, () => undefined);
+  for (const one of coming) one.catch(() => undefined); // awaited by whoever needs it
   return new Map(wanted.map(({ name }, index) => [name, coming[index] as Promise<void>]));
 };
 

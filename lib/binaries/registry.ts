@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { link, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
@@ -15,7 +16,7 @@ import { askLater, type RetryPolicy, retryPolicy, sendRequest, withAgent, withRe
 
 export interface ImageOptions {
   readonly arch: Arch;
-  /** Cache folder. Blobs stay in its folder `downloads` until all images are packed; a later run resumes with them. */
+  /** Cache folder. Blobs stay in its folder `downloads` until their image is packed; a later run resumes with them. */
   readonly cache: string;
   /** Mirror that is asked before the registry. */
   readonly mirror?: string | undefined;
@@ -28,7 +29,9 @@ export interface ImageOptions {
 /** Options of one run, with what its images share. */
 interface Run extends ImageOptions {
   /** Runs a download when its turn has come; two images that have a blob in common get it from one download. */
-  readonly once: (blob: string, download: () => Promise<void>) => Promise<void>;
+  readonly share: (blob: string, reference: string, download: () => Promise<void>) => Promise<void>;
+  /** Removes a blob of an image that is packed, unless another image still needs it. */
+  readonly leave: (blob: string, reference: string) => void;
 }
 
 /** Blobs that come at the same time. */
@@ -247,12 +250,12 @@ const fetchBlobs = async (
   registry: Registry,
   reference: string,
   blobs: Blobs,
-  { cache, report, signal, limits, once }: Run,
+  { cache, report, signal, limits, share }: Run,
 ): Promise<void> => {
   await mkdir(join(cache, 'downloads'), { recursive: true });
   const tell = reportSum(reference, blobs, report);
   const fetchBlob = async (blob: string, total: number): Promise<void> => {
-    await once(blob, () =>
+    await share(blob, reference, () =>
       fetchExactly(reference, registry.blobUrl(blob), hexOf(blob), placeOf(cache, blob), {
         report: (progress) => tell(blob, progress),
         headers: registry.authorization,
@@ -302,6 +305,7 @@ const fetchFrom = async (reference: string, output: string, from: From, options:
   await fetchBlobs(registry, reference, blobs, options);
   report({ name: reference, state: 'packing' });
   await packBlobs(reference, output, { body, manifest, blobs }, options);
+  for (const blob of blobs.keys()) options.leave(blob, reference);
   report({ name: reference, state: 'done' });
 };
 
@@ -333,18 +337,16 @@ const fetchImage = async (reference: string, output: string, options: Run): Prom
   );
 };
 
-export interface ImageFetcher {
-  /** Downloads an image as `fetchImage` does. Images that are asked for together come together. */
-  readonly fetchImage: (reference: string, output: string) => Promise<void>;
-  /** Removes the blobs of images that are packed. Called when none is coming any more. */
-  readonly tidy: () => Promise<void>;
-}
+/** Downloads an image as `fetchImage` does. Images that are asked for together come together. */
+export type ImageFetcher = (reference: string, output: string) => Promise<void>;
 
 /** Makes a fetcher of images for one run. */
 export const createImageFetcher = (options: ImageOptions): ImageFetcher => {
   const queue = createQueue(atOnce);
   const coming = new Map<string, Promise<void>>();
-  const once = (blob: string, download: () => Promise<void>): Promise<void> => {
+  const users = new Map<string, Set<string>>();
+  const share: Run['share'] = (blob, reference, download) => {
+    users.set(blob, (users.get(blob) ?? new Set()).add(reference));
     const known = coming.get(blob);
     if (known) return known;
     const going = queue(download);
@@ -352,10 +354,11 @@ export const createImageFetcher = (options: ImageOptions): ImageFetcher => {
     going.catch(() => coming.delete(blob)); // another place may have it
     return going;
   };
-  return {
-    fetchImage: (reference, output) => fetchImage(reference, output, { ...options, once }),
-    tidy: async () => {
-      for (const blob of coming.keys()) await rm(placeOf(options.cache, blob), { force: true });
-    },
+  const leave: Run['leave'] = (blob, reference) => {
+    users.get(blob)?.delete(reference);
+    if (users.get(blob)?.size) return;
+    coming.delete(blob);
+    rmSync(placeOf(options.cache, blob), { force: true }); // at once: the next image may ask for it
   };
+  return (reference, output) => fetchImage(reference, output, { ...options, share, leave });
 };
