@@ -172,7 +172,10 @@ export const runShown = async (
   if (ran.code !== 0) throw new CommandFailed(argv, ran);
 };
 
-/** Runs a command on this terminal until it ends and returns its exit code. Ctrl-C is left to the command. */
+/**
+ * Runs a command on this terminal until it ends and returns its exit code. Ctrl-C is left to the command. Throws where it
+ * cannot be started: nobody else would say so.
+ */
 export const attach = async (
   file: string,
   args: readonly string[],
@@ -182,7 +185,10 @@ export const attach = async (
   const own = { env: environment(env), extendEnv: false };
   process.on('SIGINT', ignore); // the terminal sends it to both of us; only the command decides what it means
   try {
-    return codeOf(await execa(file, args, { ...own, stdio: 'inherit', reject: false }));
+    const result = await execa(file, args, { ...own, stdio: 'inherit', reject: false });
+    if (result.exitCode !== undefined || result.signal !== undefined) return codeOf(result);
+    const why = result.code === 'EACCES' ? 'it may not be executed' : 'it is missing';
+    throw new Error(`${file} cannot be started: ${why}`);
   } finally {
     process.off('SIGINT', ignore);
   }

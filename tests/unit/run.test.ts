@@ -1,7 +1,7 @@
 import { chmod, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { identify, isAlive } from '../../lib/host/proc.ts';
-import { CommandFailed, findCommand, quoted, run, runShown, tryRun } from '../../lib/host/run.ts';
+import { attach, CommandFailed, findCommand, quoted, run, runShown, tryRun } from '../../lib/host/run.ts';
 import { scratchFolder } from '../fixtures.ts';
 
 let scratch: Awaited<ReturnType<typeof scratchFolder>>;
@@ -166,4 +166,11 @@ describe('the environment of a command', () => {
     await runShown(['sh', '-c', 'pwd >"$PROOF"']);
     expect(await readFile(at('proof'), 'utf8')).toBe('/\n');
   });
+});
+
+test.each([
+  ['/nowhere/kubectl', 'it is missing'],
+  ['/etc/passwd', 'it may not be executed'],
+])('a command for the terminal that cannot be started is said: %s', async (file, why) => {
+  await expect(attach(file, [])).rejects.toThrow(`${file} cannot be started: ${why}`);
 });
