@@ -139,7 +139,12 @@ const buildOne = async (
 
 /** Builds one after the other: Go itself uses every core, and linking Kubernetes takes 2 GB. */
 const build = async (wanted: readonly CacheItem[], options: ProvideOptions, go: string): Promise<void> => {
-  for (const [index, one] of wanted.entries()) await buildOne(one, `${index + 1} of ${wanted.length}`, options, go);
+  let last = '';
+  for (const [index, one] of wanted.entries()) {
+    const begun = performance.now();
+    await buildOne(one, `${index + 1} of ${wanted.length}${last}`, options, go);
+    last = `, the one before took ${Math.round((performance.now() - begun) / 1000)} s`;
+  }
 };
 
 /** Starts to download images as archives. Each comes or fails by itself. */
