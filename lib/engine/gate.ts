@@ -15,6 +15,8 @@ export interface Undoer {
   readonly dryRun: boolean;
   /** Announces a change, and performs it unless this is a dry run. A failure is recorded and does not stop the rest. */
   apply(what: string, perform: () => Promise<unknown>): Promise<void>;
+  /** Announces several changes that one command performs; it reports what it leaves by `reportLeft`. */
+  applyAll(what: readonly string[], perform: () => Promise<unknown>): Promise<void>;
   /** Looks for changes to make. A failure is recorded and does not stop the rest. */
   attempt(what: string, look: () => Promise<unknown>): Promise<void>;
   /** Says that something stays because it belongs to somebody else. No later stage touches `path`, if one is named. */
@@ -59,22 +61,26 @@ export const openGate = (dryRun: boolean, tell: (event: UndoEvent) => void, sign
       fail(what, sentenceOf(error));
     }
   };
-  const undoerOf = (group: string): Undoer => ({
-    dryRun,
-    attempt,
-    reportKept(what, path) {
-      if (path !== undefined) kept.add(path);
-      tell({ event: 'kept', what });
-    },
-    reportLeft: fail,
-    reportRemaining: (what) => void remaining.push(what),
-    isKept: (path) => [...kept].some((one) => isBelow(path, one)),
-    holdsKept: (folder) => [...kept].some((one) => isBelow(one, folder)),
-    async apply(what, perform) {
+  const undoerOf = (group: string): Undoer => {
+    const applyAll: Undoer['applyAll'] = async (whats, perform) => {
       signal?.throwIfAborted();
-      tell({ event: 'undo', group, what });
-      if (!dryRun) await attempt(what, perform);
-    },
-  });
+      for (const what of whats) tell({ event: 'undo', group, what });
+      if (!dryRun && whats.length > 0) await attempt(whats.join(', '), perform);
+    };
+    return {
+      dryRun,
+      attempt,
+      reportKept(what, path) {
+        if (path !== undefined) kept.add(path);
+        tell({ event: 'kept', what });
+      },
+      reportLeft: fail,
+      reportRemaining: (what) => void remaining.push(what),
+      isKept: (path) => [...kept].some((one) => isBelow(path, one)),
+      holdsKept: (folder) => [...kept].some((one) => isBelow(one, folder)),
+      apply: (what, perform) => applyAll([what], perform),
+      applyAll,
+    };
+  };
   return { failures, remaining, runStage: (name, run) => attempt(name, () => run(undoerOf(name))) };
 };

@@ -23,13 +23,18 @@ export const unmount = async ({ undoer, before, plan }: Reset): Promise<void> =>
   const isNamespace = (point: string): boolean =>
     dirname(point) === netnsFolder && matches(plan.leaves.netns, basename(point));
   const isOurs = (point: string): boolean => isNamespace(point) || prefixes.some((place) => point.startsWith(place));
-  for (const { point, id } of mountTable().toReversed()) {
-    if (!isOurs(point) || isTheOne(before, boot, 'mount', [point, id])) continue;
-    if (plan.sharesContainers && isOfOtherContainers(point)) continue;
-    await undoer.apply(point, async () => {
-      const { code, stderr } = await tryRun('umount', [point]);
-      const isLeft = code !== 0 && mountTable().some((mount) => mount.id === id);
-      if (isLeft) throw new Error(`${stderr.trim()}${processesUsing(point)}`);
-    });
-  }
+  const going = mountTable()
+    .toReversed()
+    .filter(({ point, id }) => isOurs(point) && !isTheOne(before, boot, 'mount', [point, id]))
+    .filter(({ point }) => !plan.sharesContainers || !isOfOtherContainers(point));
+  const points = going.map(({ point }) => point);
+  // One command for all: each Pod has five, and to start a command takes longer than to unmount.
+  await undoer.applyAll(points, async () => {
+    const { stderr } = await tryRun('umount', points);
+    const left = new Set(mountTable().map(({ id }) => id));
+    for (const { point } of going.filter(({ id }) => left.has(id))) {
+      const reason = stderr.split('\n').find((line) => line.includes(`${point}:`)) ?? stderr.trim();
+      undoer.reportLeft(point, `${reason}${processesUsing(point)}`);
+    }
+  });
 };

@@ -41,13 +41,14 @@ export const removeLinks = async ({ undoer, before, plan }: Reset): Promise<void
     (link) => isOurs(link) && !isTheOne(before, boot, 'link', [link.ifname, link.ifindex]),
   );
   const isBridge = ({ ifname }: Link): number => Number(bridges.includes(ifname));
-  for (const { ifname } of ours.sort((a, b) => isBridge(a) - isBridge(b))) {
-    await undoer.apply(ifname, async () => {
-      const { code, stderr } = await tryRun('ip', ['link', 'delete', ifname]);
-      // The link may just have ended with its other end's namespace.
-      if (code !== 0 && !/Cannot find device/.test(stderr)) throw new Error(stderr.trim());
-    });
-  }
+  const names = ours.sort((a, b) => isBridge(a) - isBridge(b)).map(({ ifname }) => ifname);
+  // One command for all: each Pod has a link. With -force a link that has just ended with its namespace stops none.
+  await undoer.applyAll(names, async () => {
+    const input = names.map((name) => `link delete dev ${name}\n`).join('');
+    const { stderr } = await tryRun('ip', ['-force', '-batch', '-'], { input });
+    const left = new Set((await ipJson<Link>('link', 'show')).map(({ ifindex }) => ifindex));
+    for (const { ifname } of ours.filter(({ ifindex }) => left.has(ifindex))) undoer.reportLeft(ifname, stderr.trim());
+  });
 };
 
 /** Removes the routes that are marked with a daemon's own routing protocol. */
