@@ -55,6 +55,7 @@ export const certificates: Step = {
   id: 'certificates',
   loses: { what: 'its certificates and keys' },
   title: 'certificates',
+  startAfter: 'preflight', // the keys are made while the programs come
   inputs: requestsFor,
 
   async apply(context) {

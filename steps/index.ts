@@ -1,5 +1,5 @@
 import { requireCurrent } from '../lib/daemons/supervisor.ts';
-import { check } from '../lib/engine/check.ts';
+import { deferredCheck } from '../lib/engine/check.ts';
 import type { Cni, Lab } from '../lib/engine/lab.ts';
 import { type LabStep, type Step, stepIn } from '../lib/engine/step.ts';
 import { binaries } from './binaries.ts';
@@ -41,13 +41,16 @@ const inOrder = (network: Step): readonly Step[] => [
   smoke,
 ];
 
-/** Adds the check that a daemon runs with its files as they are now: it holds for every daemon. */
+/**
+ * Adds the check that a daemon runs with its files as they are now: it holds for every daemon. It is looked at last, as
+ * the next steps do not need it.
+ */
 const withItsFiles =
   (lab: Lab) =>
   (step: LabStep): LabStep => {
     const { daemon } = step;
     if (!daemon) return step;
-    const current = check('runs with its files as they are now', () => requireCurrent(lab, daemon));
+    const current = deferredCheck('runs with its files as they are now', () => requireCurrent(lab, daemon));
     return { ...step, checks: [...step.checks, current] };
   };
 

@@ -1,6 +1,5 @@
 import { programsReady } from '../../lib/binaries/needed.ts';
-import { supervisorOf } from '../../lib/daemons/supervisor.ts';
-import { Bug } from '../../lib/engine/errors.ts';
+import { statusOf, supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { type Lab, warningsOf } from '../../lib/engine/lab.ts';
 import { allLeaves } from '../../lib/engine/leaves.ts';
 import { openLedger, ownedPaths } from '../../lib/engine/ledger.ts';
@@ -46,13 +45,6 @@ const changedStore = async ({ steps }: State): Promise<string> => {
   return at !== undefined && (!(await statIfThere(store)) || (await newerFile([store], Date.parse(at))))
     ? "etcd's data are not those of the last hardway up: what was created before is gone from it, and all that reads it is started again\n"
     : '';
-};
-
-/** Returns the status of one component, for the runner. */
-const statusOf = (lab: Lab) => async (name: string) => {
-  const [status] = await supervisorOf(lab).statuses([name]);
-  if (!status) throw new Bug(`the supervisor said nothing of ${name}`);
-  return status;
 };
 
 const closingWords = (steps: number, total: number, seconds: number, last: string): string =>
@@ -121,7 +113,7 @@ const takeSteps = async (plan: UpPlan, { options, telling, steps, todo }: Way): 
           afterwards: afterStep(telling, steps, state, tell),
           deadline,
           owned: ownedPaths(ledgerEntries),
-          supervisor: { status: statusOf(lab), lastLog: supervisor.lastLog },
+          supervisor: { status: (name) => statusOf(lab, name), lastLog: supervisor.lastLog },
         }),
       );
     });

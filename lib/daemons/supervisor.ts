@@ -1,4 +1,6 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Daemon } from '../engine/daemon.ts';
+import { Bug } from '../engine/errors.ts';
 import type { Undoer } from '../engine/gate.ts';
 import type { Lab, SupervisorName } from '../engine/lab.ts';
 import type { Context } from '../engine/step.ts';
@@ -125,10 +127,30 @@ export const supervisorOf = ({ supervisor }: Partial<Pick<Lab, 'supervisor'>>): 
 export const cgroupsOf = (name: string): readonly string[] =>
   [name, tmuxUnit].map((unit) => `system.slice/${unit}.service`);
 
+/** Questions that were asked in this turn of the event loop and not sent yet, by supervisor. */
+const gathered = new Map<Supervisor, { readonly names: string[]; readonly answer: Promise<readonly UnitStatus[]> }>();
+
+/** Returns the status of one component. Those that are asked for at the same time become one command. */
+export const statusOf = async (lab: Pick<Lab, 'supervisor'>, name: string): Promise<UnitStatus> => {
+  const supervisor = supervisorOf(lab);
+  const names = gathered.get(supervisor)?.names ?? [];
+  const at = names.push(name) - 1;
+  const { answer } = gathered.get(supervisor) ?? {
+    answer: setImmediate().then(() => {
+      gathered.delete(supervisor);
+      return supervisor.statuses(names);
+    }),
+  };
+  gathered.set(supervisor, { names, answer });
+  const status = (await answer)[at];
+  if (!status) throw new Bug(`the supervisor said nothing of ${name}`);
+  return status;
+};
+
 /** Throws when a daemon that runs does something else than it will at its next start, as `staleness` says. */
 export const requireCurrent = async (lab: Pick<Lab, 'supervisor'>, daemon: Daemon): Promise<void> => {
-  const [status] = await supervisorOf(lab).statuses([daemon.name]);
-  if (!status?.active) return; // the checks of its work say so
+  const status = await statusOf(lab, daemon.name);
+  if (!status.active) return; // the checks of its work say so
   const why = await staleness(daemon, status);
   if (why) throw new Error(`${why}; hardway up starts it again`);
 };

@@ -199,9 +199,10 @@ export const ensureUnit = async (host: Host, daemon: Daemon): Promise<void> => {
   if (rewritten && before.exists) await host.sh(['systemctl', 'daemon-reload']);
   // Skips the reload, which takes a third of a second: systemd reads the unit when it starts it.
   const undo = { kind: 'unit', name: daemon.name, supervisor: 'systemd' } as const;
-  if (!before.enabled) await host.sh(['systemctl', 'enable', '--no-reload', unit], undo);
-  if (!before.active) await host.sh(['systemctl', 'start', unit], undo);
-  else if (rewritten || (await isOutdated(daemon, before))) await host.sh(['systemctl', 'restart', unit]);
+  const start = before.active ? [] : ['--now'];
+  if (!before.enabled) await host.sh(['systemctl', 'enable', '--no-reload', ...start, unit], undo);
+  else if (!before.active) await host.sh(['systemctl', 'start', unit], undo);
+  if (before.active && (rewritten || (await isOutdated(daemon, before)))) await host.sh(['systemctl', 'restart', unit]);
 };
 
 /** The fields of a daemon that are needed to stop it. */

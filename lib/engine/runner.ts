@@ -97,6 +97,8 @@ interface Session {
   readonly lastProgress: Map<string, string>;
   /** Checks postponed to the end of the run. */
   readonly deferred: { readonly step: LabStep; readonly wait: () => Promise<void> }[];
+  /** Number of steps at the beginning of the run that are healthy: read at once, before the first one's turn. */
+  healthyAtStart?: Promise<number>;
   /** Id of the step whose turn it is; only its progress is reported. */
   current: string;
   /** True once a step was applied: then all later ones are applied too, because they may depend on it. */
@@ -238,23 +240,28 @@ const failureOf = async (session: Session, step: LabStep, error: unknown): Promi
   return error instanceof Unhealthy ? error : unhealthy(session, step, `${step.id}: ${sentenceOf(error)}`);
 };
 
-/** Throws when the step's process has ended since `restarts` was read, because its checks can no longer pass. */
-const failIfDead = (session: Session, step: LabStep, restarts: number) => async (): Promise<void> => {
-  if (!step.daemon) return;
-  const status = await session.run.supervisor.status(step.daemon.name);
-  if (status.active && status.restarts <= restarts) return;
-  throw await unhealthy(session, step, `${step.id} does not stay up: ${status.words}`);
+/**
+ * Throws when the step's process does not run, or has ended since the first call, because its checks can no longer pass.
+ */
+const failIfDead = (session: Session, step: LabStep): (() => Promise<void>) => {
+  let restarts: number | undefined;
+  return async () => {
+    if (!step.daemon) return;
+    const status = await session.run.supervisor.status(step.daemon.name);
+    restarts ??= status.restarts;
+    if (status.active && status.restarts <= restarts) return;
+    throw await unhealthy(session, step, `${step.id} does not stay up: ${status.words}`);
+  };
 };
 
 const wait = async (session: Session, step: LabStep, checks: readonly Check<Context>[]): Promise<void> => {
-  const { deadline, supervisor, tell } = session.run;
-  const restarts = step.daemon ? (await supervisor.status(step.daemon.name)).restarts : 0;
+  const { deadline, tell } = session.run;
   const failure = await waitFor(checks, contextOf(session, step), {
     interval: pollInterval,
     deadline: deadline * 1000,
     signal: session.signal,
     waiting: ({ phrase, reason }) => tell({ event: 'waiting', step: step.id, check: phrase, reason }),
-    failFast: failIfDead(session, step, restarts),
+    failFast: failIfDead(session, step),
   });
   if (!failure) return;
   const { phrase, reason } = failure;
@@ -263,6 +270,58 @@ const wait = async (session: Session, step: LabStep, checks: readonly Check<Cont
 
 const isKnown = async ({ records }: Session, step: LabStep): Promise<boolean> =>
   records[step.id]?.fingerprint === (await fingerprint(step));
+
+/** Returns how many of these steps, from the first on, pass their checks. Looks at all of them at the same time. */
+const countHealthy = async (
+  session: Session,
+  looked: readonly { readonly step: LabStep; readonly checks: LabStep['checks'] }[],
+): Promise<number> => {
+  const enough = new AbortController();
+  const signal = AbortSignal.any([session.signal, enough.signal]);
+  // What a look has found out, such as that there are no certificates, may change when a step is applied.
+  const memo = memoize();
+  const looks = looked.map(({ step, checks }) =>
+    runChecks(checks, { ...contextOf(session, step), signal, memo }, { signal }).then(
+      (failures) => failures.length === 0,
+      () => false, // aborted
+    ),
+  );
+  for (const [index, look] of looks.entries()) {
+    if (await look) continue;
+    enough.abort();
+    session.signal.throwIfAborted();
+    return index;
+  }
+  return looks.length;
+};
+
+/**
+ * Returns how many steps at the beginning of the run are healthy and made from the same inputs as before. The deferred
+ * checks come last, and only those of steps that are healthy otherwise: in a broken lab they would wait for long.
+ */
+const countHealthyAtStart = async (session: Session): Promise<number> => {
+  const known: LabStep[] = [];
+  for (const step of session.run.steps) {
+    if (!(await isKnown(session, step))) break;
+    known.push(step);
+  }
+  const looked = (steps: readonly LabStep[], deferred: boolean) =>
+    steps.map((step) => ({ step, checks: step.checks.filter((one) => (one.deferred ?? false) === deferred) }));
+  const healthy = await countHealthy(session, looked(known, false));
+  return countHealthy(session, looked(known.slice(0, healthy), true));
+};
+
+/** Tells whether nothing is to do for a step. A run that pauses looks in its turn: a person may do things meanwhile. */
+const isHealthy = async (session: Session, step: LabStep): Promise<boolean> => {
+  const { run, signal } = session;
+  if (session.applied) return false;
+  if (!run.sequential) {
+    session.healthyAtStart ??= countHealthyAtStart(session);
+    return run.steps.slice(0, await session.healthyAtStart).some(({ id }) => id === step.id);
+  }
+  if (!(await isKnown(session, step))) return false;
+  return (await runChecks(step.checks, contextOf(session, step), { signal })).length === 0;
+};
 
 /** Starts to apply the steps that depend on this one only. */
 const startDependents = async (session: Session, id: string): Promise<void> => {
@@ -344,8 +403,7 @@ const runStep = async (session: Session, step: LabStep): Promise<void> => {
   signal.throwIfAborted();
   session.current = step.id;
   const context = contextOf(session, step);
-  const known = !session.applied && (await isKnown(session, step));
-  if (known && (await runChecks(step.checks, context, { signal })).length === 0) {
+  if (await isHealthy(session, step)) {
     run.tell({ event: 'step', step: step.id, state: 'skipped' });
   } else {
     session.applied = true;
@@ -363,9 +421,11 @@ const runStep = async (session: Session, step: LabStep): Promise<void> => {
   if (!run.dryRun) await run.afterwards?.(step, context);
 };
 
-/** Waits for the postponed checks, each in the name of its step. */
+/** Waits for the postponed checks, all at the same time; the first that fails does so in the name of its step. */
 const waitForDeferred = async (session: Session): Promise<void> => {
-  for (const { step, wait: waitOn } of session.deferred.splice(0)) await inStep(session, step, waitOn);
+  const waits = session.deferred.splice(0).map(({ step, wait: begin }) => ({ step, waiting: begin() }));
+  for (const { waiting } of waits) waiting.catch(() => {}); // awaited in its turn
+  for (const { step, waiting } of waits) await inStep(session, step, () => waiting);
 };
 
 /** Aborts the work that nobody waits for any more, and waits until it has ended. */

@@ -1,5 +1,6 @@
 import { createPublicKey, generateKeyPair, randomBytes, sign } from 'node:crypto';
 import { isIP } from 'node:net';
+import { availableParallelism } from 'node:os';
 import { promisify } from 'node:util';
 import type Forge from 'node-forge';
 import { type CertificateRequest, isAuthority, subjectOf } from './templates.ts';
@@ -7,13 +8,28 @@ import { type CertificateRequest, isAuthority, subjectOf } from './templates.ts'
 const minute = 60 * 1000;
 const generate = promisify(generateKeyPair);
 
-/** Makes an RSA key pair, as PEM. It runs on Node's thread pool, so that several at once use every core. */
-export const makeKeyPair = (): Promise<{ publicKey: string; privateKey: string }> =>
-  generate('rsa', {
-    modulusLength: 2048,
-    publicKeyEncoding: { type: 'spki', format: 'pem' },
-    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
-  });
+/** How many more key pairs may be made at once, and who waits for that. */
+const makers = { free: Math.min(availableParallelism(), 3), waiting: [] as (() => void)[] };
+
+/**
+ * Makes an RSA key pair, as PEM. Several are made at once, one a core, but never four: Node's thread pool has four
+ * threads, and reading a file needs one too (nodejs.org/api/cli.html, UV_THREADPOOL_SIZE).
+ */
+export const makeKeyPair = async (): Promise<{ publicKey: string; privateKey: string }> => {
+  if (makers.free > 0) makers.free -= 1;
+  else await new Promise<void>((resolve) => makers.waiting.push(resolve));
+  try {
+    return await generate('rsa', {
+      modulusLength: 2048,
+      publicKeyEncoding: { type: 'spki', format: 'pem' },
+      privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+    });
+  } finally {
+    const next = makers.waiting.shift();
+    if (next) next();
+    else makers.free += 1;
+  }
+};
 
 /** The signer of a certificate; a CA signs itself. */
 export interface Signer {

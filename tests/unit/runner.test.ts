@@ -143,7 +143,7 @@ describe('a step that was not applied yet', () => {
 
 describe('a step that was applied before', () => {
   test('is skipped when it is healthy and unchanged, and nothing is written', async () => {
-    await runOf({ state: await applied(step('one')) })(step('one'));
+    await runOf({ steps: [step('one')], state: await applied(step('one')) })(step('one'));
     expect(did).toEqual([]);
     expect(states()).toEqual(['one skipped']);
     expect(await readState(paths.state)).toBeUndefined();
@@ -163,7 +163,7 @@ describe('a step that was applied before', () => {
         well = true;
       },
     });
-    await runOf({ state: await applied(one) })(one);
+    await runOf({ steps: [one], state: await applied(one) })(one);
     expect(did).toEqual(['one']);
     expect(states()).toEqual(['one started', 'one healthy']);
   });
@@ -185,9 +185,73 @@ describe('a step that was applied before', () => {
   });
 
   test('is applied again when an earlier one was, as what it rests on may be new', async () => {
-    const run = runOf({ state: await applied(step('one'), step('three')) });
-    for (const id of ['one', 'two', 'three']) await run(step(id));
+    const steps = ['one', 'two', 'three'].map((id) => step(id));
+    const run = runOf({ steps, state: await applied(step('one'), step('three')) });
+    for (const one of steps) await run(one);
     expect(states()).toEqual(['one skipped', 'two started', 'two healthy', 'three started', 'three healthy']);
+  });
+});
+
+describe('a run looks at steps that were applied before', () => {
+  /** Three recorded steps; each look of one is noted, and passes when all three were begun. */
+  const looked: string[] = [];
+  const looking = (id: string, more: Partial<LabStep> = {}): LabStep =>
+    step(id, { checks: [check('it is well', async () => void looked.push(id))], ...more });
+  beforeEach(() => void looked.splice(0));
+  const take = async (steps: readonly LabStep[], more: Partial<Run> = {}): Promise<void> => {
+    const run = runOf({ steps, state: await applied(...steps), ...more });
+    for (const one of steps) await run(one);
+  };
+
+  test('all at the same time', async () => {
+    const all = Promise.withResolvers<void>();
+    const meets = check('it is well', async () => {
+      looked.push('one');
+      if (looked.length === 3) all.resolve();
+      await all.promise;
+    });
+    await take(['one', 'two', 'three'].map((id) => step(id, { checks: [meets] })));
+    expect(states()).toEqual(['one skipped', 'two skipped', 'three skipped']);
+  });
+
+  test('in its turn where somebody watches, who may change something meanwhile', async () => {
+    const afterwards = async ({ id }: LabStep): Promise<void> => void looked.push(`after ${id}`);
+    await take([looking('one'), looking('two')], { sequential: true, afterwards });
+    expect(looked).toEqual(['one', 'after one', 'two', 'after two']);
+  });
+
+  test('with the deferred checks last, and only of those before the first that is not healthy', async () => {
+    const late = (id: string) => deferredCheck('it is current', async () => void looked.push(`late ${id}`));
+    const steps = ['one', 'two', 'three'].map((id) => looking(id, { checks: [...looking(id).checks, late(id)] }));
+    const broken = step('two', { checks: [...sick('down'), late('two')] });
+    await take([steps[0] as LabStep, broken, steps[2] as LabStep], { deadline: 0 }).catch(() => {});
+    expect(looked).toEqual(['one', 'three', 'late one']);
+    expect(states()).toEqual(['one skipped', 'two started', 'two failed']);
+  });
+
+  test('and what they found out is found out anew once one is applied', async () => {
+    let files = 'none';
+    const client = check('it answers', async ({ memo }: Parameters<LabStep['apply']>[0]) => {
+      if ((await memo('client', async () => files)) === 'none') throw new Error('no certificate');
+    });
+    const one = step('one', {
+      checks: [check('it is there', async () => (files === 'none' ? Promise.reject(new Error('gone')) : undefined))],
+      apply: async () => {
+        files = 'made';
+      },
+    });
+    await take([one, step('two', { checks: [client] })]);
+    expect(states()).toEqual(['one started', 'one healthy', 'two started', 'two healthy']);
+  });
+
+  test('and is stopped by the person meanwhile', async () => {
+    const abort = new AbortController();
+    const waits = check('it is well', async () => {
+      abort.abort(new Error('Ctrl-C'));
+      await new Promise(() => {});
+    });
+    await expect(take([step('one', { checks: [waits] })], { signal: abort.signal })).rejects.toThrow('Ctrl-C');
+    expect(did).toEqual([]);
   });
 });
 
@@ -348,8 +412,9 @@ test('a dry run tells the changes of every step and makes and records none', asy
 
 test('a dry run tells no story after a step, neither a new one nor one that is there', async () => {
   const afterwards = vi.fn(async () => {});
-  const run = runOf({ dryRun: true, afterwards, state: await applied(step('one')) });
-  for (const id of ['one', 'two']) await run(step(id));
+  const steps = [step('one'), step('two')];
+  const run = runOf({ steps, dryRun: true, afterwards, state: await applied(step('one')) });
+  for (const one of steps) await run(one);
   expect(states()).toContain('one skipped');
   expect(afterwards).not.toHaveBeenCalled();
 });
