@@ -165,12 +165,11 @@ require_room() {
 # and a Node that belongs to a user of nodejs.org. Where this machine has such a user, that Node is replaced instead.
 mend_cache() {
   [ "$(id -u)" -eq 0 ] && [ -d "$cache" ] || return 0
-  for folder in "$cache" "$shared_node" "$cache/bin"; do
-    if [ ! -d "$folder" ] || [ -n "$(find "$folder" -maxdepth 0 -perm -005)" ]; then continue; fi
-    if [ "$folder" = "$cache" ]; then chmod go+rx "$folder"; else chmod -R go+rX "$folder"; fi
+  find "$cache" -maxdepth 0 ! -perm -005 -exec chmod go+rx {} +
+  for folder in "$shared_node" "$cache/bin"; do
+    [ ! -d "$folder" ] || find "$folder" -maxdepth 0 ! -perm -005 -exec chmod -R go+rX {} +
   done
-  if [ ! -e "$shared_node/$node_path" ] || ! others_may_change "$shared_node/$node_path"; then return; fi
-  owner=$(stat -L -c %u "$shared_node/$node_path")
+  owner=$(stat -L -c %u "$shared_node/$node_path" 2>/dev/null) || return 0
   [ "$owner" -eq 0 ] || getent passwd "$owner" >/dev/null || chown -hR 0:0 "$shared_node"
 }
 

@@ -96,7 +96,7 @@ interface Session {
   /** What each step has last said of its progress: one that was started early is heard when its turn comes. */
   readonly lastProgress: Map<string, string>;
   /** Checks postponed to the end of the run. */
-  readonly deferred: { readonly step: LabStep; readonly wait: () => Promise<void> }[];
+  readonly deferred: { readonly step: LabStep; readonly begin: () => Promise<void>; waiting?: Promise<void> }[];
   /** Number of steps at the beginning of the run that are healthy: read at once, before the first one's turn. */
   healthyAtStart?: Promise<number>;
   /** Id of the step whose turn it is; only its progress is reported. */
@@ -356,7 +356,7 @@ const bringUp = async (session: Session, step: LabStep): Promise<void> => {
   else if (rest || later.length > 0)
     session.deferred.push({
       step,
-      wait: async () => {
+      begin: async () => {
         await rest;
         await wait(session, step, later);
       },
@@ -421,11 +421,18 @@ const runStep = async (session: Session, step: LabStep): Promise<void> => {
   if (!run.dryRun) await run.afterwards?.(step, context);
 };
 
-/** Waits for the postponed checks, all at the same time; the first that fails does so in the name of its step. */
+/** Begins to wait for the postponed checks, all at the same time. */
+const beginDeferred = ({ deferred }: Session): void => {
+  for (const one of deferred) {
+    one.waiting ??= one.begin();
+    one.waiting.catch(() => {}); // awaited in its turn
+  }
+};
+
+/** Waits for the postponed checks; the first that fails does so in the name of its step. */
 const waitForDeferred = async (session: Session): Promise<void> => {
-  const waits = session.deferred.splice(0).map(({ step, wait: begin }) => ({ step, waiting: begin() }));
-  for (const { waiting } of waits) waiting.catch(() => {}); // awaited in its turn
-  for (const { step, waiting } of waits) await inStep(session, step, () => waiting);
+  beginDeferred(session);
+  for (const { step, waiting } of session.deferred.splice(0)) await inStep(session, step, async () => waiting);
 };
 
 /** Aborts the work that nobody waits for any more, and waits until it has ended. */
@@ -448,6 +455,7 @@ export const createRunner = (run: Run): ((step: LabStep) => Promise<void>) => {
   return async (step) => {
     const last = step.id === run.steps.at(-1)?.id;
     try {
+      if (last) beginDeferred(session); // while the last step is applied
       await runStep(session, step);
       if (last) await waitForDeferred(session);
       if (last) await recordLab(session);

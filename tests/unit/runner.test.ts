@@ -541,7 +541,7 @@ describe('a late check', () => {
 
   test('keeps no step from beginning, and is waited for with the last one', async () => {
     const steps = [slow(() => did.includes('two')), step('two')];
-    const run = runOf({ steps, deadline: 0 });
+    const run = runOf({ steps });
     for (const one of steps) await run(one);
     expect(states()).toEqual(['one started', 'one healthy', 'two started', 'two healthy']);
   });
