@@ -43,6 +43,24 @@ const resolverOf = ({ dnsAddress }: Lab, timeout: number): Resolver => {
   return resolver;
 };
 
+/**
+ * Passes when CoreDNS answers through the address of its Service. kube-proxy takes its REJECT out of one table before it
+ * writes the rules into the other: a query in between is lost, and with it each later one from the same port. Whoever
+ * cannot ask again soon, as a Pod whose resolver waits 5 s, has to wait for this first.
+ */
+export const namesAreAnswered = check(
+  'a name is answered through the address of its Service',
+  async ({ lab }: Context) => {
+    const ask = (timeout: number): Promise<readonly string[]> =>
+      resolverOf(lab, timeout).resolve4(`kubernetes.default.svc.${lab.domain}`);
+    const [address] = await ask(250).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ETIMEOUT') return ask(1500); // a slow machine needs the time
+      throw error;
+    });
+    if (address !== lab.apiServiceAddress) throw new Error(`kubernetes.default is said to be at ${address}`);
+  },
+);
+
 /** Makes a Service of a new name, which stands for another name, and tells whether CoreDNS says so after `pauseMs`. */
 const findsNewService = async (context: Context, pauseMs: number): Promise<boolean> => {
   const { lab, signal } = context;
@@ -86,13 +104,7 @@ export const coredns: Step = {
 
   checks: [
     coreDnsIsAvailable,
-    check('a name is answered through the address of its Service', async ({ lab }) => {
-      // A query sent before the rules of the Service are there is lost, and with it each later one from the same port.
-      const ask = (timeout: number): Promise<readonly string[]> =>
-        resolverOf(lab, timeout).resolve4(`kubernetes.default.svc.${lab.domain}`);
-      const [address] = await ask(250).catch(() => ask(1500)); // a slow machine needs the time
-      if (address !== lab.apiServiceAddress) throw new Error(`kubernetes.default is said to be at ${address}`);
-    }),
+    namesAreAnswered,
     // A CoreDNS that may no longer watch answers old names for ever.
     deferredCheck('the name of a Service made now is answered', async (context) => {
       // CoreDNS remembers for 5 s that there is no such name: a second try needs another one.

@@ -12,7 +12,7 @@ import type { Context, Step } from '../lib/engine/step.ts';
 import { kubeconfigFile, paths } from '../lib/host/paths.ts';
 import { run } from '../lib/host/run.ts';
 import { kubectl } from './by-hand.ts';
-import { coreDnsIsAvailable, isLoop } from './coredns.ts';
+import { coreDnsIsAvailable, isLoop, namesAreAnswered } from './coredns.ts';
 import { chainOfWeb, webPods } from './demo.ts';
 import { kubeScheduler } from './kube-scheduler.ts';
 import { act, all, atLeast, lines, observe, says } from './observe.ts';
@@ -62,8 +62,9 @@ const isRouted = check('the node reaches them through the ClusterIP', async (con
   );
 });
 
-/** Proofs by name: the first one waits for CoreDNS, and costs less than a kubectl for each try. */
+/** Proofs by name: the first one waits for CoreDNS. */
 const proofsByName: readonly Check<Context>[] = [
+  namesAreAnswered,
   check('a Pod finds the Service by its name and gets HTTP through it', async (context) => {
     const api = await apiOf(context);
     const names = await podNames(api);
