@@ -5,6 +5,7 @@ import type { Context, Step } from '../lib/engine/step.ts';
 import { readIfThere, requireAccess } from '../lib/host/files.ts';
 import { certFile, keyFile, paths } from '../lib/host/paths.ts';
 import { issue, type Pem, problemsOf } from '../lib/pki/issue.ts';
+import { type KeyPair, makeKeyPair } from '../lib/pki/make.ts';
 import { opensslCommands } from '../lib/pki/openssl.ts';
 import { type CertificateRequest, readProfile } from '../lib/pki/templates.ts';
 
@@ -22,6 +23,20 @@ export const requestsFor = (lab: Lab): Promise<readonly CertificateRequest[]> =>
 /** Reads them once a run. */
 const requestsOf = ({ lab, memo }: Context): Promise<readonly CertificateRequest[]> =>
   memo('certificate requests', () => requestsFor(lab));
+
+/** Returns the key pairs that were begun before the step's turn: those of `begin`, if this is the first call of the run. */
+const preparedKeys = ({ memo }: Context, begin: () => Promise<Promise<KeyPair>[]>): Promise<Promise<KeyPair>[]> =>
+  memo('key pairs', begin);
+
+/** Begins to make a key pair for each certificate: that is half a second of computing. */
+const prepareKeys = (context: Context): void =>
+  void preparedKeys(context, async () =>
+    (await requestsOf(context)).map(() => {
+      const making = makeKeyPair();
+      making.catch(() => {}); // awaited where it is used
+      return making;
+    }),
+  );
 
 /** Reads the certificates and keys of these requests from the disk. */
 const readPems = async (requests: readonly CertificateRequest[]): Promise<ReadonlyMap<string, Pem>> => {
@@ -57,6 +72,7 @@ export const certificates: Step = {
   title: 'certificates',
   startAfter: 'preflight', // the keys are made while the programs come
   inputs: requestsFor,
+  prepare: prepareKeys,
 
   async apply(context) {
     const { host } = context;
@@ -66,7 +82,10 @@ export const certificates: Step = {
       for (const { name } of everyName(requests)) await host.writeFile(certFile(name), name);
       return;
     }
-    const pems = new Map((await issue(requests, await readPems(requests))).map((pem) => [pem.name, pem]));
+    const prepared = await preparedKeys(context, async () => []);
+    const newKeyPair = (): Promise<KeyPair> => prepared.shift() ?? makeKeyPair();
+    const issued = await issue(requests, await readPems(requests), { newKeyPair });
+    const pems = new Map(issued.map((pem) => [pem.name, pem]));
     for (const request of requests) {
       const pem = pems.get(request.name);
       if (!pem) throw new Bug(`no certificate was issued for ${request.name}`);

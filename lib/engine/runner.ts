@@ -345,6 +345,13 @@ const beginRest = (session: Session, step: LabStep): Promise<void> | undefined =
   return rest;
 };
 
+/** Begins the work of steps that were never applied, and that changes nothing. */
+const prepareSteps = (session: Session): void => {
+  const { sequential, dryRun, steps } = session.run;
+  if (sequential || dryRun) return;
+  for (const step of steps) if (!(step.id in session.records)) step.prepare?.(contextOf(session, step));
+};
+
 /** Applies a step and waits for its checks; postpones the deferred ones and the rest of its work. */
 const bringUp = async (session: Session, step: LabStep): Promise<void> => {
   const { dryRun, sequential } = session.run;
@@ -452,6 +459,7 @@ const endSession = async ({ end, begun }: Session): Promise<void> => {
  */
 export const createRunner = (run: Run): ((step: LabStep) => Promise<void>) => {
   const session = openSession(run);
+  prepareSteps(session);
   return async (step) => {
     const last = step.id === run.steps.at(-1)?.id;
     try {

@@ -112,6 +112,11 @@ export interface Step {
    * take.
    */
   readonly stallLimit?: number;
+  /**
+   * Begins work for `apply` that changes nothing on the machine, when a run begins in which this step has its first turn.
+   * `apply` gets its result by `context.memo`.
+   */
+  readonly prepare?: (context: Context) => void;
   /** Changes the machine as this step needs it. It can run again: then it changes only what differs. */
   readonly apply: (context: Context) => Promise<void>;
   /**

@@ -104,12 +104,13 @@ export const problemsOf = (
 /**
  * Returns the certificate and key of every request, in the order of the requests. A pair of `existing` that fits is
  * kept; every other one is made anew, with a new key. A new CA brings new certificates for all that it signs. Throws
- * UserError where a CA of `existing` is not valid at `now`.
+ * UserError where a CA of `existing` is not valid at `now`. `newKeyPair` gives the new keys, for one who has made some
+ * beforehand.
  */
 export const issue = async (
   requests: readonly CertificateRequest[],
   existing: ReadonlyMap<string, Pem>,
-  now: Date = new Date(),
+  { now = new Date(), newKeyPair = makeKeyPair } = {},
 ): Promise<readonly Pem[]> => {
   const authorities = requests.filter(isAuthority).flatMap(({ name }) => existing.get(name) ?? []);
   refuseClockOf(
@@ -138,7 +139,7 @@ export const issue = async (
     return { request: authority, key: pem.key, end: new X509Certificate(pem.certificate).validToDate };
   };
   const make = async (request: CertificateRequest): Promise<Pem> => {
-    const { publicKey, privateKey: key } = await makeKeyPair();
+    const { publicKey, privateKey: key } = await newKeyPair();
     if (request.CN === undefined) return { name: request.name, certificate: publicKey, key };
     const certificate = await makeCertificate(request, publicKey, await signerOf(request, key), now);
     return { name: request.name, certificate, key };

@@ -8,6 +8,12 @@ import { type CertificateRequest, isAuthority, subjectOf } from './templates.ts'
 const minute = 60 * 1000;
 const generate = promisify(generateKeyPair);
 
+/** A new key pair, as PEM. */
+export interface KeyPair {
+  readonly publicKey: string;
+  readonly privateKey: string;
+}
+
 /** How many more key pairs may be made at once, and who waits for that. */
 const makers = { free: Math.min(availableParallelism(), 3), waiting: [] as (() => void)[] };
 
@@ -15,7 +21,7 @@ const makers = { free: Math.min(availableParallelism(), 3), waiting: [] as (() =
  * Makes an RSA key pair, as PEM. Several are made at once, one a core, but never four: Node's thread pool has four
  * threads, and reading a file needs one too (nodejs.org/api/cli.html, UV_THREADPOOL_SIZE).
  */
-export const makeKeyPair = async (): Promise<{ publicKey: string; privateKey: string }> => {
+export const makeKeyPair = async (): Promise<KeyPair> => {
   if (makers.free > 0) makers.free -= 1;
   else await new Promise<void>((resolve) => makers.waiting.push(resolve));
   try {

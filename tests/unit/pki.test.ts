@@ -92,7 +92,7 @@ describe('a set of certificates', () => {
   };
   /** Names of what `issue` makes anew from the set. */
   const remade = async (wanted: readonly CertificateRequest[], existing: readonly Pem[], now?: Date) => {
-    const issued = await issue(wanted, byName(existing), now);
+    const issued = await issue(wanted, byName(existing), { now });
     return issued.filter((pem) => !existing.includes(pem)).map(({ name }) => name);
   };
 
@@ -191,7 +191,7 @@ describe('a set of certificates', () => {
     ['eleven years ahead', 11 * 365 * day, 'the CA ca expired on'],
   ])('has no CA made anew by a clock that is %s: it is said, with the way out', async (_, off, words) => {
     const now = new Date(Date.now() + off);
-    const refusal = await issue(requests, byName(pems), now).catch((error: unknown) => error);
+    const refusal = await issue(requests, byName(pems), { now }).catch((error: unknown) => error);
     expect(refusal).toBeInstanceOf(UserError);
     expect((refusal as UserError).message).toContain(`the clock of this machine says ${now.toISOString()}`);
     expect((refusal as UserError).message).toContain(words);
@@ -200,7 +200,7 @@ describe('a set of certificates', () => {
 
   test('has no leaf that outlives its CA', async () => {
     const late = new Date(Date.now() + (10 * 365 - 60) * day);
-    const issued = await issue(requests, byName(pems), late);
+    const issued = await issue(requests, byName(pems), { now: late });
     const endOf = (name: string) => new X509Certificate(find(issued, name).certificate).validTo;
     expect(endOf('admin')).toBe(endOf('ca'));
   });

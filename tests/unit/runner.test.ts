@@ -445,6 +445,28 @@ describe('what one step begins and a later one waits for', () => {
   });
 });
 
+describe('what a step prepares', () => {
+  const prepare = vi.fn();
+  beforeEach(() => void prepare.mockClear());
+
+  test('is begun with the run, before the turn of the step', () => {
+    runOf({ steps: [step('one'), step('two', { prepare })] });
+    expect(prepare).toHaveBeenCalledOnce();
+  });
+
+  test.each<[string, Partial<Run>]>([
+    [
+      'the step was applied before',
+      { state: { version: 1, lab: plainLab, steps: { two: { fingerprint: '', at: '', seconds: 1 } } } },
+    ],
+    ['nothing is to change', { dryRun: true }],
+    ['somebody watches', { sequential: true }],
+  ])('is not begun where %s', (_, more) => {
+    runOf({ steps: [step('one'), step('two', { prepare })], ...more });
+    expect(prepare).not.toHaveBeenCalled();
+  });
+});
+
 describe('a step that rests on one other only', () => {
   const three = (): readonly LabStep[] => [step('one'), step('two'), step('three', { startAfter: 'one' })];
   const takeAll = async (steps: readonly LabStep[], more: Partial<Run> = {}): Promise<void> => {
