@@ -70,7 +70,6 @@ export const certificates: Step = {
   id: 'certificates',
   loses: { what: 'its certificates and keys' },
   title: 'certificates',
-  startAfter: 'preflight', // the keys are made while the programs come
   inputs: requestsFor,
   prepare: prepareKeys,
 

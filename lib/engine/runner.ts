@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { Change } from '../host/change.ts';
 import { placesOf } from '../host/facts/places.ts';
 import { sha256 } from '../host/files.ts';
@@ -7,7 +8,7 @@ import { quoted } from '../host/run.ts';
 import { type Check, runChecks, waitFor } from './check.ts';
 import { commandLine } from './daemon.ts';
 import { isBug, isDiskFull, reasonOf, sentenceOf, Unhealthy, UserError } from './errors.ts';
-import type { Tell } from './events.ts';
+import type { RunEvent, Tell } from './events.ts';
 import type { Lab } from './lab.ts';
 import type { openLedger } from './ledger.ts';
 import { type State, writeState } from './state.ts';
@@ -95,11 +96,13 @@ interface Session {
   readonly startedEarly: Map<string, Promise<void>>;
   /** What each step has last said of its progress: one that was started early is heard when its turn comes. */
   readonly lastProgress: Map<string, string>;
+  /** What each step waits for now: a deferred check is heard when its turn comes. */
+  readonly lastWaiting: Map<string, RunEvent>;
   /** Checks postponed to the end of the run. */
   readonly deferred: { readonly step: LabStep; readonly begin: () => Promise<void>; waiting?: Promise<void> }[];
   /** Number of steps at the beginning of the run that are healthy: read at once, before the first one's turn. */
   healthyAtStart?: Promise<number>;
-  /** Id of the step whose turn it is; only its progress is reported. */
+  /** Id of the step whose turn it is; only its progress, and what it waits for, is reported. */
   current: string;
   /** True once a step was applied: then all later ones are applied too, because they may depend on it. */
   applied: boolean;
@@ -118,6 +121,7 @@ const openSession = (run: Run): Session => {
     begun,
     startedEarly: new Map(),
     lastProgress: new Map(),
+    lastWaiting: new Map(),
     deferred: [],
     current: '',
     applied: false,
@@ -260,9 +264,14 @@ const wait = async (session: Session, step: LabStep, checks: readonly Check<Cont
     interval: pollInterval,
     deadline: deadline * 1000,
     signal: session.signal,
-    waiting: ({ phrase, reason }) => tell({ event: 'waiting', step: step.id, check: phrase, reason }),
+    waiting: ({ phrase, reason }) => {
+      const event = { event: 'waiting', step: step.id, check: phrase, reason } as const;
+      session.lastWaiting.set(step.id, event);
+      if (session.current === step.id) tell(event);
+    },
     failFast: failIfDead(session, step),
   });
+  session.lastWaiting.delete(step.id);
   if (!failure) return;
   const { phrase, reason } = failure;
   throw await unhealthy(session, step, `${step.id}: "${phrase}" is not so after ${deadline} s: ${reason}`);
@@ -386,7 +395,8 @@ const record = async (session: Session, step: LabStep, seconds: number): Promise
  * address.
  */
 const recordLab = async ({ run, records }: Session): Promise<void> => {
-  if (run.dryRun || !run.state || JSON.stringify(run.state.lab) === JSON.stringify(run.lab)) return;
+  const lab = JSON.parse(JSON.stringify(run.lab)) as Lab; // as it is read back: without fields that are undefined
+  if (run.dryRun || !run.state || isDeepStrictEqual(run.state.lab, lab)) return;
   await writeState(paths.state, { version: 1, lab: run.lab, steps: records });
 };
 
@@ -439,7 +449,12 @@ const beginDeferred = ({ deferred }: Session): void => {
 /** Waits for the postponed checks; the first that fails does so in the name of its step. */
 const waitForDeferred = async (session: Session): Promise<void> => {
   beginDeferred(session);
-  for (const { step, waiting } of session.deferred.splice(0)) await inStep(session, step, async () => waiting);
+  for (const { step, waiting } of session.deferred.splice(0)) {
+    session.current = step.id;
+    const event = session.lastWaiting.get(step.id);
+    if (event) session.run.tell(event);
+    await inStep(session, step, async () => waiting);
+  }
 };
 
 /** Aborts the work that nobody waits for any more, and waits until it has ended. */

@@ -236,6 +236,7 @@ describe('Calico, taken back', () => {
 });
 
 test('a reset leaves nothing of Calico', async () => {
+  await sh(vm, `ip link set eth0 mtu ${mtu}`); // a test above has changed it since the first up
   const { code, stderr, stdout } = await hardway(vm, ['reset', '--yes']);
   expect(code, stdout + stderr).toBe(0);
   expect(await sh(vm, 'ip -o link; ip route; ip -6 route')).not.toMatch(/cali|vxlan|tunl|10\.210\./);

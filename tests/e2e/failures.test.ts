@@ -150,7 +150,7 @@ describe('a whole lab', () => {
     await sh(vm, `mkdir ${folder}; printf '${dropIn}' >${folder}/x.conf; systemctl daemon-reload`);
     const ran = await up(vm, '--to', 'etcd');
     await sh(vm, `rm -r ${folder}; systemctl daemon-reload`);
-    mustSay(ran, 1, 'etcd', 'systemctl start etcd.service', 'not today', 'hardway logs etcd');
+    mustSay(ran, 1, 'etcd', 'systemctl enable --no-reload --now etcd.service', 'not today', 'hardway logs etcd');
   });
 
   test('is brought up where the service manager has a proxy', async () => {

@@ -24,7 +24,11 @@ describe('what one sees of a lab that grows', () => {
     succeeded(ran);
     expect(ran.stderr).toBe('');
     expect(firstWords(ran.stdout)).toEqual(stepIds);
-    for (const words of ['write /etc/systemd/system/etcd.service', 'systemctl start kubelet.service', 'ca.pem'])
+    for (const words of [
+      'write /etc/systemd/system/etcd.service',
+      'systemctl enable --no-reload --now kubelet.service',
+      'ca.pem',
+    ])
       expect(ran.stdout).toContain(words);
     const changes = ran.stdout.split('\n').filter((line) => line.includes('make folder'));
     expect(new Set(changes).size).toBe(changes.length);

@@ -184,6 +184,13 @@ describe('a step that was applied before', () => {
     expect((await readState(paths.state))?.lab).toEqual(lab);
   });
 
+  test('is skipped and not recorded anew where the lab has the same fields in another order', async () => {
+    const { node, ...rest } = plainLab;
+    const steps = [step('one')];
+    await runOf({ steps, state: { ...(await applied(...steps)), lab: { ...rest, node } } })(step('one'));
+    expect(await readState(paths.state)).toBeUndefined();
+  });
+
   test('is applied again when an earlier one was, as what it rests on may be new', async () => {
     const steps = ['one', 'two', 'three'].map((id) => step(id));
     const run = runOf({ steps, state: await applied(step('one'), step('three')) });
@@ -566,6 +573,14 @@ describe('a late check', () => {
     const run = runOf({ steps });
     for (const one of steps) await run(one);
     expect(states()).toEqual(['one started', 'one healthy', 'two started', 'two healthy']);
+  });
+
+  test('says what it waits for when the last step is healthy, and not while that has its turn', async () => {
+    const steps = [slow(() => states().includes('two healthy')), step('two')];
+    const run = runOf({ steps });
+    for (const one of steps) await run(one);
+    const told = events.map((one) => (one.event === 'step' ? `${one.step} ${one.state}` : one.event));
+    expect(told.filter((one) => one !== 'change').slice(2)).toEqual(['two started', 'two healthy', 'waiting']);
   });
 
   test('that never passes fails the run in the name of its step', async () => {
