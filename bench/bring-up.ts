@@ -1,7 +1,13 @@
-import { imageReference } from '../lib/binaries/versions.ts';
+import { dirname } from 'node:path';
+import { archivePath, binaryPath } from '../lib/binaries/cache.ts';
+import { imageReference, productOf } from '../lib/binaries/versions.ts';
+import { Bug } from '../lib/engine/errors.ts';
 import type { RunEvent } from '../lib/engine/events.ts';
+import { architectures, exampleLab } from '../lib/engine/lab.ts';
+import { needsOf } from '../lib/engine/step.ts';
 import { inside } from '../lib/vm/guest.ts';
 import { createVm, deleteVm, execInVm, listVms, type Vm } from '../lib/vm/vm.ts';
+import { stepsWith } from '../steps/index.ts';
 
 /** One bring-up, from the start of its command to its end; all times in seconds. */
 export interface BringUp {
@@ -47,10 +53,31 @@ const timed = async (vm: Vm, argv: readonly string[], env: Readonly<Record<strin
   return { seconds, lines: stdout.split('\n').filter((line) => line !== '') };
 };
 
+/** What bench/plain.sh wants to be told: where the cache holds the lab's programs and images, inside of a VM. */
+const plainNeeds = (): Readonly<Record<string, string>> => {
+  const arch = architectures[process.arch];
+  if (!arch) throw new Bug(`no lab runs on ${process.arch}`);
+  const { programs, plugins } = needsOf(stepsWith(exampleLab));
+  const folderOf = (binary: string): string => {
+    const { name, product } = productOf(binary);
+    return dirname(binaryPath(inside.cache, arch, name, product.version, binary));
+  };
+  const images = {
+    pause: imageReference('pause'),
+    coredns: imageReference('coredns'),
+    agnhost: imageReference('agnhost'),
+  };
+  return {
+    programs: [...new Set([...programs, ...plugins].map(folderOf))].join(':'),
+    archives: dirname(archivePath(inside.cache, arch, images.pause)),
+    ...images,
+  };
+};
+
 /** bench/plain.sh in a VM of its own. */
 export const plain = (): Promise<BringUp> =>
   inFreshVm('bench-plain', async (vm) => {
-    const { seconds, lines } = await timed(vm, [`${inside.project}/bench/plain.sh`]);
+    const { seconds, lines } = await timed(vm, [`${inside.project}/bench/plain.sh`], plainNeeds());
     const steps = new Map<string, number>();
     let before = 0;
     for (const line of lines) {

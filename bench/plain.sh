@@ -2,7 +2,8 @@
 # The plain ordered bring-up that `hardway up` is measured against: what somebody who knows the way would write by hand.
 # The same binaries, images, objects and proofs; openssl for certificates, systemd to start components, each gated by
 # its health check, looked at every 50 ms. No undo, no resuming, no checks of the machine, no reasons in its errors.
-# Wants a clean VM, root, and the warm cache. Prints `STEP SECONDS` when a step is done, seconds since its own start.
+# Wants a clean VM, root, and from its environment: `programs`, the folders of the binaries as PATH has them; `archives`,
+# the folder of the image archives; `pause`, `coredns` and `agnhost`, the images by their references. Prints `STEP SECONDS` when a step is done, seconds since its own start.
 set -euo pipefail
 
 begin=$EPOCHREALTIME
@@ -13,14 +14,11 @@ lap() {
 }
 
 project=$(cd "$(dirname "$0")/.." && pwd)
-case $(uname -m) in x86_64) arch=amd64 ;; aarch64) arch=arm64 ;; *) exit 2 ;; esac
-cache=${HARDWAY_CACHE:-/var/cache/hardway}
+: "${programs:?}" "${archives:?}" "${pause:?}" "${coredns:?}" "${agnhost:?}"
 home=/var/lib/plain
 pki=$home/pki
 pods=10.200.0.0/16 services=10.32.0.0/24 api=10.32.0.1 dns=10.32.0.10 domain=cluster.local
 containerd=unix:///run/containerd/containerd.sock
-image() { sed -n "s/^  $1: { reference: \"\([^\"]*\)\".*/\1/p" "$project/lib/binaries/versions.yaml"; }
-pause=$(image pause) coredns=$(image coredns) agnhost=$(image agnhost)
 
 # soon WHAT COMMAND...: until it succeeds; its last words when it has not after a minute.
 soon() {
@@ -49,8 +47,7 @@ ask_api() { ask --cacert $pki/ca.pem --cert $pki/admin.pem --key $pki/admin-key.
 # --- this machine
 umask 077
 mkdir -p $pki $home/kubeconfigs $home/etcd /etc/cni/net.d /var/lib/kubelet
-# The cache holds a folder a product, named with its version.
-for folder in "$cache/bin/$arch"/*/; do PATH=$folder:$PATH; done
+PATH=$programs:$PATH
 plugins=$(dirname "$(command -v host-local)")
 node=$(hostname)
 address=$(ip -4 -o addr show dev "$(ip -4 route show default | sed -n 's/.* dev \([^ ]*\).*/\1/p')" | awk '{ split($4, a, "/"); print a[1] }')
@@ -190,7 +187,7 @@ lap containerd
 
 # --- images
 for image in $pause $coredns $agnhost; do
-  ctr --namespace=k8s.io images import "$cache/images/$arch/${image//[\/:]/_}.tar" >/dev/null
+  ctr --namespace=k8s.io images import "$archives/${image//[\/:]/_}.tar" >/dev/null
 done
 lap images
 
