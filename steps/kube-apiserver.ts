@@ -1,19 +1,34 @@
+import { isDeepStrictEqual } from 'node:util';
 import { stringify } from 'yaml';
-import { apiOf } from '../lib/cluster/api.ts';
+import { apiOf, superAdminApiOf } from '../lib/cluster/api.ts';
 import { ensureRunning } from '../lib/daemons/supervisor.ts';
-import { check } from '../lib/engine/check.ts';
+import { check, until } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Lab, PkiProfile } from '../lib/engine/lab.ts';
-import type { Step } from '../lib/engine/step.ts';
+import type { Context, Step } from '../lib/engine/step.ts';
 import { readIfThere, requireAccess } from '../lib/host/files.ts';
-import { certFile, keyFile, paths } from '../lib/host/paths.ts';
+import { certFile, keyFile, kubeconfigFile, paths } from '../lib/host/paths.ts';
+import {
+  admission,
+  admissionFile,
+  auditFile,
+  auditPolicy,
+  authentication,
+  authenticationFile,
+  clusterAdmins,
+} from './admission.ts';
 import { heredoc, kubectl } from './by-hand.ts';
 import { beginDemo, demoFile, web } from './demo.ts';
 import { encryption, encryptionConfig, requireEncryptionKey } from './encryption.ts';
 import { store } from './etcd.ts';
 import { act, all, observe, says, saysNot } from './observe.ts';
 
-const auditPolicy = `${paths.config}/audit-policy.yaml`;
+/** Its files beside the flags, without the one that has the key of Secrets. */
+const filesOf = (lab: Lab): readonly (readonly [string, object])[] => [
+  [authenticationFile, authentication],
+  [admissionFile, admission(lab)],
+  [auditFile, auditPolicy],
+];
 
 /** Common name of the proxy that may act for users. */
 const proxies: Readonly<Record<PkiProfile, string>> = { components: 'front-proxy-client', guide: 'admin' };
@@ -38,9 +53,10 @@ const daemon = (lab: Lab) => ({
     flag('tls-private-key-file', keyFile('apiserver')),
     flag('tls-min-version', 'VersionTLS13'),
     flag('client-ca-file', certFile('ca')),
-    flag('anonymous-auth', 'false'),
+    flag('authentication-config', authenticationFile),
     flag('authorization-mode', 'Node,RBAC'),
-    flag('enable-admission-plugins', 'NodeRestriction'),
+    flag('enable-admission-plugins', 'NodeRestriction,EventRateLimit,DenyServiceExternalIPs'),
+    flag('admission-control-config-file', admissionFile),
     flag('allow-privileged', 'true'),
     flag('service-cluster-ip-range', lab.serviceCIDR),
     flag('service-account-issuer', `https://kubernetes.default.svc.${lab.domain}`),
@@ -60,29 +76,36 @@ const daemon = (lab: Lab) => ({
     flag('proxy-client-key-file', keyFile('front-proxy-client')),
     flag('encryption-provider-config', encryption),
     flag('event-ttl', '168h'),
-    flag('audit-policy-file', auditPolicy),
+    flag('audit-policy-file', auditFile),
     flag('audit-log-path', `${paths.logs}/audit.log`),
     flag('audit-log-maxage', '30'),
     flag('audit-log-maxbackup', '3'),
     flag('audit-log-maxsize', '20'),
+    flag('request-timeout', '60s'),
     flag('shutdown-watch-termination-grace-period', '1s'),
     flag('profiling', 'false'),
   ],
 });
 
-/**
- * Audit policy: user, request and time, without bodies, so that no Secret is written to a log. Reads and leases, most
- * of the requests, are left out.
- */
-const policy = {
-  apiVersion: 'audit.k8s.io/v1',
-  kind: 'Policy',
-  omitStages: ['RequestReceived'],
-  rules: [
-    { level: 'None', resources: [{ group: 'coordination.k8s.io', resources: ['leases'] }] },
-    { level: 'None', verbs: ['get', 'list', 'watch'] },
-    { level: 'Metadata' },
-  ],
+/** Kubeconfig of the user whom no role can hold back. */
+const superAdmin = kubeconfigFile('super-admin');
+
+/** Gives the admin its rights as soon as the API server takes requests; the checks of the step say why it does not. */
+const bindAdmins = async (context: Context): Promise<void> => {
+  if (context.host.dryRun) return;
+  const bind = async (): Promise<void> => {
+    await (await superAdminApiOf(context)).apply(clusterAdmins);
+  };
+  await until('the admin has its rights', bind, { signal: context.signal, deadline: 3_600_000 });
+};
+
+/** Throws unless the binding gives its rights to the group of the admin, and to nobody else. */
+const requireBinding = async (context: Context): Promise<void> => {
+  const { name } = clusterAdmins.metadata;
+  const path = `/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/${name}`;
+  const there = await (await apiOf(context)).get<typeof clusterAdmins>(path);
+  for (const field of ['roleRef', 'subjects'] as const)
+    if (!isDeepStrictEqual(there[field], clusterAdmins[field])) throw new Error(`${field} of ${name} was changed`);
 };
 
 export const kubeApiserver: Step = {
@@ -93,15 +116,17 @@ export const kubeApiserver: Step = {
   needs: { programs: ['kube-apiserver'] },
   ports: [{ number: 6443, at: 'everywhere' }],
   daemon,
-  inputs: () => policy,
+  inputs: (lab) => [authentication, admission(lab), auditPolicy, clusterAdmins],
 
   async apply(context) {
     const { lab, host } = context;
     await host.makeDir(paths.logs, 0o700);
-    await host.writeFile(auditPolicy, stringify(policy), 0o600);
+    for (const [file, content] of filesOf(lab)) await host.writeFile(file, stringify(content), 0o600);
     await host.writeFile(encryption, await encryptionConfig(context), 0o600);
     await ensureRunning({ lab, host }, daemon(lab));
   },
+
+  finish: bindAdmins,
 
   byHand: {
     async file(path) {
@@ -113,18 +138,27 @@ export const kubeApiserver: Step = {
         `sed -i "s|SECRET|$(head -c 32 /dev/urandom | base64)|" ${path}`,
       ];
     },
+    before: async () => {
+      const file = `${paths.config}/cluster-admins.yaml`;
+      return [
+        ...heredoc(file, stringify(clusterAdmins)),
+        `waits kubectl --kubeconfig ${superAdmin} apply --server-side --field-manager=hardway -f ${file}`,
+      ];
+    },
     proofs: () => [`${kubectl} get --raw /readyz`, `${kubectl} get service kubernetes`],
   },
 
   checks: [
-    check('only root can read its configuration and the key of Secrets', async () => {
-      for (const file of [auditPolicy, encryption]) await requireAccess(file, 0o600);
+    check('only root can read its configuration and the key of Secrets', async ({ lab }) => {
+      for (const [file] of filesOf(lab)) await requireAccess(file, 0o600);
+      await requireAccess(encryption, 0o600);
     }),
     check('says that it is ready (/readyz?verbose)', async (context) => {
       const answer = await (await apiOf(context)).text('/readyz?verbose');
       if (!answer.includes('readyz check passed')) throw new Error(answer.trim().split('\n').at(-1));
     }),
     check('its encryption key is that of the Secrets in etcd', requireEncryptionKey),
+    check('the admin has its rights by a ClusterRoleBinding', requireBinding),
     check('has published itself as the Service `kubernetes`', async (context) => {
       const service = await (await apiOf(context)).get<{ spec: { clusterIP: string } }>(
         '/api/v1/namespaces/default/services/kubernetes',

@@ -33,6 +33,8 @@ export const configuration = ({ node, podCIDR, machine }: Lab) => ({
   clusterCIDR: podCIDR,
   healthzBindAddress: '127.0.0.1:10256',
   metricsBindAddress: '127.0.0.1:10249',
+  // These pages ask nobody who he is; what else is on that port cannot be turned off (kubernetes/cmd/kube-proxy/app/server.go).
+  featureGates: { ComponentFlagz: false, ComponentStatusz: false },
   // Inside a network namespace the kernel's conntrack limits are not writable.
   ...(!machine.canSetConntrackLimits && { conntrack: { maxPerCore: 0, min: 0 } }),
   iptables: { minSyncPeriod: '100ms', syncPeriod: '30s' },

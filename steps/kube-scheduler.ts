@@ -23,6 +23,7 @@ const daemon = () => ({
     flag('bind-address', '127.0.0.1'),
     flag('tls-cert-file', certFile('kube-scheduler-server')),
     flag('tls-private-key-file', keyFile('kube-scheduler-server')),
+    flag('tls-min-version', 'VersionTLS13'),
     flag('client-ca-file', certFile('ca')),
     flag('requestheader-client-ca-file', certFile('front-proxy-ca')),
     flag('leader-elect', 'false'),

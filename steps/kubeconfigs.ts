@@ -72,7 +72,7 @@ export const kubeconfigs: Step = {
   traces: [{ path: '~/.kube/config', isOurs: isGiven }],
   leaves: { homes: ['.kube/cache'] }, // kubectl remembers API servers in the home of whoever called it
   title: 'kubeconfigs',
-  needs: { identities: ['admin'] },
+  needs: { identities: ['admin', 'super-admin'] },
 
   async apply({ host, needs, signal, progress }) {
     await host.makeDir(paths.kubeconfigs, 0o700);

@@ -63,6 +63,7 @@ export const plainLab: Lab = labOf(goodSurvey, {
   ...networks,
   cni: 'bridge',
   pki: 'components',
+  podSecurity: 'baseline',
   supervisor: 'systemd',
   with: [],
 });
@@ -84,6 +85,7 @@ export const oddLab: Lab = labOf(
     domain: 'odd.example',
     cni: 'bridge',
     pki: 'guide',
+    podSecurity: 'privileged',
     supervisor: 'tmux',
     with: ['ingress'],
   },

@@ -178,6 +178,7 @@ export const planOf = (asked: Asked, old: Old, { host, usualCni, tmux }: Facts):
     domain: asked.domain ?? had?.domain ?? settings.domain.default,
     cni,
     pki: asked.pki ?? had?.pki ?? settings.pki.default,
+    podSecurity: asked.podSecurity ?? had?.podSecurity ?? settings.podSecurity.default,
     supervisor,
     with: [...new Set([...(had?.with ?? []), ...(asked.extra ? [asked.extra] : [])])],
     ...(registryMirror && { registryMirror }),

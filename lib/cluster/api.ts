@@ -2,7 +2,7 @@ import { Agent, request } from 'node:https';
 import { ApiError } from '../engine/errors.ts';
 import type { Context } from '../engine/step.ts';
 import { readText } from '../host/files.ts';
-import { paths } from '../host/paths.ts';
+import { certFile, keyFile } from '../host/paths.ts';
 import { answerTo } from './http.ts';
 
 /** A Kubernetes object: the fields that every kind has. */
@@ -45,12 +45,12 @@ interface Resource {
 const timeoutMs = 10_000;
 
 /**
- * Opens a client of this machine's API server, as the admin, over one kept-alive connection. It uses plain node:https,
- * because the official client takes a third of a second to load.
+ * Opens a client of this machine's API server, as the owner of a certificate, over one kept-alive connection. It uses
+ * plain node:https, because the official client takes a third of a second to load.
  */
-const openApi = async (): Promise<Api> => {
+const openApi = async (identity: string): Promise<Api> => {
   const [ca, cert, key] = await Promise.all(
-    ['ca.pem', 'admin.pem', 'admin-key.pem'].map((file) => readText(`${paths.certs}/${file}`)),
+    [certFile('ca'), certFile(identity), keyFile(identity)].map((file) => readText(file)),
   );
   const agent = new Agent({ keepAlive: true, ca, cert, key, maxSockets: 8 });
 
@@ -119,5 +119,9 @@ const messageOf = (text: string): string | undefined => {
   }
 };
 
-/** Returns the run's client of the API server; opens it at the first call. */
-export const apiOf = ({ memo }: Context): Promise<Api> => memo('api', openApi);
+/** Returns the run's client of the API server, the admin; opens it at the first call. */
+export const apiOf = ({ memo }: Context): Promise<Api> => memo('api', () => openApi('admin'));
+
+/** Returns a client whom no role can hold back. It is there to give the admin its rights, and for nothing else. */
+export const superAdminApiOf = ({ memo }: Context): Promise<Api> =>
+  memo('api of super-admin', () => openApi('super-admin'));

@@ -6,6 +6,12 @@ import type { Language, Text } from './text.ts';
 
 export const cnis = ['calico', 'bridge'] as const;
 export type Cni = (typeof cnis)[number];
+/**
+ * Pod Security Standards that can hold in a namespace without a label of its own
+ * (kubernetes.io/docs/concepts/security/pod-security-standards).
+ */
+export const podSecurityLevels = ['privileged', 'baseline'] as const;
+export type PodSecurity = (typeof podSecurityLevels)[number];
 export const pkiProfiles = ['components', 'guide'] as const;
 export type PkiProfile = (typeof pkiProfiles)[number];
 /** Programs that can supervise the components. */
@@ -26,6 +32,8 @@ export interface Lab {
   readonly domain: string;
   readonly cni: Cni;
   readonly pki: PkiProfile;
+  /** What a Pod may be in a namespace that does not say it itself. */
+  readonly podSecurity: PodSecurity;
   readonly supervisor: SupervisorName;
   /** Ids of the steps that it has beside those of every lab. */
   readonly with: readonly string[];
@@ -156,6 +164,7 @@ export const exampleLab: Lab = {
   domain: 'cluster.local',
   cni: 'calico',
   pki: 'components',
+  podSecurity: 'baseline',
   supervisor: 'systemd',
   with: [],
   machine: {

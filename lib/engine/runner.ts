@@ -368,8 +368,7 @@ const bringUp = async (session: Session, step: LabStep): Promise<void> => {
   if (dryRun) return;
   const later = step.checks.filter(({ deferred }) => deferred && !sequential);
   const rest = beginRest(session, step);
-  if (sequential) await rest;
-  else if (rest || later.length > 0)
+  if (!sequential && (rest || later.length > 0))
     session.deferred.push({
       step,
       begin: async () => {
@@ -377,11 +376,8 @@ const bringUp = async (session: Session, step: LabStep): Promise<void> => {
         await wait(session, step, later);
       },
     });
-  await wait(
-    session,
-    step,
-    step.checks.filter((one) => !later.includes(one)),
-  );
+  const now = step.checks.filter((one) => !later.includes(one));
+  await Promise.all([wait(session, step, now), sequential ? rest : undefined]);
 };
 
 const record = async (session: Session, step: LabStep, seconds: number): Promise<void> => {

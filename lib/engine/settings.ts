@@ -1,7 +1,16 @@
 import ipaddr from 'ipaddr.js';
 import { readSmallIfThere } from '../host/files.ts';
 import { reasonOf, sentenceOf, UserError } from './errors.ts';
-import { type Cni, cnis, type PkiProfile, pkiProfiles, type SupervisorName, supervisorNames } from './lab.ts';
+import {
+  type Cni,
+  cnis,
+  type PkiProfile,
+  type PodSecurity,
+  pkiProfiles,
+  podSecurityLevels,
+  type SupervisorName,
+  supervisorNames,
+} from './lab.ts';
 import { parseChoice } from './nearest.ts';
 import { requireOwn } from './own.ts';
 import { type Source, sources } from './step.ts';
@@ -22,6 +31,7 @@ export interface Settings {
   readonly interface: string;
   readonly cni: Cni;
   readonly pki: PkiProfile;
+  readonly podSecurity: PodSecurity;
   readonly supervisor: SupervisorName;
   readonly source: Source;
   readonly registryMirror: string;
@@ -122,6 +132,12 @@ export const settings = {
     meaning: 'certificates; guide is one for everything, to see why that is bad',
     default: 'components',
     values: pkiProfiles,
+  },
+  podSecurity: {
+    placeholder: 'level',
+    meaning: 'what a Pod may be where its namespace does not say it itself; privileged lets it take over this machine',
+    default: 'baseline',
+    values: podSecurityLevels,
   },
   supervisor: {
     placeholder: 'supervisor',

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { readSmallIfThere, writeAtomically } from '../host/files.ts';
 import { boolean, fields, listOf, mapOf, number, oneOf, optional, type Shape, text } from '../host/shape.ts';
 import { sentenceOf, UserError } from './errors.ts';
-import { cnis, type Lab, pkiProfiles, supervisorNames } from './lab.ts';
+import { cnis, type Lab, pkiProfiles, podSecurityLevels, supervisorNames } from './lab.ts';
 
 /**
  * Reads a JSON file of ours, of version 1; undefined where there is none. Throws UserError where it cannot be read, naming
@@ -48,8 +48,8 @@ export interface StepRecord {
   readonly seconds: number;
 }
 
-/** What the state of a lab of hardway 0.1 does not say: there was one version. */
-const ofFirstLabs = { kubernetes: 'v1.36.3' } as const;
+/** What the state of a lab of hardway 0.1 does not say: there was one version; its Pods get the level of a new lab. */
+const ofFirstLabs = { kubernetes: 'v1.36.3', podSecurity: 'baseline' } as const;
 
 const labShape = fields({
   kubernetes: optional(text),
@@ -61,6 +61,7 @@ const labShape = fields({
   domain: text,
   cni: oneOf(...cnis),
   pki: oneOf(...pkiProfiles),
+  podSecurity: optional(oneOf(...podSecurityLevels)), // hardway 0.1 had no such setting
   supervisor: oneOf(...supervisorNames),
   with: listOf(text),
   registryMirror: optional(text),

@@ -78,6 +78,7 @@ describe.each(['components', 'guide'] as const)('the profile %s', (profile) => {
       'kubelet',
       'kubelet-server',
       'service-account',
+      'super-admin',
     ]);
   });
 });

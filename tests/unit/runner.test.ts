@@ -628,6 +628,15 @@ describe('the rest of a step', () => {
     await expect(run(one)).rejects.toThrow('the site is gone');
   });
 
+  test('is waited for beside the checks where somebody watches: one that waits for the component ends with it', async () => {
+    const dead = step('one', {
+      finish: ({ signal }) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+      checks: [check('it is well', async () => Promise.reject(new Error('it has ended')))],
+    });
+    const run = runOf({ steps: [dead, step('two')], sequential: true, deadline: 0 });
+    await expect(run(dead)).rejects.toThrow('"it is well" is not so after 0 s: it has ended');
+  });
+
   test('keeps a step that needs something of it from beginning, and no other one', async () => {
     const { one, resolve } = long();
     const steps = [one, step('two'), step('three')];

@@ -200,6 +200,7 @@ const samples: Readonly<Record<Field, readonly [string, string, string]>> = {
   interface: ['eth1', 'eth2', 'eth3'],
   cni: ['bridge', 'calico', 'bridge'],
   pki: ['guide', 'components', 'guide'],
+  podSecurity: ['privileged', 'baseline', 'privileged'],
   supervisor: ['tmux', 'systemd', 'tmux'],
   source: ['go', 'release', 'dir'],
   registryMirror: ['https://one.example', 'https://two.example', 'https://three.example'],

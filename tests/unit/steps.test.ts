@@ -103,5 +103,12 @@ test('what a lab needs comes in the order in which its steps may begin: containe
   const { programs, identities } = needsOf(stepsWith(plainLab));
   const others = components.filter((name) => programs.includes(name) && name !== containerd.id);
   expect(programs.filter((name) => components.includes(name))).toEqual([containerd.id, ...others]);
-  expect(identities).toEqual(['admin', 'kube-controller-manager', 'kube-scheduler', 'kubelet', 'kube-proxy']);
+  expect(identities).toEqual([
+    'admin',
+    'super-admin',
+    'kube-controller-manager',
+    'kube-scheduler',
+    'kubelet',
+    'kube-proxy',
+  ]);
 });

@@ -34,8 +34,8 @@ const stages: readonly Stage[] = [
   {
     title: 'authorization',
     text: {
-      en: 'May you do this? Node and RBAC are asked in turn; one yes is enough. system:masters passes\nwithout a rule. The kubelet may not read what none of its Pods uses.',
-      fr: 'En avez-vous le droit ? Node puis RBAC sont consultés ; un seul oui suffit. system:masters passe\nsans règle. Le kubelet n’a pas le droit de lire ce qu’aucun de ses Pods n’utilise.',
+      en: 'May you do this? Node and RBAC are asked in turn; one yes is enough. Your group has its\nright from a ClusterRoleBinding; only system:masters passes without one. The kubelet may not read what none of its Pods uses.',
+      fr: 'En avez-vous le droit ? Node puis RBAC sont consultés ; un seul oui suffit. Votre groupe tient\nson droit d’un ClusterRoleBinding ; seul system:masters passe sans règle. Le kubelet n’a pas le droit de lire ce qu’aucun de ses Pods n’utilise.',
     },
     commands: ['kubectl auth can-i get configmaps', `${asKubelet} auth can-i list secrets`],
   },
