@@ -3,6 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { until } from '../engine/check.ts';
 import { commandLine, type Daemon, filesReadBy } from '../engine/daemon.ts';
 import type { Undoer } from '../engine/gate.ts';
+import type { Undo } from '../host/change.ts';
 import { newerFile, readText } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import { paths } from '../host/paths.ts';
@@ -189,6 +190,21 @@ export const isOutdated = async (daemon: Daemon, status: Pick<UnitStatus, 'pid' 
   status.since > Date.now() || (await staleness(daemon, status)) !== undefined;
 
 /**
+ * Runs a command that starts a unit. Reloads systemd and runs it once more where systemd could not load the unit: it may hold
+ * the unit as it was before, as after a reset that was killed, and says itself that a reload mends that.
+ */
+const startLoaded = async (host: Host, argv: readonly string[], unit: string, undo?: Undo): Promise<void> => {
+  try {
+    await host.sh(argv, undo);
+  } catch (error) {
+    const { stdout } = await run('systemctl', ['show', '--value', '-p', 'LoadState', unit]);
+    if (!(error instanceof CommandFailed) || stdout.trim() === 'loaded') throw error;
+    await host.sh(['systemctl', 'daemon-reload']);
+    await host.sh(argv, undo);
+  }
+};
+
+/**
  * Makes a daemon run as described, now and after every boot. Restarts it for a changed unit, or when a file that it
  * reads is newer than the process; leaves it alone otherwise.
  */
@@ -200,9 +216,10 @@ export const ensureUnit = async (host: Host, daemon: Daemon): Promise<void> => {
   // Skips the reload, which takes a third of a second: systemd reads the unit when it starts it.
   const undo = { kind: 'unit', name: daemon.name, supervisor: 'systemd' } as const;
   const start = before.active ? [] : ['--now'];
-  if (!before.enabled) await host.sh(['systemctl', 'enable', '--no-reload', ...start, unit], undo);
-  else if (!before.active) await host.sh(['systemctl', 'start', unit], undo);
-  if (before.active && (rewritten || (await isOutdated(daemon, before)))) await host.sh(['systemctl', 'restart', unit]);
+  if (!before.enabled) await startLoaded(host, ['systemctl', 'enable', '--no-reload', ...start, unit], unit, undo);
+  else if (!before.active) await startLoaded(host, ['systemctl', 'start', unit], unit, undo);
+  if (before.active && (rewritten || (await isOutdated(daemon, before))))
+    await startLoaded(host, ['systemctl', 'restart', unit], unit);
 };
 
 /** The fields of a daemon that are needed to stop it. */

@@ -54,6 +54,18 @@ describe.each(components)('%s', (component) => {
   });
 });
 
+test('a unit that systemd holds as it was before, and cannot start, is loaded anew', async () => {
+  const unit = '/etc/systemd/system/kube-scheduler.service';
+  await sh(
+    vm,
+    `systemctl stop kube-scheduler; cp ${unit} /root/right; echo '[Service]' >${unit}; systemctl daemon-reload; cp /root/right ${unit}
+     ! systemctl start kube-scheduler`,
+  );
+  expect(await sh(vm, 'systemctl show --value -p LoadState kube-scheduler')).toBe('bad-setting');
+  succeeded(await up(vm));
+  succeeded(await hardway(vm, ['check']));
+});
+
 test('a CA that is lost is made anew, and Pods that believed in the old one with it', async () => {
   await sh(vm, 'rm /var/lib/hardway/certs/ca.pem /var/lib/hardway/certs/ca-key.pem');
   succeeded(await up(vm)); // its smoke test has CoreDNS find a Service that the API server has just made
