@@ -73,8 +73,11 @@ const explain = (error: unknown): number => {
 
 /** Prints the last line of `--json` for a command that failed; one that succeeded has printed its own. */
 const endJson = (program: Command | undefined, error: unknown): void => {
-  const [name, ...words] = process.argv.slice(2);
-  const command = program?.commands.find((one) => one.name() === name);
+  const words = process.argv.slice(2);
+  const command = words.reduce<Command | undefined>(
+    (above, word) => above?.commands.find((one) => one.name() === word) ?? above,
+    program,
+  );
   if (!words.includes('--json') || !command?.options.some(({ long }) => long === '--json')) return;
   const seconds = Math.round(performance.now()) / 1000; // since the start of the program
   const event: RunEvent = { event: 'done', ok: false, seconds, reason: reasonOf(error) };

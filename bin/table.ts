@@ -43,6 +43,11 @@ export const commands: Readonly<Record<CommandName, Entry>> = {
     needs: 'nobody',
     load: () => import('./commands/doctor.ts'),
   },
+  certs: {
+    summary: 'the certificates and keys of this lab',
+    needs: 'lab',
+    load: () => import('./commands/certs.ts'),
+  },
   explain: {
     summary: 'what a step, a flag, a Service, a Pod or a request really is',
     needs: 'nobody',

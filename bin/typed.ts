@@ -13,6 +13,7 @@ export const commandNames = [
   'steps',
   'check',
   'doctor',
+  'certs',
   'explain',
   'logs',
   'attach',

@@ -2,11 +2,20 @@ import { check } from '../lib/engine/check.ts';
 import { Bug } from '../lib/engine/errors.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
-import { readIfThere, requireAccess } from '../lib/host/files.ts';
+import { readIfThere, requireAccess, statIfThere } from '../lib/host/files.ts';
 import { certFile, keyFile, paths } from '../lib/host/paths.ts';
 import { issue, type Pem, problemsOf } from '../lib/pki/issue.ts';
 import { type KeyPair, makeKeyPair } from '../lib/pki/make.ts';
 import { opensslCommands } from '../lib/pki/openssl.ts';
+import {
+  asRotated,
+  filesIn,
+  inUse,
+  type Rotation,
+  readRotation,
+  rotationProblem,
+  rotationText,
+} from '../lib/pki/rotation.ts';
 import { type CertificateRequest, readProfile } from '../lib/pki/templates.ts';
 
 /** Returns the values of the {{variables}} in the templates. */
@@ -39,7 +48,7 @@ const prepareKeys = (context: Context): void =>
   );
 
 /** Reads the certificates and keys of these requests from the disk. */
-const readPems = async (requests: readonly CertificateRequest[]): Promise<ReadonlyMap<string, Pem>> => {
+export const readPems = async (requests: readonly CertificateRequest[]): Promise<ReadonlyMap<string, Pem>> => {
   const pems = await Promise.all(
     requests.map(async ({ name }) => {
       const [certificate, key] = await Promise.all([readIfThere(certFile(name)), readIfThere(keyFile(name))]);
@@ -60,6 +69,20 @@ export const everyName = (requests: readonly CertificateRequest[]): readonly Nam
   requests.flatMap((request) =>
     [request.name, ...request.also].map((name) => ({ ...request, name, template: request.name })),
   );
+
+/** Reads what is being replaced in this lab, and what is on the disk. */
+export const readRotated = async (
+  requests: readonly CertificateRequest[],
+): Promise<{ readonly pems: ReadonlyMap<string, Pem>; readonly rotation: Rotation }> => {
+  const pems = await readPems(everyName(requests));
+  return { pems, rotation: inUse(await readRotation(), pems) };
+};
+
+/** Name of the pair that signs the tokens of ServiceAccounts. */
+export const tokenSigner = 'service-account';
+
+/** Tells whether a certificate signs tokens too, as the guide's does: they count only as long as its key stays. */
+const signsTokens = ({ also }: CertificateRequest): boolean => also.includes(tokenSigner);
 
 const write = async ({ host }: Context, name: string, pem: Pem): Promise<void> => {
   await host.writeFile(keyFile(name), pem.key, 0o600);
@@ -83,17 +106,24 @@ export const certificates: Step = {
     }
     const prepared = await preparedKeys(context, async () => []);
     const newKeyPair = (): Promise<KeyPair> => prepared.shift() ?? makeKeyPair();
-    const issued = await issue(requests, await readPems(requests), { newKeyPair });
+    const { pems: there, rotation } = await readRotated(requests);
+    // Leaves out a CA that was put back or made anew, and mends the mode.
+    if (await statIfThere(paths.rotation)) await host.writeFile(paths.rotation, rotationText(rotation), 0o600);
+    const keepsKey = (request: CertificateRequest): boolean =>
+      signsTokens(request) && rotation[request.signer ?? ''] !== undefined;
+    const issued = await issue(requests, asRotated(there, rotation), { newKeyPair, keepsKey });
     const pems = new Map(issued.map((pem) => [pem.name, pem]));
     for (const request of requests) {
-      const pem = pems.get(request.name);
-      if (!pem) throw new Bug(`no certificate was issued for ${request.name}`);
+      const made = pems.get(request.name);
+      if (!made) throw new Bug(`no certificate was issued for ${request.name}`);
+      const pem = filesIn(request, made, rotation);
       for (const name of [request.name, ...request.also]) await write(context, name, pem);
     }
   },
 
   byHand: {
-    file: async (path) => (path.startsWith(`${paths.certs}/`) ? [] : undefined),
+    // A rotation has new keys, and by hand nothing is rotated.
+    file: async (path) => (path.startsWith(`${paths.certs}/`) || path === paths.rotation ? [] : undefined),
     before: async (context, note) => [
       `cd ${paths.certs}`,
       'umask 077',
@@ -112,11 +142,13 @@ export const certificates: Step = {
   checks: [
     check('each certificate fits its purpose, its names, its CA and its key', async (context) => {
       const requests = await requestsOf(context);
-      const pems = await readPems(everyName(requests));
+      const { pems, rotation } = await readRotated(requests);
       for (const request of everyName(requests)) {
         const pem = pems.get(request.name);
         if (!pem) throw new Error(`${certFile(request.name)} or its key is missing`);
-        const [problem] = problemsOf(request, pem, pems.get(request.signer ?? request.name)?.certificate ?? '');
+        const problem =
+          rotationProblem(rotation[request.template], pem.certificate) ??
+          problemsOf(request, pem, pems.get(request.signer ?? request.name)?.certificate ?? '')[0];
         if (problem) throw new Error(`${certFile(request.name)}: ${problem}`);
       }
     }),
@@ -126,6 +158,7 @@ export const certificates: Step = {
         await requireAccess(keyFile(name), 0o600);
         await requireAccess(certFile(name), 0o644);
       }
+      if (await statIfThere(paths.rotation)) await requireAccess(paths.rotation, 0o600);
     }),
   ],
 };

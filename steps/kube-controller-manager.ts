@@ -4,13 +4,25 @@ import { ensureRunning } from '../lib/daemons/supervisor.ts';
 import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
 import type { Step } from '../lib/engine/step.ts';
+import { readIfThere, readText, requireAccess } from '../lib/host/files.ts';
 import { certFile, keyFile, kubeconfigFile, paths } from '../lib/host/paths.ts';
+import { firstBlock } from '../lib/pki/pem.ts';
 import { kubectl } from './by-hand.ts';
 import { webPods } from './demo.ts';
 import { store } from './etcd.ts';
 import { all, lines, observe, says } from './observe.ts';
 
 const kubeconfig = kubeconfigFile('kube-controller-manager');
+
+/**
+ * The CA that signs the certificates of the Certificates API. A file of its own: kube-controller-manager does not start
+ * with more than one certificate in it (pkg/controller/certificates/signer/ca_provider.go), and while a CA is being
+ * rotated its own file has two.
+ */
+const signing = `${paths.config}/cluster-signing-ca.pem`;
+
+/** Returns the CA's certificate, without others that are trusted as well. */
+const signer = async (): Promise<string> => firstBlock(await readText(certFile('ca')));
 
 const daemon = () => ({
   name: 'kube-controller-manager',
@@ -29,7 +41,7 @@ const daemon = () => ({
     flag('client-ca-file', certFile('ca')),
     flag('requestheader-client-ca-file', certFile('front-proxy-ca')),
     flag('cluster-name', 'hardway'),
-    flag('cluster-signing-cert-file', certFile('ca')),
+    flag('cluster-signing-cert-file', signing),
     flag('cluster-signing-key-file', keyFile('ca')),
     flag('root-ca-file', certFile('ca')),
     flag('service-account-private-key-file', keyFile('service-account')),
@@ -51,12 +63,22 @@ export const kubeControllerManager: Step = {
   daemon,
 
   async apply({ lab, host }) {
+    await host.writeFile(signing, host.dryRun ? '' : await signer(), 0o600);
     await ensureRunning({ lab, host }, daemon());
   },
 
-  byHand: { proofs: () => [`${kubectl} get serviceaccount default`] },
+  byHand: {
+    file: async (path) =>
+      path === signing ? [`openssl x509 -in ${certFile('ca')} -out ${signing}`, `chmod 600 ${signing}`] : undefined,
+    proofs: () => [`${kubectl} get serviceaccount default`],
+  },
 
   checks: [
+    check('signs certificates with the CA in use', async () => {
+      if ((await readIfThere(signing)) !== (await signer()))
+        throw new Error(`${signing} is missing or holds another CA than ${certFile('ca')}`);
+      await requireAccess(signing, 0o600);
+    }),
     check('answers https://127.0.0.1:10257/healthz', async () => {
       await requestText('https://127.0.0.1:10257/healthz', { credentials: { ca: certFile('ca') } });
     }),

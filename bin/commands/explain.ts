@@ -7,6 +7,7 @@ import { paths } from '../../lib/host/paths.ts';
 import { stepIds, stepsWith } from '../../steps/index.ts';
 import { requireLab } from '../lab.ts';
 import { explainLive, explainWord, type Subject, subjects } from '../teach/explain.ts';
+import { topics } from '../teach/lesson.ts';
 import { oneOf } from '../values.ts';
 
 interface Options {
@@ -33,7 +34,11 @@ export const command = (): Command =>
       'Explains a step, a component with each of its flags, or a word; and of the live cluster the path\nthrough a Service, the story of a Pod, a certificate, or what one request goes through.',
     )
     .addArgument(
-      oneOf(new Argument('<what>', 'a step, a word of the lessons, or what runs'), [...subjects, ...stepIds]),
+      oneOf(new Argument('<what>', 'a step, a word of the lessons, or what runs'), [
+        ...subjects,
+        ...topics,
+        ...stepIds,
+      ]),
     )
     .argument('[name]', 'the Service, Pod or certificate')
     .option('-n, --namespace <namespace>', 'where the Service or Pod is', 'default')

@@ -12,7 +12,7 @@ import { certificateLine, explainCertificate } from './explain/certificate.ts';
 import { explainPod } from './explain/pod.ts';
 import { explainRequest } from './explain/request.ts';
 import { explainService } from './explain/service.ts';
-import { readLesson } from './lesson.ts';
+import { readLesson, topics } from './lesson.ts';
 import { noteOn } from './notes.ts';
 import { commandPage, configPage, lessonPage, wrapped } from './pages.ts';
 import { words } from './words.ts';
@@ -59,15 +59,16 @@ const explainStep = async (id: string, lab: Lab, language: Language): Promise<st
   ].join('\n\n');
 };
 
-/** Explains a step, a component or a word of the glossary. Throws UserError that names the nearest. */
+/** Explains a step, a component, a topic or a word of the glossary. Throws UserError that names the nearest. */
 export const explainWord = async (word: string, { lab }: Pick<Context, 'lab'>, language: Language): Promise<string> => {
   const known = await glossary(language);
   const asked = word.toLowerCase();
   const name = parseChoice(
     'word to explain',
-    [...new Set([...stepIds, ...Object.keys(known)])],
+    [...new Set([...stepIds, ...topics, ...Object.keys(known)])],
     asked in known || stepIds.includes(asked) ? asked : word,
   );
+  if (topics.some((topic) => topic === name)) return lessonPage(await readLesson(name, language));
   return stepIds.includes(name) ? explainStep(name, lab, language) : `${name}: ${known[name]}`;
 };
 

@@ -107,8 +107,12 @@ export const parseLesson = (markdown: string, language: Language, file: string):
   };
 };
 
-/** Reads the lesson of a step. Throws as parseLesson does. */
-export const readLesson = async (step: string, language: Language): Promise<Lesson> => {
-  const file = `lessons/${language}/${step}.md`;
+/** Lessons about what is done with a lab that is up; each is told by `hardway explain`. */
+export const topics = ['rotation'] as const;
+
+/** Reads the lesson of a step or of a topic. Throws as parseLesson does. */
+export const readLesson = async (name: string, language: Language): Promise<Lesson> => {
+  const folder = topics.some((topic) => topic === name) ? `${language}/topics` : language;
+  const file = `lessons/${folder}/${name}.md`;
   return parseLesson(await readFile(join(import.meta.dirname, '../..', file), 'utf8'), language, file);
 };

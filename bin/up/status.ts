@@ -6,6 +6,7 @@ import { warningsOf } from '../../lib/engine/lab.ts';
 import { readOnlyContext } from '../../lib/engine/runner.ts';
 import type { State } from '../../lib/engine/state.ts';
 import { languageOf } from '../../lib/engine/text.ts';
+import { notesOn, readRotation } from '../../lib/pki/rotation.ts';
 import { stepsWith } from '../../steps/index.ts';
 import { requireLab } from '../lab.ts';
 import { asTyped } from '../typed.ts';
@@ -66,10 +67,11 @@ export const statusLine = ({ step, state, reason, process, since }: Row): string
   return `${first}\n  ${state === 'unknown' ? 'could not be looked at: ' : ''}${reason}`;
 };
 
-/** Returns the notes about a lab's supervisor and PKI. */
-const notes = ({ lab }: State): string => {
+/** Returns the notes about a lab's supervisor and PKI, and what of it is being replaced. */
+const notes = async ({ lab }: State): Promise<string> => {
   const language = languageOf(undefined);
-  const known = [supervisorOf(lab).note?.[language], ...warningsOf(lab, language)];
+  const rotation = notesOn(await readRotation());
+  const known = [supervisorOf(lab).note?.[language], ...warningsOf(lab, language), ...rotation];
   return known.flatMap((note) => (note ? [`note: ${note}\n`] : [])).join('');
 };
 
@@ -80,7 +82,7 @@ export const showStatus = async ({ json, watch }: { json?: boolean; watch?: bool
     const now = await rows(state);
     if (watch && process.stdout.isTTY && !json) process.stdout.write('\x1b[H\x1b[2J');
     process.stdout.write(now.map((row) => `${json ? jsonLine(row) : statusLine(row)}\n`).join(''));
-    if (!json) process.stdout.write(asTyped(notes(state)));
+    if (!json) process.stdout.write(asTyped(await notes(state)));
     const bad = now.filter(({ state: health }) => health !== 'healthy');
     if (!watch) {
       if (bad.length > 0)

@@ -10,6 +10,7 @@ import { type LabStep, needsOf } from '../../lib/engine/step.ts';
 import { languageOf } from '../../lib/engine/text.ts';
 import { newerFile, statIfThere } from '../../lib/host/files.ts';
 import { paths } from '../../lib/host/paths.ts';
+import { notesOn, readRotation } from '../../lib/pki/rotation.ts';
 import { store } from '../../steps/etcd.ts';
 import { components, everyStep, stepsWith } from '../../steps/index.ts';
 import { interruptible } from '../interrupt.ts';
@@ -129,6 +130,7 @@ const upLocked = async (options: Options, telling: LessonOptions | undefined): P
   const { lab, state } = plan;
   const last = plan.asked.to;
   if (state) process.stderr.write(`${changedAddress(state, lab)}${await changedStore(state)}`);
+  if (state) for (const note of notesOn(await readRotation())) process.stderr.write(asTyped(`${note}\n`));
   for (const warning of warningsOf(lab, languageOf(options.lang))) process.stderr.write(`${warning}\n`);
   if (plan.whyBridge)
     process.stderr.write(

@@ -4,6 +4,7 @@ import type { Context } from '../engine/step.ts';
 import { readText, sha256 } from '../host/files.ts';
 import { mtuOf } from '../host/net.ts';
 import { certFile } from '../host/paths.ts';
+import { blocksOf, firstBlock } from '../pki/pem.ts';
 import { apiOf, ifThere, type KubeObject } from './api.ts';
 import { whyPodsAreNotReady } from './pods.ts';
 
@@ -33,7 +34,8 @@ const startOfPods = async ({ node, machine }: Lab): Promise<string> => {
     readText(certFile('service-account')),
     mtuOf(node.interface),
   ]);
-  return [ca, tokens, ...(machine.nameServers ?? []), mtu].join('\n');
+  // In a rotation a CA's file has two in turn, and that of the tokens' keys first the one that signs.
+  return [blocksOf(ca).toSorted().join(''), firstBlock(tokens), ...(machine.nameServers ?? []), mtu].join('\n');
 };
 
 const withStarts = async (lab: Lab, objects: readonly KubeObject[]): Promise<readonly KubeObject[]> => {

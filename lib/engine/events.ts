@@ -18,6 +18,15 @@ export type RunEvent =
       readonly command: string;
       readonly output: string;
     }
+  /** A stage of `hardway certs rotate`: what it replaces, and what it makes true. */
+  | {
+      readonly event: 'stage';
+      readonly stage: string;
+      readonly names: readonly string[];
+      readonly state: 'started' | 'done';
+      readonly text: string;
+      readonly seconds?: number;
+    }
   | { readonly event: 'done'; readonly ok: boolean; readonly seconds: number; readonly reason?: string };
 
 export type Tell = (event: RunEvent) => void;

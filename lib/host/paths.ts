@@ -21,6 +21,8 @@ export const paths = {
   /** Manifests of the demo objects, for a learner to read and to apply again. */
   demo: `${root}/demo`,
   state: `${root}/state.json`,
+  /** CAs and keys that are being replaced, with the new keys. */
+  rotation: `${root}/rotation.json`,
   /** Records of observations, for the hand-out. */
   seen: `${root}/seen.json`,
   ledger: `${root}/ledger.jsonl`,

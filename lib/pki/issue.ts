@@ -2,7 +2,7 @@ import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } fr
 import { isIP } from 'node:net';
 import { Bug } from '../engine/errors.ts';
 import { authorityIn, refuseClockOf } from './clock.ts';
-import { makeCertificate, makeKeyPair, type Signer } from './make.ts';
+import { type KeyPair, makeCertificate, makeKeyPair, type Signer } from './make.ts';
 import { type CertificateRequest, extendedUsages, isAuthority, subjectOf } from './templates.ts';
 
 /** The files of one request, as PEM. */
@@ -24,6 +24,12 @@ const readable = <T>(read: () => T): T | undefined => {
     return undefined;
   }
 };
+
+/** Returns the pair of a private key that is there. Throws where it cannot be read. */
+const keyPairOf = (privateKey: string): KeyPair => ({
+  privateKey,
+  publicKey: createPublicKey(createPrivateKey(privateKey)).export({ type: 'spki', format: 'pem' }).toString(),
+});
 
 const subjectIn = (certificate: X509Certificate): string =>
   Object.entries(certificate.toLegacyObject().subject)
@@ -105,12 +111,12 @@ export const problemsOf = (
  * Returns the certificate and key of every request, in the order of the requests. A pair of `existing` that fits is
  * kept; every other one is made anew, with a new key. A new CA brings new certificates for all that it signs. Throws
  * UserError where a CA of `existing` is not valid at `now`. `newKeyPair` gives the new keys, for one who has made some
- * beforehand.
+ * beforehand; a pair that `keepsKey` is given another certificate for the key that it has.
  */
 export const issue = async (
   requests: readonly CertificateRequest[],
   existing: ReadonlyMap<string, Pem>,
-  { now = new Date(), newKeyPair = makeKeyPair } = {},
+  { now = new Date(), newKeyPair = makeKeyPair, keepsKey = (_: CertificateRequest): boolean => false } = {},
 ): Promise<readonly Pem[]> => {
   const authorities = requests.filter(isAuthority).flatMap(({ name }) => existing.get(name) ?? []);
   refuseClockOf(
@@ -139,7 +145,8 @@ export const issue = async (
     return { request: authority, key: pem.key, end: new X509Certificate(pem.certificate).validToDate };
   };
   const make = async (request: CertificateRequest): Promise<Pem> => {
-    const { publicKey, privateKey: key } = await newKeyPair();
+    const held = keepsKey(request) ? readable(() => keyPairOf(existing.get(request.name)?.key ?? '')) : undefined;
+    const { publicKey, privateKey: key } = held ?? (await newKeyPair());
     if (request.CN === undefined) return { name: request.name, certificate: publicKey, key };
     const certificate = await makeCertificate(request, publicKey, await signerOf(request, key), now);
     return { name: request.name, certificate, key };

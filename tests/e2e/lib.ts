@@ -58,12 +58,11 @@ export interface Ended {
   readonly text: string;
 }
 
-/** `hardway up --json` on a terminal of the VM's own; `watch` is told each event as it comes. */
-export const upWatched = async (
-  vm: Vm,
-  watch: (event: RunEvent, run: Run) => Promise<void> | void = () => {},
-): Promise<Ended> => {
-  const command = ['script', '-qefc', quoted([...upCommand, '--json']), '/dev/null'];
+type Watch = (event: RunEvent, run: Run) => Promise<void> | void;
+
+/** A command of hardway with --json on a terminal of the VM's own; `watch` is told each event as it comes. */
+export const watched = async (vm: Vm, argv: readonly string[], watch: Watch = () => {}): Promise<Ended> => {
+  const command = ['script', '-qefc', quoted([...argv, '--json']), '/dev/null'];
   const child = execa(process.execPath, [program, 'vm', 'exec', vm.name, '--', ...command], {
     reject: false,
     stdin: 'pipe',
@@ -91,6 +90,9 @@ export const upWatched = async (
   const { exitCode } = await child;
   return { code: exitCode ?? -1, events, text: words.join('\n') };
 };
+
+/** `hardway up --json`, as `watched`. */
+export const upWatched = (vm: Vm, watch?: Watch): Promise<Ended> => watched(vm, upCommand, watch);
 
 /** Waits until the script ends with 0 in the VM; the test's own time limit ends a wait in vain. */
 export const until = async (vm: Vm, script: string): Promise<void> => {

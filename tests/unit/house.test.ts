@@ -45,7 +45,8 @@ test('arrows point down only: bin, steps, what steps are made of, engine, host',
 /** The rooms of bin/, each with those that it may enter. `program` and `shared` are the files outside of any folder. */
 const rooms: Readonly<Record<string, readonly string[]>> = {
   program: ['commands', 'shared'],
-  commands: ['up', 'reset', 'teach', 'vm', 'doctor', 'manual', 'shared'],
+  commands: ['up', 'reset', 'teach', 'vm', 'doctor', 'manual', 'certs', 'shared'],
+  certs: ['up', 'shared'], // shows the restarts as an up does
   doctor: ['up', 'shared'], // judges the machine as an up does
   manual: ['shared'],
   vm: ['up', 'teach', 'shared'], // reads the flags of an up before there is a machine

@@ -2,7 +2,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { guideHeading, headings, parseLesson, readLesson } from '../../bin/teach/lesson.ts';
+import { guideHeading, headings, parseLesson, readLesson, topics } from '../../bin/teach/lesson.ts';
 import { noteOn, parseNotes } from '../../bin/teach/notes.ts';
 import { fieldsOf } from '../../lib/engine/daemon.ts';
 import { UserError } from '../../lib/engine/errors.ts';
@@ -55,6 +55,26 @@ describe.each(stepIds)('the lesson of %s', (id) => {
     expect(en?.guideTrials.length !== 0).toBe(withGuide.includes(id));
     for (const { expected } of [...(en?.trials ?? []), ...(en?.guideTrials ?? [])])
       expect(expected.length).toBeGreaterThan(0);
+  });
+});
+
+describe.each(topics)('the lesson about %s', (topic) => {
+  test.each(languages)(
+    'in %s fits a terminal of 80 columns, commands aside, and asks three questions',
+    async (language) => {
+      const text = await readFile(join(folder, language, 'topics', `${topic}.md`), 'utf8');
+      const prose = text.replaceAll(/^```sh\n.*?^```/gms, '');
+      expect(prose.split('\n').filter((line) => line.length > 80 && !line.startsWith('### '))).toEqual([]);
+      const { questions } = await readLesson(topic, language);
+      expect(questions.map(({ question }) => question)).toEqual(Array(3).fill(expect.stringMatching(/\?$/)));
+    },
+  );
+
+  test('tells to type the same commands in both languages, each with what it shows', async () => {
+    const [en, fr] = await Promise.all(languages.map((language) => readLesson(topic, language)));
+    expect(fr?.trials).toEqual(en?.trials);
+    expect(en?.trials.length).toBeGreaterThan(0);
+    for (const { expected } of en?.trials ?? []) expect(expected.length).toBeGreaterThan(0);
   });
 });
 

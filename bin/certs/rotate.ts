@@ -1,0 +1,303 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { programsReady } from '../../lib/binaries/needed.ts';
+import { namespacesHaveCa, podsHaveCa, podsHaveNoTokenOf, secretsWithTokenOf } from '../../lib/cluster/projected.ts';
+import { requireCurrent, statusOf, supervisorOf } from '../../lib/daemons/supervisor.ts';
+import { check, waitFor } from '../../lib/engine/check.ts';
+import { Unhealthy, UserError } from '../../lib/engine/errors.ts';
+import type { Tell } from '../../lib/engine/events.ts';
+import { openGate } from '../../lib/engine/gate.ts';
+import { allLeaves } from '../../lib/engine/leaves.ts';
+import { openLedger, ownedPaths, readLedger } from '../../lib/engine/ledger.ts';
+import { takeLock } from '../../lib/engine/lock.ts';
+import { createRunner, readOnlyContext } from '../../lib/engine/runner.ts';
+import { settings } from '../../lib/engine/settings.ts';
+import type { State } from '../../lib/engine/state.ts';
+import { type LabStep, needsOf } from '../../lib/engine/step.ts';
+import { createHosts } from '../../lib/host/host.ts';
+import { paths } from '../../lib/host/paths.ts';
+import { requireClock } from '../../lib/pki/clock.ts';
+import {
+  type PlannedStage,
+  planRotation,
+  type Rotation,
+  rotationText,
+  type Stage,
+  successorOf,
+} from '../../lib/pki/rotation.ts';
+import { type CertificateRequest, isAuthority } from '../../lib/pki/templates.ts';
+import { certificates, readRotated, requestsFor, tokenSigner } from '../../steps/certificates.ts';
+import { components, everyStep, stepsWith } from '../../steps/index.ts';
+import { interruptible } from '../interrupt.ts';
+import { requireLab } from '../lab.ts';
+import { asTyped } from '../typed.ts';
+import { asJson, asLines, printJson } from '../up/show.ts';
+
+export interface RotateOptions {
+  readonly finish?: boolean;
+  readonly json?: boolean;
+}
+
+/** What is replaced: CAs, or the key that signs the tokens of ServiceAccounts. */
+export type Kind = 'ca' | 'service-account';
+
+/** What each stage makes true. */
+const makesTrue: Readonly<Record<Kind, Readonly<Record<Stage, string>>>> = {
+  ca: {
+    trust: 'the components and the Pods trust the old CA and the new one; the old one still signs',
+    sign: 'the new CA has signed every certificate; the old one is still trusted',
+    finish: 'only the new CA is trusted',
+  },
+  'service-account': {
+    trust: 'tokens of the old key and of the new one are accepted; the old one still signs',
+    sign: 'the new key signs, and every Pod has a token of it; tokens of the old key are still accepted',
+    finish: 'only tokens of the new key are accepted',
+  },
+};
+
+/** Milliseconds after which a program in a Pod has read its new token: client-go reads the file once a minute. */
+const rereadMs = 70_000;
+
+/** Milliseconds in which the kubelet has written what a Pod gets anew: it looks at each Pod every 60 to 90 s. */
+const podsDeadlineMs = 180_000;
+
+/** Everything that the stages of one rotation need. */
+interface Turn {
+  readonly kind: Kind;
+  readonly state: State;
+  readonly requests: readonly CertificateRequest[];
+  /** The lab's applied steps from the certificates on. */
+  readonly steps: readonly LabStep[];
+  readonly json: boolean;
+  readonly signal: AbortSignal;
+  readonly ledger: ReturnType<typeof openLedger>;
+}
+
+const commandOf = (kind: Kind, name?: string): string =>
+  `hardway certs rotate ${kind}${name === undefined ? '' : ` ${name}`}`;
+
+/** Writes what is being replaced, before it is: the same command goes on from there after a crash. */
+const writeRotation = async ({ ledger }: Turn, rotation: Rotation): Promise<void> => {
+  const owned = ownedPaths(await readLedger(paths.ledger));
+  const host = createHosts({ dryRun: false, owned })({
+    record: (change) => ledger.append(certificates.id, change),
+    tell: () => {},
+  });
+  await host.writeFile(paths.rotation, rotationText(rotation), 0o600);
+};
+
+/** Writes that these pairs enter a stage; makes the successor of one that has none. */
+const enterStage = async (turn: Turn, { stage, names }: PlannedStage): Promise<Rotation> => {
+  const { pems, rotation } = await readRotated(turn.requests);
+  const since = new Date().toISOString();
+  const entered = await Promise.all(
+    turn.requests
+      .filter(({ name }) => names.includes(name))
+      .map(async (request) => {
+        const pem = pems.get(request.name);
+        if (!pem) throw new UserError(`the certificate ${request.name} or its key is missing`, 'hardway up');
+        const pair = rotation[request.name] ?? (await successorOf(request, pem));
+        return [request.name, { ...pair, stage, whole: false, since }] as const;
+      }),
+  );
+  const now = { ...rotation, ...Object.fromEntries(entered) };
+  await writeRotation(turn, now);
+  return now;
+};
+
+/** Writes that a stage is whole; a pair that has finished is no longer being replaced. */
+const leaveStage = (turn: Turn, { stage, names }: PlannedStage, rotation: Rotation): Promise<void> => {
+  const since = new Date().toISOString();
+  const left = Object.entries(rotation).flatMap(([name, pair]) => {
+    if (!names.includes(name)) return [[name, pair] as const];
+    return stage === 'finish' ? [] : [[name, { ...pair, whole: true, since }] as const];
+  });
+  return writeRotation(turn, Object.fromEntries(left));
+};
+
+/** Waits until something is so, and shows what it waits for; throws Unhealthy with the last reason. */
+const waitUntil = async (
+  turn: Turn,
+  phrase: string,
+  probe: (context: ReturnType<typeof readOnlyContext>) => Promise<void>,
+): Promise<void> => {
+  const step = turn.steps.find(({ runsPods }) => runsPods)?.id ?? certificates.id;
+  const failure = await waitFor([check(phrase, probe)], readOnlyContext(turn.state.lab, turn.steps), {
+    interval: 100,
+    deadline: podsDeadlineMs,
+    signal: turn.signal,
+    waiting: ({ reason }) => turn.json && printJson({ event: 'waiting', step, check: phrase, reason }),
+    failFast: async () => {},
+  });
+  if (failure)
+    throw new Unhealthy(`"${phrase}" is not so after ${podsDeadlineMs / 1000} s: ${failure.reason}`, {
+      next: `${commandOf(turn.kind)} goes on; hardway status shows what runs`,
+    });
+};
+
+/** Waits until the Pods have what the stage gave them. */
+const waitForPods = async (turn: Turn, names: readonly string[], stage: Stage, rotation: Rotation): Promise<void> => {
+  if (!turn.steps.some(({ runsPods }) => runsPods)) return;
+  if (turn.kind === 'ca') return waitUntil(turn, 'the volumes of every Pod have the CAs that are trusted', podsHaveCa);
+  const old = rotation[names[0] ?? '']?.old;
+  if (stage === 'trust' || old === undefined) return;
+  await waitUntil(turn, 'the volumes of every Pod have a token of the new key', () => podsHaveNoTokenOf(old));
+};
+
+/** Throws UserError where tokens without an end would be refused; waits until programs have read their new ones. */
+const readyToFinish = async (turn: Turn, rotation: Rotation): Promise<void> => {
+  const pair = rotation[tokenSigner];
+  if (turn.kind !== 'service-account' || pair?.stage !== 'sign') return;
+  const context = readOnlyContext(turn.state.lab, turn.steps);
+  const served = turn.steps.some(({ servesObjects }) => servesObjects);
+  const secrets = served ? await secretsWithTokenOf(context, pair.old) : [];
+  if (secrets.length > 0)
+    throw new UserError(
+      `these Secrets hold a token of the old key, which has no end and would be refused: ${secrets.join(', ')}`,
+      `for each: hardway kubectl -- -n NAMESPACE patch secret NAME --type=json -p '[{"op":"remove","path":"/data/token"}]' gives it a new one; then the same command`,
+    );
+  const left = Date.parse(pair.since) + rereadMs - Date.now();
+  if (left <= 0) return;
+  const text = `programs in Pods read their new token within a minute: ${Math.ceil(left / 1000)} s are left of it`;
+  if (turn.json) printJson({ event: 'progress', step: certificates.id, text });
+  else process.stdout.write(`${text}\n`);
+  await sleep(Math.min(left, rereadMs), undefined, { signal: turn.signal });
+};
+
+/**
+ * Ends the API server before it, or the store that it asks, starts again with other files. etcd would wait 7 s for its
+ * watches to end. An API server that is asked to stop takes its address out of the Service `kubernetes` first, and until
+ * the rules are back Pods find nobody there.
+ */
+const endApiServer = async ({ state: { lab }, steps, signal }: Turn, step: LabStep): Promise<void> => {
+  const server = steps.find(({ servesObjects }) => servesObjects)?.daemon;
+  if (!server || !step.daemon || !(step.holdsObjects || step.servesObjects)) return;
+  const isCurrent = await requireCurrent(lab, step.daemon).then(
+    () => true,
+    () => false,
+  );
+  if (isCurrent) return;
+  await openGate(false, () => {}, signal).runStage(server.name, (undoer) => supervisorOf(lab).stop([server], undoer));
+};
+
+/** Gives every step the files of the stage, in the order of an up: what reads them starts again and is waited for. */
+const takeSteps = async (turn: Turn): Promise<void> => {
+  const { state, steps, signal, ledger, json } = turn;
+  const { lab } = state;
+  const supervisor = supervisorOf(lab);
+  const owned = ownedPaths(await readLedger(paths.ledger));
+  const start = (tell: Tell) =>
+    createRunner({
+      lab,
+      steps,
+      needs: needsOf(stepsWith(lab)),
+      places: allLeaves(everyStep.map(({ leaves }) => leaves)).paths,
+      source: { kind: 'auto' },
+      signal,
+      dryRun: false,
+      sequential: lab.supervisor === 'tmux',
+      deadline: settings.deadline.default,
+      tell,
+      ledger,
+      owned,
+      supervisor: { status: (name) => statusOf(lab, name), lastLog: supervisor.lastLog },
+      ready: async (step, context) => {
+        await programsReady(step, context);
+        await endApiServer(turn, step);
+        // A kubelet that starts gives each Pod what there is; one that runs looks only every 60 to 90 s.
+        if (step.runsPods) await waitUntil(turn, 'every namespace has the CAs that are trusted', namespacesHaveCa);
+      },
+      state,
+    });
+  await (json ? asJson : asLines({ dryRun: false }))(steps, start);
+};
+
+/** Takes one stage and shows it. */
+const takeStage = async (turn: Turn, planned: PlannedStage): Promise<void> => {
+  const { stage, names } = planned;
+  const text = makesTrue[turn.kind][stage];
+  const begin = performance.now();
+  if (turn.json) printJson({ event: 'stage', stage, names, state: 'started', text });
+  else process.stdout.write(`${stage} ${names.join(', ')}: ${text}\n`);
+  const rotation = await enterStage(turn, planned);
+  await takeSteps(turn);
+  await waitForPods(turn, names, stage, rotation);
+  await leaveStage(turn, planned, rotation);
+  const seconds = Math.round(performance.now() - begin) / 1000;
+  if (turn.json) printJson({ event: 'stage', stage, names, state: 'done', text, seconds });
+};
+
+/** Chooses what is replaced. Throws UserError for what is no CA of this lab, and for what has no key of its own. */
+const chooseNames = (
+  kind: Kind,
+  name: string | undefined,
+  requests: readonly CertificateRequest[],
+  rotation: Rotation,
+): readonly string[] => {
+  if (kind === 'service-account') {
+    if (requests.some((request) => request.name === tokenSigner)) return [tokenSigner];
+    throw new UserError(
+      'with --pki guide tokens are signed with the key of the one certificate: there is no key that could be replaced alone',
+      'hardway reset, then hardway up --pki components',
+    );
+  }
+  const known = requests.filter(isAuthority).map((request) => request.name);
+  if (name !== undefined && !known.includes(name))
+    throw new UserError(`${name} is no CA of this lab`, `one of: ${known.join(', ')}`);
+  if (name !== undefined) return [name];
+  const underWay = known.filter((one) => rotation[one]);
+  return underWay.length > 0 ? underWay : known;
+};
+
+const closingWords = (kind: Kind, name: string | undefined, finished: boolean): string => {
+  if (finished) return `${makesTrue[kind].finish}`;
+  const elsewhere =
+    kind === 'ca'
+      ? 'Copies of the kubeconfigs on other machines work until then: replace them. Certificates of persons that the old CA signed do too.'
+      : 'Tokens that were handed out by kubectl create token work until then.';
+  return `Both count for now. ${elsewhere}\nnext: ${commandOf(kind, name)} --finish`;
+};
+
+const rotateLocked = async (kind: Kind, name: string | undefined, options: RotateOptions): Promise<void> => {
+  const state = await requireLab();
+  await requireClock();
+  const all = stepsWith(state.lab);
+  const from = all.findIndex(({ id }) => id === certificates.id);
+  const to = all.findLastIndex(({ daemon, objects }) => daemon || objects); // what comes after proves only
+  const steps = all.slice(from, to + 1).filter(({ id }) => id in state.steps);
+  const requests = await requestsFor(state.lab);
+  const { rotation } = await readRotated(requests);
+  const names = chooseNames(kind, name, requests, rotation);
+  const finish = options.finish ?? false;
+  const command = commandOf(kind, name);
+  if (finish && kind === 'ca' && names.every((one) => !rotation[one]))
+    throw new UserError('no rotation of a CA is under way', command);
+  const stages = planRotation(names, rotation, { finish, command });
+  const ledger = openLedger(paths.ledger);
+  try {
+    await interruptible(`${command}${finish ? ' --finish' : ''} goes on from here`, async (signal) => {
+      const turn = { kind, state, requests, steps, json: options.json ?? false, signal, ledger };
+      await supervisorOf(state.lab).settle(components, signal);
+      if (finish) await readyToFinish(turn, rotation);
+      for (const planned of stages) {
+        // The supervisor's clock has whole seconds: what is written in the second of a start would not look newer.
+        await sleep(1000, undefined, { signal });
+        await takeStage({ ...turn, state: await requireLab() }, planned);
+      }
+    });
+  } finally {
+    ledger.close();
+  }
+  if (options.json) return printJson({ event: 'done', ok: true, seconds: Math.round(performance.now()) / 1000 });
+  const finished = finish || stages.at(-1)?.stage === 'finish';
+  process.stdout.write(asTyped(`${closingWords(kind, name, finished)}\n`));
+};
+
+/** Replaces CAs or the key of tokens, stage by stage. Throws UserError, and Unhealthy where a component does not come up. */
+export const rotate = async (kind: Kind, name: string | undefined, options: RotateOptions): Promise<void> => {
+  const release = takeLock(paths.lock);
+  try {
+    await rotateLocked(kind, name, options);
+  } finally {
+    release();
+  }
+};
