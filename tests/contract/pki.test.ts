@@ -7,6 +7,7 @@ import { parse } from 'yaml';
 import { run, tryRun } from '../../lib/host/run.ts';
 import { issue, type Pem } from '../../lib/pki/issue.ts';
 import { kubeconfig } from '../../lib/pki/kubeconfig.ts';
+import { asRotated, successorOf } from '../../lib/pki/rotation.ts';
 import { type CertificateRequest, isAuthority, readProfile } from '../../lib/pki/templates.ts';
 import { scratchFolder } from '../fixtures.ts';
 import { coldCache, labBinaries } from './lab-binaries.ts';
@@ -187,4 +188,28 @@ describe('a kubeconfig', () => {
     const { stdout } = await run(kubectl, ['--kubeconfig', file, 'config', 'view', '--minify', '-o', 'json']);
     expect(JSON.parse(stdout).clusters[0].cluster.server).toBe('https://127.0.0.1:6443');
   });
+});
+
+test('a certificate of a new CA is verified, strictly, by who knows only the old CA and is shown the way, and not without it', async () => {
+  const scratch = await scratchFolder();
+  const wanted = await readProfile('components', variables);
+  const before = new Map((await issue(wanted, new Map())).map((pem) => [pem.name, pem]));
+  const ca = wanted.find(({ name }) => name === 'ca');
+  const held = before.get('ca');
+  if (!ca || !held) throw new Error('the profile has no CA');
+  const rotation = { ca: { ...(await successorOf(ca, held)), stage: 'sign' as const } };
+  const server = (await issue(wanted, asRotated(before, rotation))).find(({ name }) => name === 'apiserver');
+  const files = {
+    old: rotation.ca.old,
+    new: rotation.ca.certificate,
+    way: rotation.ca.cross,
+    server: server?.certificate,
+  };
+  for (const [name, pem] of Object.entries(files)) await writeFile(join(scratch.path, `${name}.pem`), pem ?? '');
+  const verify = async (...args: string[]): Promise<number> =>
+    (await tryRun('openssl', ['verify', '-x509_strict', ...args, 'server.pem'], { cwd: scratch.path })).code;
+  expect(await verify('-CAfile', 'new.pem')).toBe(0);
+  expect(await verify('-CAfile', 'old.pem', '-untrusted', 'way.pem')).toBe(0);
+  expect(await verify('-CAfile', 'old.pem')).not.toBe(0);
+  await scratch.remove();
 });
