@@ -211,7 +211,7 @@ const startLoaded = async (host: Host, argv: readonly string[], unit: string, un
 export const ensureUnit = async (host: Host, daemon: Daemon): Promise<void> => {
   const unit = unitName(daemon.name);
   const before = await unitStatus(daemon.name);
-  const rewritten = await host.writeFile(unitPath(daemon.name), unitFile(daemon));
+  const rewritten = await host.writeFile(unitPath(daemon.name), unitFile(daemon), 0o600);
   if (rewritten && before.exists) await host.sh(['systemctl', 'daemon-reload']);
   // Skips the reload, which takes a third of a second: systemd reads the unit when it starts it.
   const undo = { kind: 'unit', name: daemon.name, supervisor: 'systemd' } as const;
