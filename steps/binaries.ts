@@ -12,6 +12,8 @@ import type { Context, Needs, Step } from '../lib/engine/step.ts';
 import { statIfThere } from '../lib/host/files.ts';
 import type { Host } from '../lib/host/host.ts';
 import { launcher, paths, system } from '../lib/host/paths.ts';
+import { fails, says } from './observe.ts';
+import { tell } from './tasks.ts';
 
 /** Returns the path of a program. Runtimes look for CNI plugins in /opt/cni/bin. */
 const place = (name: string, { plugins }: Needs): string =>
@@ -111,6 +113,18 @@ export const binaries: Step = {
       return inPlace && namesOf(needs).includes(name) ? [await placeCommand(lab, path)] : undefined;
     },
   },
+
+  teaching: () => ({
+    before: [fails('etcd --version', says('not found'))],
+    tasks: [
+      tell(
+        'containerd-version',
+        { en: 'Which version of containerd is here?', fr: 'Quelle version de containerd est installée ?' },
+        'containerd --version',
+        /\bv?(\d+\.\d+\.\d+)\b|\bv\d+\.\d+\.\d+\b/g,
+      ),
+    ],
+  }),
 
   checks: [
     deferredCheck('every program is in its place', async ({ needs }) => {

@@ -4,7 +4,7 @@ import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { mtuOf } from '../lib/host/net.ts';
 import { system } from '../lib/host/paths.ts';
-import { mtuCheck, nodeTurnsReady, observationsWith, plugins, usualMtu } from './network.ts';
+import { mtuCheck, networkTeaching, nodeTurnsReady, observationsWith, plugins, usualMtu } from './network.ts';
 import { lines, observe } from './observe.ts';
 
 const file = `${system.cniConfig}/10-bridge.conflist`;
@@ -66,5 +66,6 @@ export const bridge: Step = {
 
   checks: [check('the Node is Ready', nodeIsReady), mtuCheck(file)],
 
+  teaching: networkTeaching,
   observations: (lab) => observationsWith(route, lab),
 };

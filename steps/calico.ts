@@ -18,7 +18,7 @@ import type { Context, Step } from '../lib/engine/step.ts';
 import { mtuOf } from '../lib/host/net.ts';
 import { paths, system } from '../lib/host/paths.ts';
 import { kubectl } from './by-hand.ts';
-import { mtuCheck, nodeTurnsReady, observationsWith, plugins } from './network.ts';
+import { mtuCheck, networkTeaching, nodeTurnsReady, observationsWith, plugins } from './network.ts';
 import { atLeast, observe } from './observe.ts';
 
 /** Configuration of the CNI. */
@@ -236,5 +236,6 @@ export const calico: Step = {
     }),
   ],
 
+  teaching: networkTeaching,
   observations: (lab) => observationsWith(route, lab),
 };

@@ -17,6 +17,8 @@ import {
   rotationText,
 } from '../lib/pki/rotation.ts';
 import { type CertificateRequest, readProfile } from '../lib/pki/templates.ts';
+import { fails, says } from './observe.ts';
+import { tell } from './tasks.ts';
 
 /** Returns the values of the {{variables}} in the templates. */
 const variables = ({ node, apiServiceAddress, domain }: Lab): Record<string, string> => ({
@@ -138,6 +140,21 @@ export const certificates: Step = {
       'cd /',
     ],
   },
+
+  teaching: () => ({
+    before: [fails(`openssl x509 -noout -subject -in ${certFile('admin')}`, says('No such file'))],
+    tasks: [
+      tell(
+        'admin-organisation',
+        {
+          en: 'Of which organisation (O) is the certificate of the admin? It is the name of a group.',
+          fr: 'De quelle organisation (O) est le certificat de l’admin ? C’est le nom d’un groupe.',
+        },
+        `openssl x509 -noout -subject -nameopt multiline -in ${certFile('admin')}`,
+        /organizationName += (\S+)/g,
+      ),
+    ],
+  }),
 
   checks: [
     check('each certificate fits its purpose, its names, its CA and its key', async (context) => {

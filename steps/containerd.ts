@@ -11,8 +11,9 @@ import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { requireAccess } from '../lib/host/files.ts';
 import { paths, system } from '../lib/host/paths.ts';
-import { observe, printsNothing, says } from './observe.ts';
+import { fails, notYet, observe, printsNothing, says } from './observe.ts';
 import { proxyByHand, proxyFile, proxySettings, proxyText } from './proxy.ts';
+import { tell } from './tasks.ts';
 
 const configFile = `${paths.config}/containerd.toml`;
 
@@ -147,25 +148,42 @@ export const containerd: Step = {
     check('has the sandbox image', ({ lab }, signal) => hasImage(imageReference('pause', lab.kubernetes), signal)),
   ],
 
+  teaching: () => ({
+    before: [fails('ctr containers list', says('no such file'))],
+    guideFlags: [],
+    started: /containerd successfully booted/,
+    tasks: [
+      tell(
+        'containers-now',
+        { en: 'How many containers does it run now?', fr: 'Combien de conteneurs fait-il tourner maintenant ?' },
+        'crictl ps --quiet | wc -l',
+      ),
+    ],
+  }),
+
   observations: () => [
     observe(
       { en: 'containerd answers', fr: 'containerd répond' },
       'crictl version',
       says('RuntimeName:  containerd', 'RuntimeApiVersion:  v1'),
     ),
-    observe(
-      {
-        en: 'it runs nothing: it does what a kubelet asks for, and there is none',
-        fr: 'il n’exécute rien : il fait ce qu’un kubelet demande, et il n’y en a pas',
-      },
-      'crictl pods --quiet',
-      printsNothing,
-      { stays: true },
+    notYet(
+      observe(
+        {
+          en: 'it runs nothing: it does what a kubelet asks for, and there is none',
+          fr: 'il n’exécute rien : il fait ce qu’un kubelet demande, et il n’y en a pas',
+        },
+        'crictl pods --quiet',
+        printsNothing,
+        { stays: true },
+      ),
     ),
-    observe(
-      { en: 'the cluster has no Node yet', fr: 'le cluster n’a pas encore de Node' },
-      'kubectl get nodes',
-      says('No resources found'),
+    notYet(
+      observe(
+        { en: 'the cluster has no Node yet', fr: 'le cluster n’a pas encore de Node' },
+        'kubectl get nodes',
+        says('No resources found'),
+      ),
     ),
   ],
 };

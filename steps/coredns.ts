@@ -12,7 +12,9 @@ import type { Lab } from '../lib/engine/lab.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { kubectl } from './by-hand.ts';
 import { fromPod } from './demo.ts';
-import { observe, says } from './observe.ts';
+import { byName } from './network.ts';
+import { fails, observe, says } from './observe.ts';
+import { tell } from './tasks.ts';
 
 const objects = ({ machine, dnsAddress, domain, kubernetes }: Lab) =>
   readManifest('coredns', {
@@ -114,6 +116,17 @@ export const coredns: Step = {
       );
     }),
   ],
+
+  teaching: ({ domain }) => ({
+    before: [fails(byName(domain), says('DNS'))],
+    tasks: [
+      tell(
+        'dns-address',
+        { en: 'Which address do Pods ask about names?', fr: 'À quelle adresse les Pods demandent-ils les noms ?' },
+        "kubectl -n kube-system get service kube-dns -o jsonpath='{.spec.clusterIP}'",
+      ),
+    ],
+  }),
 
   observations: () => [
     observe(

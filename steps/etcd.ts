@@ -10,7 +10,8 @@ import type { Step } from '../lib/engine/step.ts';
 import { statIfThere } from '../lib/host/files.ts';
 import { certFile, keyFile, paths } from '../lib/host/paths.ts';
 import { etcdctl } from './by-hand.ts';
-import { observe, says } from './observe.ts';
+import { fails, observe, says } from './observe.ts';
+import { doIt } from './tasks.ts';
 
 /** Folder of etcd's data. It was created with the data, and a restart of etcd keeps it. */
 export const store = `${paths.etcd}/member`;
@@ -95,6 +96,27 @@ export const etcd: Step = {
       if (kvs?.[0]?.value !== value) throw new Error(`put ${value}, got ${kvs?.[0]?.value ?? 'nothing'}`);
     }),
   ],
+
+  teaching: () => ({
+    before: [fails('etcdctl endpoint health --command-timeout=1s', says('refused'))],
+    guideFlags: [
+      'advertise-client-urls',
+      'client-cert-auth',
+      'data-dir',
+      'cert-file',
+      'key-file',
+      'listen-client-urls',
+      'trusted-ca-file',
+    ],
+    started: /serving client traffic securely/,
+    tasks: [
+      doIt(
+        'hello-key',
+        { en: 'Write a key /hello, with any value.', fr: 'Écrivez une clé /hello, avec la valeur de votre choix.' },
+        { hint: 'etcdctl put /hello world', command: 'etcdctl get /hello --keys-only', shows: /^\/hello$/m },
+      ),
+    ],
+  }),
 
   observations: () => [
     observe(

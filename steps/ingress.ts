@@ -9,7 +9,8 @@ import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { kubectl } from './by-hand.ts';
 import { demoFile, ingresses, writeDemo } from './demo.ts';
-import { act, all, lines, observe, says } from './observe.ts';
+import { act, all, fails, lines, observe, says } from './observe.ts';
+import { tell } from './tasks.ts';
 
 /** Port of the Node that leads to Traefik's HTTP port; manifests/traefik.yaml sets it. */
 export const ingressPort = 30080;
@@ -63,6 +64,17 @@ export const ingress: Step = {
   ],
 
   demo: route,
+  teaching: () => ({
+    before: [fails('kubectl get ingressclasses', says('No resources found'))],
+    tasks: [
+      tell(
+        'ingress-class',
+        { en: 'Which IngressClass is there now?', fr: 'Quelle IngressClass existe maintenant ?' },
+        "kubectl get ingressclasses -o jsonpath='{.items[*].metadata.name}'",
+      ),
+    ],
+  }),
+
   observations: () => [
     observe(
       {

@@ -21,7 +21,8 @@ import { heredoc, kubectl } from './by-hand.ts';
 import { beginDemo, demoFile, web } from './demo.ts';
 import { encryption, encryptionConfig, requireEncryptionKey } from './encryption.ts';
 import { store } from './etcd.ts';
-import { act, all, observe, says, saysNot } from './observe.ts';
+import { act, all, fails, notYet, observe, says, saysNot } from './observe.ts';
+import { doIt } from './tasks.ts';
 
 /** Its files beside the flags, without the one that has the key of Secrets. */
 const filesOf = (lab: Lab): readonly (readonly [string, object])[] => [
@@ -170,6 +171,36 @@ export const kubeApiserver: Step = {
   ],
 
   demo: web,
+  teaching: () => ({
+    before: [fails('kubectl get namespaces', says('refused'))],
+    guideFlags: [
+      'allow-privileged',
+      'authorization-mode',
+      'client-ca-file',
+      'etcd-cafile',
+      'etcd-certfile',
+      'etcd-keyfile',
+      'etcd-servers',
+      'service-account-key-file',
+      'service-account-signing-key-file',
+      'service-account-issuer',
+      'tls-cert-file',
+      'tls-private-key-file',
+    ],
+    started: /Serving securely on/,
+    tasks: [
+      doIt(
+        'namespace-shop',
+        { en: 'Make a namespace called shop.', fr: 'Créez un namespace nommé shop.' },
+        {
+          hint: 'kubectl create namespace shop',
+          command: 'kubectl get namespace shop -o name',
+          shows: /^namespace\/shop$/m,
+        },
+      ),
+    ],
+  }),
+
   observations: () => [
     observe(
       { en: 'the API server answers kubectl', fr: 'le serveur d’API répond à kubectl' },
@@ -195,14 +226,16 @@ export const kubeApiserver: Step = {
       says('deployment.apps/web created'),
       beginDemo,
     ),
-    observe(
-      {
-        en: 'and nothing happens: no ReplicaSet, no Pod, as nobody runs the controllers',
-        fr: 'et rien ne se passe : ni ReplicaSet ni Pod, car personne n’exécute les contrôleurs',
-      },
-      'kubectl get deployments,replicasets,pods',
-      all(says('deployment.apps/web', '0/2'), saysNot('replicaset.apps/'), saysNot('pod/')),
-      { stays: true },
+    notYet(
+      observe(
+        {
+          en: 'and nothing happens: no ReplicaSet, no Pod, as nobody runs the controllers',
+          fr: 'et rien ne se passe : ni ReplicaSet ni Pod, car personne n’exécute les contrôleurs',
+        },
+        'kubectl get deployments,replicasets,pods',
+        all(says('deployment.apps/web', '0/2'), saysNot('replicaset.apps/'), saysNot('pod/')),
+        { stays: true },
+      ),
     ),
   ],
 };

@@ -10,7 +10,8 @@ import { firstBlock } from '../lib/pki/pem.ts';
 import { kubectl } from './by-hand.ts';
 import { webPods } from './demo.ts';
 import { store } from './etcd.ts';
-import { all, lines, observe, says } from './observe.ts';
+import { all, fails, lines, notYet, observe, says } from './observe.ts';
+import { tell } from './tasks.ts';
 
 const kubeconfig = kubeconfigFile('kube-controller-manager');
 
@@ -87,6 +88,34 @@ export const kubeControllerManager: Step = {
     }),
   ],
 
+  teaching: () => ({
+    before: [
+      fails('kubectl get deployments', lines(1, /^web +0\/2 /)),
+      fails('kubectl get serviceaccounts', says('No resources found')),
+    ],
+    guideFlags: [
+      'kubeconfig',
+      'cluster-signing-cert-file',
+      'cluster-signing-key-file',
+      'service-account-private-key-file',
+      'use-service-account-credentials',
+      'root-ca-file',
+    ],
+    started: /Started controller/,
+    tasks: [
+      tell(
+        'owner-kind',
+        { en: 'Of what kind is the owner of the Pods?', fr: 'De quelle sorte (kind) est le propriétaire des Pods ?' },
+        `${webPods} -o jsonpath='{.items[0].metadata.ownerReferences[0].kind}'`,
+      ),
+      tell(
+        'owner-of-owner',
+        { en: 'And the owner of that one?', fr: 'Et le propriétaire de celui-ci ?' },
+        "kubectl get replicasets -l app=web -o jsonpath='{.items[0].metadata.ownerReferences[0].kind}'",
+      ),
+    ],
+  }),
+
   observations: () => [
     observe(
       {
@@ -96,14 +125,16 @@ export const kubeControllerManager: Step = {
       'kubectl get replicasets,pods',
       all(lines(1, /^replicaset\.apps\/web-/), lines(2, /^pod\/web-/)),
     ),
-    observe(
-      {
-        en: 'they stay Pending, without an event: nobody chooses a Node for them',
-        fr: 'ils restent Pending, sans événement : personne ne leur choisit un Node',
-      },
-      `${webPods}; kubectl get events --field-selector involvedObject.kind=Pod`,
-      all(lines(2, /^web-.* Pending /), says('No resources found')),
-      { stays: true },
+    notYet(
+      observe(
+        {
+          en: 'they stay Pending, without an event: nobody chooses a Node for them',
+          fr: 'ils restent Pending, sans événement : personne ne leur choisit un Node',
+        },
+        `${webPods}; kubectl get events --field-selector involvedObject.kind=Pod`,
+        all(lines(2, /^web-.* Pending /), says('No resources found')),
+        { stays: true },
+      ),
     ),
   ],
 };

@@ -10,7 +10,8 @@ import { kubeconfigFile, paths } from '../lib/host/paths.ts';
 import { run } from '../lib/host/run.ts';
 import { demoFile, services, writeDemo } from './demo.ts';
 import { store } from './etcd.ts';
-import { act, all, lines, observe, says, saysNot } from './observe.ts';
+import { act, all, fails, lines, notYet, observe, says, saysNot } from './observe.ts';
+import { tell } from './tasks.ts';
 
 const configFile = `${paths.config}/kube-proxy.yaml`;
 
@@ -91,6 +92,19 @@ export const kubeProxy: Step = {
   ],
 
   demo: service,
+  teaching: () => ({
+    before: [fails('iptables-save -t nat | grep -c KUBE-SERVICES', lines(1, /^0$/))],
+    guideFlags: ['kubeconfig'],
+    started: /Using iptables Proxier|Starting serviceCIDR config controller|Caches are synced/,
+    tasks: [
+      tell(
+        'service-address',
+        { en: 'Which address has the Service web?', fr: 'Quelle adresse a le Service web ?' },
+        "kubectl get service web -o jsonpath='{.spec.clusterIP}'",
+      ),
+    ],
+  }),
+
   observations: () => [
     act(
       { en: 'a Service gets an address at once', fr: 'un Service reçoit aussitôt une adresse' },
@@ -98,22 +112,26 @@ export const kubeProxy: Step = {
       says('ClusterIP'),
       writeDemo(service),
     ),
-    observe(
-      {
-        en: 'there is nobody behind it: its EndpointSlice is empty',
-        fr: 'il n’y a personne derrière : son EndpointSlice est vide',
-      },
-      'kubectl get endpointslices -l kubernetes.io/service-name=web',
-      says('<unset>'),
+    notYet(
+      observe(
+        {
+          en: 'there is nobody behind it: its EndpointSlice is empty',
+          fr: 'il n’y a personne derrière : son EndpointSlice est vide',
+        },
+        'kubectl get endpointslices -l kubernetes.io/service-name=web',
+        says('<unset>'),
+      ),
     ),
-    observe(
-      {
-        en: 'so kube-proxy has one rule for it, which refuses',
-        fr: 'kube-proxy n’a donc qu’une règle pour lui, qui refuse',
-      },
-      "iptables-save | grep 'default/web '",
-      all(lines(1, /default\/web has no endpoints.* -j REJECT/), saysNot('KUBE-SVC-')),
-      { stays: true },
+    notYet(
+      observe(
+        {
+          en: 'so kube-proxy has one rule for it, which refuses',
+          fr: 'kube-proxy n’a donc qu’une règle pour lui, qui refuse',
+        },
+        "iptables-save | grep 'default/web '",
+        all(lines(1, /default\/web has no endpoints.* -j REJECT/), saysNot('KUBE-SVC-')),
+        { stays: true },
+      ),
     ),
   ],
 };

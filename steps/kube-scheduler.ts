@@ -6,7 +6,8 @@ import type { Step } from '../lib/engine/step.ts';
 import { certFile, keyFile, kubeconfigFile, paths } from '../lib/host/paths.ts';
 import { webPods } from './demo.ts';
 import { store } from './etcd.ts';
-import { lines, observe, says } from './observe.ts';
+import { fails, lines, notYet, observe, says } from './observe.ts';
+import { tell } from './tasks.ts';
 
 const kubeconfig = kubeconfigFile('kube-scheduler');
 
@@ -54,6 +55,22 @@ export const kubeScheduler: Step = {
     }),
   ],
 
+  teaching: () => ({
+    before: [fails(`${webPods} -o wide`, lines(2, / Pending .* <none> /))],
+    guideFlags: ['kubeconfig'],
+    started: /Serving securely on/,
+    tasks: [
+      tell(
+        'event-reason',
+        {
+          en: 'Which reason has the event of a Pod that waits?',
+          fr: 'Quelle raison (reason) donne l’événement d’un Pod qui attend ?',
+        },
+        "kubectl get events --field-selector involvedObject.kind=Pod -o jsonpath='{.items[*].reason}'",
+      ),
+    ],
+  }),
+
   observations: () => [
     observe(
       {
@@ -63,6 +80,12 @@ export const kubeScheduler: Step = {
       'kubectl get events --field-selector reason=FailedScheduling',
       says('no nodes available to schedule pods'),
     ),
-    observe({ en: 'the Pods are still Pending', fr: 'les Pods sont toujours Pending' }, webPods, lines(2, / Pending /)),
+    notYet(
+      observe(
+        { en: 'the Pods are still Pending', fr: 'les Pods sont toujours Pending' },
+        webPods,
+        lines(2, / Pending /),
+      ),
+    ),
   ],
 };

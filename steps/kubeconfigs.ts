@@ -7,6 +7,8 @@ import type { Host } from '../lib/host/host.ts';
 import { certFile, keyFile, kubeconfigFile, paths } from '../lib/host/paths.ts';
 import { type Person, person } from '../lib/host/person.ts';
 import { kubeconfig } from '../lib/pki/kubeconfig.ts';
+import { fails, says } from './observe.ts';
+import { tell } from './tasks.ts';
 
 /** Address of the API server on this machine. */
 const server = 'https://127.0.0.1:6443';
@@ -97,6 +99,20 @@ export const kubeconfigs: Step = {
       return identity === undefined ? undefined : commandsFor(identity);
     },
   },
+
+  teaching: () => ({
+    before: [fails('kubectl get nodes', says('localhost:8080'))],
+    tasks: [
+      tell(
+        'kubeconfig-user',
+        {
+          en: 'As which user does kubectl call? Type its name.',
+          fr: 'Sous quel nom d’utilisateur kubectl appelle-t-il ?',
+        },
+        "kubectl config view --minify -o jsonpath='{.contexts[0].context.user}'",
+      ),
+    ],
+  }),
 
   checks: [
     check('each kubeconfig holds the certificate in use', async ({ needs }) => {

@@ -11,7 +11,8 @@ import { requireAccess } from '../lib/host/files.ts';
 import { certFile, keyFile, kubeconfigFile, paths, system } from '../lib/host/paths.ts';
 import { kubectl } from './by-hand.ts';
 import { store } from './etcd.ts';
-import { lines, observe, says } from './observe.ts';
+import { fails, lines, notYet, observe, says } from './observe.ts';
+import { tell } from './tasks.ts';
 
 const configFile = `${paths.config}/kubelet.yaml`;
 const resolvConf = `${paths.config}/resolv.conf`;
@@ -181,35 +182,59 @@ export const kubelet: Step = {
     }),
   ],
 
+  teaching: () => ({
+    before: [fails('kubectl get nodes', says('No resources found'))],
+    guideFlags: ['kubeconfig'],
+    started: /Successfully registered node|"Node became ready"|Starting to sync pod status/,
+    tasks: [
+      tell(
+        'taint-key',
+        {
+          en: 'Which taint keeps Pods away from the Node? Type its key.',
+          fr: 'Quel taint éloigne les Pods du Node ? Tapez sa clé.',
+        },
+        "kubectl get nodes -o jsonpath='{.items[*].spec.taints[*].key}'",
+      ),
+    ],
+  }),
+
   observations: ({ pki }) => [
-    observe(
-      {
-        en: 'this machine is a Node, and it is NotReady',
-        fr: 'cette machine est un Node, et il est NotReady',
-      },
-      'kubectl get nodes',
-      lines(1, / NotReady /),
+    notYet(
+      observe(
+        {
+          en: 'this machine is a Node, and it is NotReady',
+          fr: 'cette machine est un Node, et il est NotReady',
+        },
+        'kubectl get nodes',
+        lines(1, / NotReady /),
+      ),
     ),
-    observe(
-      { en: 'because there is no network for Pods', fr: 'parce qu’il n’y a pas de réseau pour les Pods' },
-      'kubectl get nodes -o jsonpath=\'{.items[0].status.conditions[?(@.type=="Ready")].message}\'',
-      says('cni plugin not initialized'),
+    notYet(
+      observe(
+        { en: 'because there is no network for Pods', fr: 'parce qu’il n’y a pas de réseau pour les Pods' },
+        'kubectl get nodes -o jsonpath=\'{.items[0].status.conditions[?(@.type=="Ready")].message}\'',
+        says('cni plugin not initialized'),
+      ),
     ),
-    observe(
-      {
-        en: 'so it carries a taint that keeps Pods away',
-        fr: 'il porte donc un taint qui tient les Pods à distance',
-      },
-      "kubectl get nodes -o jsonpath='{.items[0].spec.taints}'",
-      says('node.kubernetes.io/not-ready', 'NoSchedule'),
+    notYet(
+      observe(
+        {
+          en: 'so it carries a taint that keeps Pods away',
+          fr: 'il porte donc un taint qui tient les Pods à distance',
+        },
+        "kubectl get nodes -o jsonpath='{.items[0].spec.taints}'",
+        says('node.kubernetes.io/not-ready', 'NoSchedule'),
+      ),
     ),
-    observe(
-      {
-        en: 'and the scheduler now gives that as its reason',
-        fr: 'et c’est maintenant la raison que donne le scheduler',
-      },
-      "kubectl get pods -l app=web -o jsonpath='{.items[0].status.conditions[0].message}'",
-      says('0/1 nodes are available', 'untolerated taint'),
+    notYet(
+      observe(
+        {
+          en: 'and the scheduler now gives that as its reason',
+          fr: 'et c’est maintenant la raison que donne le scheduler',
+        },
+        "kubectl get pods -l app=web -o jsonpath='{.items[0].status.conditions[0].message}'",
+        says('0/1 nodes are available', 'untolerated taint'),
+      ),
     ),
     reachOfKubelet[pki],
   ],

@@ -1,12 +1,13 @@
 import { ensureImages } from '../lib/cluster/images.ts';
 import { type Check, check } from '../lib/engine/check.ts';
 import type { Lab } from '../lib/engine/lab.ts';
-import type { Context, Observation } from '../lib/engine/step.ts';
+import type { Context, Observation, Teaching } from '../lib/engine/step.ts';
 import { readText } from '../lib/host/files.ts';
 import { mtuOf } from '../lib/host/net.ts';
 import { kubectl } from './by-hand.ts';
 import { chainOfWeb, fromPod, webPods } from './demo.ts';
-import { all, lines, observe, printsNothing, says, saysNot } from './observe.ts';
+import { all, fails, lines, notYet, observe, printsNothing, says, saysNot } from './observe.ts';
+import { tell } from './tasks.ts';
 
 /** Names of the reference CNI plugins that the networks use. */
 export const plugins = ['bridge', 'host-local', 'loopback', 'portmap', 'firewall'];
@@ -29,6 +30,21 @@ export const mtuCheck = (configFile: string): Check<Context> =>
 /** Returns the command that succeeds once the Node is Ready. */
 export const nodeTurnsReady = (node: string): string =>
   `${kubectl} wait node ${node} --for=condition=Ready --timeout=5s`;
+
+/** What the screens show of either network. */
+export const networkTeaching = (): Teaching => ({
+  before: [fails('kubectl get nodes', says('NotReady'))],
+  tasks: [
+    tell(
+      'pod-address',
+      { en: 'Type the address of one of the Pods of web.', fr: 'Tapez l’adresse de l’un des Pods de web.' },
+      `${webPods} -o jsonpath='{.items[*].status.podIP}'`,
+    ),
+  ],
+});
+
+/** Connects from a Pod to the Service web by its name. The final dot makes it one query, not one for each search domain. */
+export const byName = (domain: string): string => fromPod(`web.default.svc.${domain}.:3000`);
 
 /** Returns the observations of either network; `route` shows how the machine's own routes lead to Pods. */
 export const observationsWith = (route: Observation, { domain }: Lab): readonly Observation[] => [
@@ -64,13 +80,14 @@ export const observationsWith = (route: Observation, { domain }: Lab): readonly 
     fromPod("$(kubectl get service web -o jsonpath='{.spec.clusterIP}'):3000"),
     says('connected'),
   ),
-  observe(
-    {
-      en: 'but not by its name: nobody answers questions of DNS yet',
-      fr: 'mais pas par son nom : personne ne répond encore aux questions DNS',
-    },
-    // The full name with its final dot: one query instead of one for each domain of the search list.
-    fromPod(`web.default.svc.${domain}.:3000`),
-    all(says('DNS'), saysNot('connected')),
+  notYet(
+    observe(
+      {
+        en: 'but not by its name: nobody answers questions of DNS yet',
+        fr: 'mais pas par son nom : personne ne répond encore aux questions DNS',
+      },
+      byName(domain),
+      all(says('DNS'), saysNot('connected')),
+    ),
   ),
 ];

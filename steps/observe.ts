@@ -93,6 +93,13 @@ export const act = (
     }),
 });
 
+/** Says of an observation that something does not work yet. */
+export const notYet = (observation: Observation): Observation => ({ ...observation, notYet: true });
+
+/** Makes an observation that is looked at once, before a step is taken: what does not work without it. */
+export const fails = (command: string, judge: OutputAssertion): Observation =>
+  notYet(act({ en: 'it does not work', fr: 'cela ne marche pas' }, command, judge));
+
 /** Asserts that the output contains each of these words. */
 export const says =
   (...words: readonly string[]) =>

@@ -17,6 +17,8 @@ import { CommandFailed, tryRun } from '../lib/host/run.ts';
 import { modulesAtStart } from '../lib/host/snapshot/kernel.ts';
 import { saveSnapshot, takeSnapshot } from '../lib/host/snapshot.ts';
 import { filesAgainst, readSysctl } from '../lib/host/sysctl.ts';
+import { fails, says } from './observe.ts';
+import { tell } from './tasks.ts';
 
 /** Kernel modules that containers and their networks need, where the kernel has not got them built in. */
 export const modules = ['overlay', 'br_netfilter', 'nf_conntrack'];
@@ -126,6 +128,20 @@ export const preflight: Step = {
     await host.writeFile(sysctlFile, lines.join(''));
     if (lab.machine.ufw) await letPodsThrough(context);
   },
+
+  teaching: () => ({
+    before: [fails('kubectl version', says('not found'))],
+    tasks: [
+      tell(
+        'ip-forward',
+        {
+          en: 'May this machine pass packets on from one network to another? Type the value.',
+          fr: 'Cette machine peut-elle transmettre des paquets d’un réseau à l’autre ? Tapez la valeur.',
+        },
+        'cat /proc/sys/net/ipv4/ip_forward',
+      ),
+    ],
+  }),
 
   checks: [
     check('the Node is at the address of this machine', async ({ lab }) => {

@@ -16,6 +16,7 @@ import { coreDnsIsAvailable, isLoop, namesAreAnswered } from './coredns.ts';
 import { chainOfWeb, webPods } from './demo.ts';
 import { kubeScheduler } from './kube-scheduler.ts';
 import { act, all, atLeast, lines, observe, says } from './observe.ts';
+import { doIt } from './tasks.ts';
 
 const namespace = 'hardway-smoke';
 /** Seconds that a proof may take; those by name begin while CoreDNS starts. */
@@ -180,6 +181,20 @@ export const smoke: Step = {
   },
 
   checks: [check('the Node is Ready', nodeIsReady), coreDnsIsAvailable],
+
+  teaching: () => ({
+    tasks: [
+      doIt(
+        'three-pods',
+        { en: 'Let three Pods of web run, no more.', fr: 'Faites tourner trois Pods de web, pas plus.' },
+        {
+          hint: 'kubectl scale deployment web --replicas=3',
+          command: "kubectl get deployment web -o jsonpath='{.spec.replicas} {.status.readyReplicas}'",
+          shows: /^3 3$/m,
+        },
+      ),
+    ],
+  }),
 
   observations: (lab) => [
     act(

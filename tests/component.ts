@@ -69,6 +69,24 @@ export const greeter: Step = {
 
 const english = `# greeter: greets whoever asks
 
+## In short
+
+- Does: answers each request with one word
+- Talks to: nobody
+
+## Before it starts
+
+- Why: Nobody greets.
+- Missing: who does: the greeter.
+
+### What does it say?
+
+1. hello
+2. nothing
+3. no
+
+> 1: it knows no other word.
+
 ## What it is
 
 A server that answers each request with one word. It keeps nothing at all.
@@ -115,6 +133,24 @@ Only programs of this machine, as it listens on the loopback address alone.
 `;
 
 const french = `# greeter : salue qui demande
+
+## En bref
+
+- Rôle : répond à chaque requête par un mot
+- Parle à : personne
+
+## Avant son démarrage
+
+- Pourquoi : Personne ne salue.
+- Il manque : qui le fasse : le greeter.
+
+### Que dit-il ?
+
+1. hello
+2. rien
+3. non
+
+> 1: il ne connaît pas d’autre mot.
 
 ## Ce que c’est
 

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Language, Text } from '../../lib/engine/text.ts';
+import { type Brief, briefHeadings, parseBrief } from './brief.ts';
 import { type Note, noteHeadings, parseNotes } from './notes.ts';
 
 const questionsHeading: Text = { en: 'Three questions', fr: 'Trois questions' };
@@ -50,7 +51,9 @@ interface Section {
 
 export interface Lesson {
   readonly title: string;
-  /** Every section except those of the notes. */
+  /** What the two screens of the step say. */
+  readonly brief: Brief;
+  /** Every section except those of the notes and of the brief. */
   readonly sections: readonly Section[];
   readonly trials: readonly Trial[];
   /** Commands whose output differs in a lab with the guide's PKI, once its last step is done. */
@@ -95,10 +98,13 @@ export const parseLesson = (markdown: string, language: Language, file: string):
   });
   const isNotes = ({ heading }: Section): boolean => noteHeadings[language].includes(heading);
   const isGuides = ({ heading }: Section): boolean => heading === guideHeading[language];
-  const sections = all.filter((section) => !isNotes(section));
+  const { short, before } = briefHeadings[language];
+  const textOf = (wanted: string): string => all.find(({ heading }) => heading === wanted)?.text ?? '';
+  const sections = all.filter((section) => !isNotes(section) && ![short, before].includes(section.heading));
   const trialsOf = (some: readonly Section[]): readonly Trial[] => some.flatMap(({ text }) => trialsIn(`${text}\n`));
   return {
     title: head.replace(/^# /, '').trim(),
+    brief: parseBrief(textOf(short), textOf(before), file),
     sections,
     trials: trialsOf(sections.filter((section) => !isGuides(section))),
     guideTrials: trialsOf(sections.filter(isGuides)),

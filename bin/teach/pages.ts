@@ -61,9 +61,6 @@ export const lessonPage = ({ title, sections }: Lesson): string =>
     ),
   ].join('\n\n');
 
-export const answersPage = ({ questions }: Lesson): string =>
-  questions.map(({ question, answer }) => `${wrapped(question, 0)}\n${answer.replaceAll(/^/gm, '  ')}`).join('\n\n');
-
 /** Most changes of a step that are listed. */
 const shownFiles = 14;
 

@@ -1,117 +1,150 @@
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
-import { runChecks } from '../../lib/engine/check.ts';
 import { reasonOf } from '../../lib/engine/errors.ts';
-import type { Context, LabStep } from '../../lib/engine/step.ts';
+import type { LabStep } from '../../lib/engine/step.ts';
 import type { Language } from '../../lib/engine/text.ts';
-import { demoIsThere } from '../../steps/demo.ts';
-import { asTyped } from '../typed.ts';
-import { explainWord } from './explain.ts';
-import { readLesson } from './lesson.ts';
-import { answersPage, lessonPage } from './pages.ts';
-import { ask, openShell, page } from './terminal.ts';
-import { words } from './words.ts';
+import { paths } from '../../lib/host/paths.ts';
+import { labels } from './labels.ts';
+import { markStates, openStepShell, typeAnswer } from './learner.ts';
+import { type Lesson, readLesson } from './lesson.ts';
+import { lessonPage } from './pages.ts';
+import { askQuestions, blocksOf, explain, type Pause, showFlags, showLog, showMap, showSeen } from './reading.ts';
+import { readRecord } from './record.ts';
+import { type Problem, problemsOf, repair } from './repair.ts';
+import { openScreens, type Screens } from './screen/show.ts';
+import { type After, afterView, beforeView, type Observed, type Seen, welcomeView } from './views.ts';
 
 /** Thrown when the learner stops for today: no failure, nothing is undone. */
 export class Stopped extends Error {
   override readonly name = 'Stopped';
 }
 
-export interface Pause {
-  readonly step: LabStep;
-  /** Steps up to this one. */
-  readonly done: readonly LabStep[];
-  readonly context: Context;
-  readonly language: Language;
-  /** True if the demo objects should exist. */
-  readonly demo: boolean;
-  /** Makes the step's observations again. Throws at the first that does not hold. */
-  readonly lookAgain: () => Promise<void>;
-}
+/** Makes the screens of a pause in a language. */
+export const screensFor = (language: Language, signal: AbortSignal, plain: boolean): Screens =>
+  openScreens(labels[language], signal, plain);
 
-const say = (text: string): void => {
-  process.stdout.write(`${asTyped(text)}\n`);
-};
-
-/** Lists what no longer works after the pause, with the command that repairs it: the next step would fail over it. */
-const broken = async ({ done, context, language, demo }: Pause): Promise<readonly string[]> => {
-  const { wayBack } = words[language];
-  const found = await Promise.all(
-    done.map(async (step) => {
-      const [failure] = await runChecks(step.checks, context);
-      if (!failure) return [];
-      const way = step.daemon ? supervisorOf(context.lab).typed(step.daemon.name).start : 'hardway up';
-      return [`${step.id}: ${failure.phrase}: ${failure.reason}`, wayBack(way)];
-    }),
-  );
-  const missing = demo ? await demoIsThere(context).catch(() => undefined) : undefined;
-  return [...found.flat(), ...(missing ? [missing] : [])];
-};
-
-const logs = async ({ step, done, context, language }: Pause): Promise<void> => {
-  const names = done.flatMap(({ daemon }) => (daemon ? [daemon.name] : []));
-  const own = step.daemon?.name;
-  const name = own ?? (await ask(words[language].whichComponent(names), context.signal))?.trim();
-  if (name === undefined || !names.includes(name)) return;
-  say((await supervisorOf(context.lab).lastLog(name, 20)).join('\n'));
-};
-
-/** Shows the menu of a step until the learner continues. Throws Stopped when the learner stops for today. */
-export const pauseAt = async (pause: Pause): Promise<void> => {
-  const { step, context, language, lookAgain } = pause;
-  const { signal } = context;
-  const { choices, choose, page: more, whichWord, shell, notSo } = words[language];
-  const lesson = await readLesson(step.id, language);
-
-  const acts: readonly (() => Promise<'on' | undefined>)[] = [
-    async () => {
-      const problems = await broken(pause);
-      if (problems.length === 0) return 'on';
-      say([notSo, ...problems].join('\n  '));
-      return undefined;
-    },
-    async () => {
-      say(shell);
-      await openShell();
-      return undefined;
-    },
-    async () => {
-      await lookAgain();
-      return undefined;
-    },
-    async () => {
-      await logs(pause);
-      return undefined;
-    },
-    async () => {
-      const word = (await ask(whichWord, signal))?.trim();
-      if (word) await page(await explainWord(word, context, language), more, signal);
-      return undefined;
-    },
-    async () => {
-      await page(lessonPage(lesson), more, signal);
-      return undefined;
-    },
-    async () => {
-      await page(answersPage(lesson), more, signal);
-      return undefined;
-    },
-    async () => {
-      throw new Stopped(step.id);
-    },
-  ];
-
+/** Shows the first screen. Throws Stopped when the learner stops there. */
+export const showWelcome = async (pause: Pause): Promise<void> => {
+  const view = welcomeView(pause.place.total, pause.language);
   for (;;) {
-    const menu = choices.map((choice, index) => `  ${index + 1} ${choice}`);
-    say(`\n${step.id}\n${menu.join('\n')}`);
-    const answer = await ask(choose(choices.length), signal);
-    if (answer === undefined) throw new Stopped(step.id);
-    const act = acts[Number(answer.trim()) - 1];
-    try {
-      if ((await act?.()) === 'on') return;
-    } catch (error) {
-      signal.throwIfAborted();
-      if (error instanceof Stopped) throw error;
-      say(reasonOf(error));
+    const key = await pause.screens.show(view);
+    if (key === undefined || key === 'x') throw new Stopped(pause.step.id);
+    if (key === 'space') return;
+    await showMap(pause, pause.place.number - 1);
+  }
+};
+
+/** Does what a key asks for that both screens have. */
+const actOnBoth = async (key: string, pause: Pause, lesson: Lesson, done: number): Promise<void> => {
+  const { step, screens } = pause;
+  if (key === 'l') await screens.read(step.id, blocksOf(lessonPage(lesson)));
+  if (key === 'm') await explain(pause);
+  if (key === 'p') await showMap(pause, done);
+  if (key === 'x') throw new Stopped(step.id);
+};
+
+/** Runs `act`; returns the words of an error, so that the screen can show them. Throws Stopped and what the signal says. */
+const noteOf = async ({ context: { signal } }: Pause, act: () => Promise<string | undefined>): Promise<string> => {
+  try {
+    return (await act()) ?? '';
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof Stopped) throw error;
+    return reasonOf(error).split('\n')[0] ?? '';
+  }
+};
+
+/** Runs what does not work before a step; what cannot be looked at is shown as its error says. */
+export const lookBefore = async ({ step, context }: Pick<Pause, 'step' | 'context'>): Promise<readonly Seen[]> => {
+  const seen: Seen[] = [];
+  for (const { command, look } of step.teaching?.before ?? []) {
+    const output = await look(context).catch((error: unknown) => {
+      context.signal.throwIfAborted();
+      return reasonOf(error);
+    });
+    seen.push({ command, output });
+  }
+  return seen;
+};
+
+/**
+ * Shows the screen before a step until the learner lets it start. Returns the number of the guess, undefined where there is
+ * none. Throws Stopped when the learner stops for today.
+ */
+export const pauseBefore = async (pause: Pause, failing: readonly Seen[]): Promise<number | undefined> => {
+  const { step, place, language, screens } = pause;
+  const lesson = await readLesson(step.id, language);
+  const view = beforeView(step.id, lesson.brief, failing, place, language);
+  for (let note = ''; ; ) {
+    const key = await screens.show(view, note);
+    if (key === undefined) throw new Stopped(step.id);
+    if (key === 'space') return undefined;
+    if (/^[1-3]$/.test(key)) return Number(key);
+    note = await noteOf(pause, async () => {
+      await actOnBoth(key, pause, lesson, place.number - 1);
+      return undefined;
+    });
+  }
+};
+
+/** Finds the line of a daemon's log that says that it has started. */
+const findLogLine = async ({ step, context }: Pause): Promise<string | undefined> => {
+  const pattern = step.teaching?.started;
+  if (!step.daemon || !pattern) return undefined;
+  const lines = await supervisorOf(context.lab)
+    .lastLog(step.daemon.name, 2000)
+    .catch(() => []);
+  return lines.findLast((line) => pattern.test(line));
+};
+
+/**
+ * Shows the screen after a step until the learner goes on. Throws Stopped when the learner stops for today. `again` applies
+ * a step once more.
+ */
+export const pauseAfter = async (
+  pause: Pause,
+  { before, observed }: { readonly before: readonly Seen[]; readonly observed: readonly Observed[] },
+  again: (step: LabStep) => Promise<void>,
+): Promise<void> => {
+  const { step, place, language, screens } = pause;
+  const lesson = await readLesson(step.id, language);
+  const logLine = await findLogLine(pause);
+  let problems: readonly Problem[] = [];
+  const acts: Readonly<Record<string, () => Promise<unknown>>> = {
+    s: () => openStepShell(pause, lesson),
+    t: () => typeAnswer(pause),
+    r: () => askQuestions(pause, lesson),
+    o: () => showFlags(pause, lesson),
+    v: () => showSeen(pause, before, observed),
+    j: () => showLog(pause),
+    a: async () => {
+      const said = await repair(await problemsOf(pause, again), language);
+      problems = [];
+      return said;
+    },
+  };
+  for (let note = ''; ; ) {
+    await markStates(pause);
+    const after: After = {
+      step,
+      lesson,
+      place,
+      before,
+      observed,
+      ...(logLine && { logLine }),
+      record: await readRecord(paths.learner),
+      problems: problems.map(({ text }) => text),
+    };
+    const key = await screens.show(afterView(after, language), note);
+    if (key === undefined) throw new Stopped(step.id);
+    if (key === 'space') {
+      problems = await problemsOf(pause, again);
+      if (problems.length === 0) return;
+      continue;
     }
+    note = await noteOf(pause, async () => {
+      const said = await acts[key]?.();
+      await actOnBoth(key, pause, lesson, place.number);
+      return typeof said === 'string' ? said : undefined;
+    });
   }
 };

@@ -1,72 +1,71 @@
-import { once } from 'node:events';
-import { createInterface } from 'node:readline/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { labEnvironment } from '../../lib/host/paths.ts';
-import { attach } from '../../lib/host/run.ts';
+import { attach, quoted } from '../../lib/host/run.ts';
 
-/**
- * Asks for a line. The terminal itself edits it and nothing is redrawn, so it works in tmux, over a slow line and with
- * a screen reader. Undefined at the end of the input (Ctrl-D). Throws when `signal` is aborted.
- */
-export const ask = async (prompt: string, signal: AbortSignal): Promise<string | undefined> => {
-  const lines = createInterface({ input: process.stdin, output: process.stdout, terminal: false });
-  try {
-    const closed = once(lines, 'close').then(() => undefined);
-    return await Promise.race([lines.question(prompt, { signal }), closed]);
-  } finally {
-    lines.close();
-  }
-};
-
-/** Shows texts one after the other, a screen at a time. */
-export interface Pager {
-  readonly write: (text: string) => Promise<void>;
-  /** Pauses unless so many more lines fit on the screen. */
-  readonly ensureLines: (lines: number) => Promise<void>;
+/** What a shell is opened with. */
+export interface ShellStart {
+  /** Commands that the up arrow has, the first one last typed. */
+  readonly history?: readonly string[];
+  /** Printed at the start, and again by the command `tasks`. */
+  readonly words?: string;
+  /** File whose content stands in the prompt. */
+  readonly promptFile?: string;
 }
 
-/** Makes a pager that pauses with `prompt` whenever a screen is full, until the learner types q. */
-export const openPager = (prompt: string, signal: AbortSignal): Pager => {
-  let used = 0;
-  let stops = true;
-  const ensureLines = async (lines: number): Promise<void> => {
-    if (!stops || used + lines <= (process.stdout.rows ?? 24) - 2) return;
-    const answer = await ask(prompt, signal);
-    stops = answer !== undefined && answer.trim().toLowerCase() !== 'q';
-    used = 0;
-  };
-  return {
-    ensureLines,
-    async write(text) {
-      for (const line of text.split('\n')) {
-        const height = Math.max(1, Math.ceil(line.length / (process.stdout.columns ?? 80)));
-        await ensureLines(height);
-        process.stdout.write(`${line}\n`);
-        used += height;
-      }
-    },
-  };
-};
-
-/** Shows one text a screen at a time. */
-export const page = (text: string, prompt: string, signal: AbortSignal): Promise<void> =>
-  openPager(prompt, signal).write(text);
-
 /**
- * Start-up file of bash: the person's own settings, completion where bash has it, then a prompt that tells where one
- * is.
+ * Returns the start-up file of bash: the person's own settings, completion where there are bash-completion and kubectl, then
+ * a prompt that tells where one is.
  */
-const startUp = `
+const startUp = ({ history = [], words, promptFile }: ShellStart): string => `
 [ -f ~/.bashrc ] && . ~/.bashrc
 [ -f /usr/share/bash-completion/bash_completion ] && . /usr/share/bash-completion/bash_completion
-. <(kubectl completion bash)
-PS1='(hardway) \\w \\$ '
+if command -v kubectl >/dev/null; then
+  . <(kubectl completion bash)
+  alias k=kubectl
+  complete -o default -F __start_kubectl k
+fi
+export EDITOR=\${EDITOR:-vi}
+HISTFILE=
+history -c
+${history.map((command) => `history -s ${quoted([command])}`).join('\n')}
+${words === undefined ? '' : `tasks() { printf '%s\\n' ${quoted([words])}; }\ntasks`}
+PS1='(hardway${promptFile === undefined ? '' : ` $(cat ${promptFile} 2>/dev/null)`}) \\w \\$ '
 `;
 
 /** Opens a shell in which kubectl, etcdctl, crictl and ctr reach this cluster; returns its exit code. */
-export const openShell = (): Promise<number> => {
+export const openShell = (start: ShellStart = {}): Promise<number> => {
   const shell = process.env['SHELL'] ?? '/bin/bash';
-  const env = { ...labEnvironment(), HARDWAY_START_UP: startUp };
+  const env = { ...labEnvironment(), HARDWAY_START_UP: startUp(start) };
   return shell.endsWith('/bash')
     ? attach(shell, ['-c', 'exec "$0" --rcfile <(printf %s "$HARDWAY_START_UP") -i', shell], env)
     : attach(shell, [], env);
+};
+
+/**
+ * Opens a shell whose prompt shows what `ticks` returns, looked at every two seconds as long as the shell is open. What
+ * `ticks` throws is left to the next look.
+ */
+export const openTickingShell = async (start: ShellStart, ticks: () => Promise<string>): Promise<void> => {
+  const folder = await mkdtemp(join(tmpdir(), 'hardway-prompt-'));
+  const promptFile = join(folder, 'ticks');
+  let looking: Promise<void> | undefined;
+  const look = (): void => {
+    looking ??= ticks()
+      .then((text) => writeFile(promptFile, text))
+      .catch(() => {})
+      .finally(() => {
+        looking = undefined;
+      });
+  };
+  await writeFile(promptFile, await ticks().catch(() => ''));
+  const timer = setInterval(look, 2000);
+  try {
+    await openShell({ ...start, promptFile });
+  } finally {
+    clearInterval(timer);
+    await looking;
+    await rm(folder, { recursive: true });
+  }
 };

@@ -10,14 +10,7 @@ interface Words {
   readonly more: (count: number) => string;
   readonly observations: string;
   readonly putBack: (files: readonly string[]) => string;
-  readonly choices: readonly string[];
-  readonly choose: (count: number) => string;
-  readonly page: string;
   readonly whichWord: string;
-  readonly whichComponent: (names: readonly string[]) => string;
-  readonly shell: string;
-  readonly notSo: string;
-  readonly wayBack: (way: string) => string;
   readonly stopped: string;
   readonly passed: (steps: readonly string[], last: string, way: string) => string;
   readonly next: (step: string) => string;
@@ -33,25 +26,8 @@ export const words: Readonly<Record<Language, Words>> = {
     more: (count) => `... and ${count} more`,
     observations: 'What is true now',
     putBack: (files) => `put back, as it was not there: ${files.map((file) => `kubectl apply -f ${file}`).join(', ')}`,
-    choices: [
-      'continue',
-      'a shell here',
-      'look again',
-      'logs',
-      'explain a word',
-      'the lesson again',
-      'answers to the questions',
-      'stop for today',
-    ],
-    choose: (count) => `1 to ${count}? `,
-    page: '-- Enter: more, q: skip -- ',
     whichWord: 'which word? ',
-    whichComponent: (names) => `of which component (${names.join(', ')})? `,
-    shell: 'kubectl, etcdctl, crictl and ctr know this cluster here. exit brings you back.',
-    notSo: 'This is no longer as it was:',
-    wayBack: (way) => `the way back: ${way}`,
-    stopped:
-      'stopped for today; everything stays as it is\nnext: hardway next, or hardway up --pause, goes on from here',
+    stopped: 'stopped for today; everything stays as it is\nnext: hardway up --pause --lang en goes on from here',
     passed: (steps, last, way) =>
       `no pause after ${steps.join(', ')}: ${last} is there already, and the story goes on from it. To hear it again: ${way}, or hardway back step by step, then hardway up --pause=${steps.join(',')}`,
     next: (step) =>
@@ -66,24 +42,8 @@ export const words: Readonly<Record<Language, Words>> = {
     more: (count) => `... et ${count} de plus`,
     observations: 'Ce qui est vrai maintenant',
     putBack: (files) => `remis, car absent : ${files.map((file) => `kubectl apply -f ${file}`).join(', ')}`,
-    choices: [
-      'continuer',
-      'un shell ici',
-      'regarder à nouveau',
-      'journaux',
-      'expliquer un mot',
-      'relire la leçon',
-      'réponses aux questions',
-      'arrêter pour aujourd’hui',
-    ],
-    choose: (count) => `de 1 à ${count} ? `,
-    page: '-- Entrée : la suite, q : passer -- ',
     whichWord: 'quel mot ? ',
-    whichComponent: (names) => `de quel composant (${names.join(', ')}) ? `,
-    shell: 'Ici kubectl, etcdctl, crictl et ctr connaissent ce cluster. exit vous ramène.',
-    notSo: 'Ceci n’est plus comme avant :',
-    wayBack: (way) => `pour revenir : ${way}`,
-    stopped: 'arrêté pour aujourd’hui ; tout reste en l’état\nla suite : hardway next, ou hardway up --pause',
+    stopped: 'arrêté pour aujourd’hui ; tout reste en l’état\nla suite : hardway up --pause --lang fr reprend ici',
     passed: (steps, last, way) =>
       `pas de pause après ${steps.join(', ')} : ${last} est déjà là, et l’histoire reprend à partir de là. Pour la réentendre : ${way}, ou hardway back pas à pas, puis hardway up --pause=${steps.join(',')}`,
     next: (step) =>

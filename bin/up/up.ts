@@ -15,8 +15,9 @@ import { store } from '../../steps/etcd.ts';
 import { components, everyStep, stepsWith } from '../../steps/index.ts';
 import { interruptible } from '../interrupt.ts';
 import { noSuchStep } from '../lab.ts';
+import { farewellWords, lessonHooks } from '../teach/hooks.ts';
 import { Stopped } from '../teach/pause.ts';
-import { afterStep, type LessonOptions, parseLessonOptions, parsePauses, skippedPauses } from '../teach/session.ts';
+import { type LessonOptions, parseLessonOptions, parsePauses, skippedPauses } from '../teach/session.ts';
 import { words } from '../teach/words.ts';
 import { asTyped } from '../typed.ts';
 import { planUp, type RequestedOptions, type UpPlan } from '../up/plan.ts';
@@ -95,7 +96,8 @@ const takeSteps = async (plan: UpPlan, { options, telling, steps, todo }: Way): 
   const redrawn = process.stdout.columns > 0 && process.env['TERM'] !== 'dumb' && !options.plain && !dryRun && !telling;
   const show = options.json ? asJson : redrawn ? asList : asLines({ dryRun });
   try {
-    await interruptible('hardway up goes on from here', async (signal) => {
+    const again = telling?.pauses.size ? `hardway up --pause --lang ${telling.language}` : 'hardway up';
+    await interruptible(`${again} goes on from here`, async (signal) => {
       if (ledgerEntries.length > 0 && !dryRun) await supervisor.settle(components, signal);
       await show(todo, (tell) =>
         createRunner({
@@ -111,7 +113,7 @@ const takeSteps = async (plan: UpPlan, { options, telling, steps, todo }: Way): 
           ledger,
           state,
           ready: programsReady,
-          afterwards: afterStep(telling, steps, state, tell),
+          ...lessonHooks(telling, steps, state, tell),
           deadline,
           owned: ownedPaths(ledgerEntries),
           supervisor: { status: (name) => statusOf(lab, name), lastLog: supervisor.lastLog },
@@ -151,6 +153,8 @@ const upLocked = async (options: Options, telling: LessonOptions | undefined): P
   if (options.json) return printJson({ event: 'done', ok: true, seconds: seconds() });
   if (telling?.only) return;
   if (stopped) return void process.stdout.write(asTyped(`\n${words[telling?.language ?? 'en'].stopped}\n`));
+  if (options.pause && telling && todo.length === steps.length)
+    return void process.stdout.write(asTyped(`\n${await farewellWords(steps, telling.language)}\n`));
   if (!options.dryRun) process.stdout.write(asTyped(`${closingWords(todo.length, steps.length, seconds(), last)}\n`));
 };
 

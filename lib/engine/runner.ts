@@ -43,8 +43,13 @@ export interface Run {
   readonly supervisor: Supervisor;
   /** Waits until what a step needs of the work of earlier ones is there. Called before it is applied. */
   readonly ready?: (step: LabStep, context: Context) => Promise<void>;
-  /** Called after each step, applied or skipped: observations, a pause. */
-  readonly afterwards?: (step: LabStep, context: Context) => Promise<void>;
+  /** Called before a step is applied; not for one that is skipped. */
+  readonly beforehand?: (step: LabStep, context: Context) => Promise<void>;
+  /**
+   * Called after each step, applied or skipped: observations, a pause. `again` applies a step once more and waits for its
+   * checks.
+   */
+  readonly afterwards?: (step: LabStep, context: Context, again: (step: LabStep) => Promise<void>) => Promise<void>;
   /** State before this run; the runner writes a new one after every step. */
   readonly state: State | undefined;
 }
@@ -420,6 +425,7 @@ const runStep = async (session: Session, step: LabStep): Promise<void> => {
     run.tell({ event: 'step', step: step.id, state: 'skipped' });
   } else {
     session.applied = true;
+    if (!run.dryRun) await run.beforehand?.(step, context);
     run.tell({ event: 'step', step: step.id, state: 'started' });
     const text = session.lastProgress.get(step.id);
     if (text !== undefined) run.tell({ event: 'progress', step: step.id, text });
@@ -431,7 +437,7 @@ const runStep = async (session: Session, step: LabStep): Promise<void> => {
     run.tell({ event: 'step', step: step.id, state: 'healthy', seconds });
   }
   await startDependents(session, step.id);
-  if (!run.dryRun) await run.afterwards?.(step, context);
+  if (!run.dryRun) await run.afterwards?.(step, context, (one) => bringUp(session, one));
 };
 
 /** Begins to wait for the postponed checks, all at the same time. */

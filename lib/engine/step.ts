@@ -49,6 +49,35 @@ export interface Observation {
   readonly command: string;
   /** Runs the command and returns its output; throws what was seen instead when the fact does not hold. */
   readonly look: (context: Context) => Promise<string>;
+  /** True if it says that something does not work yet. */
+  readonly notYet?: true;
+}
+
+/** Something that a learner does or finds out. */
+export interface Task {
+  /** Identity among the tasks of its step, the same in every language and from one hardway to the next. */
+  readonly id: string;
+  readonly text: Text;
+  /** Command that does it or shows the answer; a learner may find another way. */
+  readonly hint: string;
+  /** `state`: it is done as soon as it is true. `answer`: the learner types what was found. */
+  readonly kind: 'state' | 'answer';
+  /**
+   * Looks at the machine. Returns what was seen, and whether the task is done; `typed` is the learner's answer. Throws
+   * where it could not look.
+   */
+  readonly mark: (context: Context, typed?: string) => Promise<{ readonly done: boolean; readonly seen: string }>;
+}
+
+/** What the screens of a step show besides its observations. */
+export interface Teaching {
+  /** What does not work before the step is taken. */
+  readonly before?: readonly Observation[];
+  /** Flags that the guide gives its daemon; the others harden it. */
+  readonly guideFlags?: readonly string[];
+  /** Matches the line of its daemon's log that says that it has started. */
+  readonly started?: RegExp;
+  readonly tasks?: readonly Task[];
 }
 
 /** Commands that a person types to take a step by hand, where its changes are not simply repeated. */
@@ -155,6 +184,7 @@ export interface Step {
   readonly checks: readonly Check<Context>[];
   /** Part of the demo that its observations create. */
   readonly demo?: DemoPart;
+  readonly teaching?: (lab: Lab) => Teaching;
   /** Facts that hold after this step, also that something does not work yet. */
   readonly observations?: (lab: Lab) => readonly Observation[];
 }
@@ -169,9 +199,10 @@ export interface LabObservation extends Observation {
 }
 
 /** A step in one lab: its daemon, inputs and observations are those of that lab. */
-export interface LabStep extends Omit<Step, 'daemon' | 'inputs' | 'observations'> {
+export interface LabStep extends Omit<Step, 'daemon' | 'inputs' | 'teaching' | 'observations'> {
   readonly daemon?: Daemon;
   readonly inputs?: () => unknown;
+  readonly teaching?: Teaching;
   readonly observations: readonly LabObservation[];
 }
 
@@ -204,8 +235,9 @@ const withIds = (observations: readonly Observation[]): readonly LabObservation[
 /** Binds a step to a lab: computes its daemon and observations. */
 export const stepIn =
   (lab: Lab) =>
-  ({ daemon, inputs, observations, ...step }: Step): LabStep => ({
+  ({ daemon, inputs, teaching, observations, ...step }: Step): LabStep => ({
     ...step,
+    ...(teaching && { teaching: teaching(lab) }),
     ...(daemon && { daemon: daemon(lab) }),
     ...(inputs && { inputs: () => inputs(lab) }),
     observations: withIds(observations?.(lab) ?? []),

@@ -25,6 +25,8 @@ export const paths = {
   rotation: `${root}/rotation.json`,
   /** Records of observations, for the hand-out. */
   seen: `${root}/seen.json`,
+  /** Guesses and tasks of whoever learns with this lab. */
+  learner: `${root}/learner.json`,
   ledger: `${root}/ledger.jsonl`,
   /** Snapshot of this machine before the first change. */
   snapshot: `${root}/picture.json`,

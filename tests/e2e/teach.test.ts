@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readLesson } from '../../bin/teach/lesson.ts';
-import { paths } from '../../lib/host/paths.ts';
 import type { Vm } from '../../lib/vm/vm.ts';
 import { observations, observed, runEvents, stepIds, story } from './events.ts';
 import { tryLesson } from './lessons.ts';
@@ -108,91 +107,128 @@ describe('a learner at a terminal of 80 by 24', () => {
   });
   afterAll(() => dropVm(name));
 
-  const screen = () => sh(vm, 'tmux capture-pane -p -J -t lesson');
-  const keys = (text: string) => `tmux send-keys -t lesson -l ${JSON.stringify(text)}; tmux send-keys -t lesson Enter`;
-  /** Types on a screen that was cleared: what is shown afterwards is the answer. */
-  const type = (text: string) => sh(vm, `tmux send-keys -t lesson -R; ${keys(text)}`);
+  const screen = () => sh(vm, 'tmux capture-pane -p -t lesson');
+  const press = (...keys: readonly string[]) => sh(vm, `tmux send-keys -t lesson ${keys.join(' ')}`);
+  const type = (text: string) =>
+    sh(vm, `tmux send-keys -t lesson -l ${JSON.stringify(text)}; tmux send-keys -t lesson Enter`);
   const shows = async (pattern: RegExp) => {
     await expect.poll(screen, { timeout: 120_000, interval: 300 }).toMatch(pattern);
     return screen();
   };
-  /** The prompt as the last thing on the screen: it waits. */
-  const menu = /de 1 à 8 \? *\s*$/;
-  /** Turns pages until the menu is there; everything that was shown on the way. */
-  const readOn = async (): Promise<string> => {
-    let seen = '';
-    for (;;) {
-      const now = await shows(/(-- Entrée : la suite, q : passer --|de 1 à 8 \?) *\s*$/);
-      seen += now;
-      if (menu.test(now)) return seen;
-      await type('');
-    }
-  };
+  /** The title of a step's screen after it was taken, with the keys below. */
+  const after = (id: string) =>
+    new RegExp(`^ hardway \\d+/14 {2}[■□]+ {2}${id}\\n[\\s\\S]* x {2}arrêter ; tout reste\\n`);
+  const before = (id: string) =>
+    new RegExp(`^ hardway \\d+/14 {2}[■□]+ {2}${id} +pas encore lancé\\n[\\s\\S]*PRONOSTIC`);
   /** In a session of its own; the server of one that was killed takes a moment to go. */
-  const start = (command: string) =>
-    sh(
+  const start = async (command: string) => {
+    await sh(
       vm,
       `tmux kill-server 2>/dev/null || :
-       until LANG=C.UTF-8 tmux -u new-session -d -s lesson -x 80 -y 24 bash --norc 2>/dev/null; do sleep 0.1; done
-       ${keys(command)}`,
+       until LANG=C.UTF-8 tmux -u new-session -d -s lesson -x 80 -y 24 bash --norc 2>/dev/null; do sleep 0.1; done`,
     );
+    await type(`clear; ${command}`);
+  };
 
-  test('reads the lesson, the command and the files of a step in French, from LANG', async () => {
-    await start('LANG=fr_FR.UTF-8 hardway up --cni bridge --pause=etcd,kube-apiserver,kubelet');
-    const seen = await readOn();
+  test('is greeted in French, from LANG, and shown the way of the steps', async () => {
+    await start('LANG=fr_FR.UTF-8 hardway up --cni bridge --pause=preflight,etcd,kube-apiserver,kubelet');
+    await shows(/Comptez deux heures[\s\S]*commencer/);
+    await press('p');
+    expect(await shows(/14 {2}smoke/)).toContain(' 5  etcd : ');
+    await press('q');
+    await shows(/Comptez deux heures/);
+    await press('Space');
+  });
+
+  test('sees what does not work, guesses, and is told whether it was right once the step is taken', async () => {
+    expect(await shows(before('preflight'))).toMatch(/\$ kubectl version\n +kubectl: not found/);
+    await press('1');
+    expect(await shows(after('preflight'))).toContain('✗ c’était « net.ipv4.ip_forward »');
+    await press('Space');
+    expect(await shows(before('etcd'))).toMatch(/etcdctl endpoint health[\s\S]*unhealthy/);
+    await press('1');
+    const seen = await shows(after('etcd'));
     for (const words of [
-      'étape 5 sur 14',
-      'Ce que c’est',
-      '--client-cert-auth',
-      'un client sans certificat est éconduit',
-      '/etc/systemd/system/etcd.service',
-      'il est vide',
+      '7 du guide',
+      '✓ il est vide',
+      'serving client traffic securely',
+      '✓ juste :',
+      '[ ] Écrivez une clé',
     ])
       expect(seen).toContain(words);
   });
 
-  test('gets answers, a word explained, logs, and is told what there is to choose', async () => {
-    await type('7');
-    expect(await shows(menu)).toContain('de 1 à 8');
-    await type('9');
-    await shows(/8 arrêter pour aujourd’hui\s+de 1 à 8 \? *\s*$/);
-    await type('5');
+  test('is told of a key that is none, and reads flags, answers, log and a word explained', async () => {
+    await press('z');
+    await shows(/pas de touche z ici/);
+    await press('o');
+    expect(await shows(/page 1 sur \d/)).toContain('sans cela :');
+    await press('q');
+    await shows(after('etcd'));
+    await press('r');
+    await shows(/Pourquoi seul le serveur d’API[\s\S]*la réponse/);
+    await press('Space');
+    await shows(/Lui seul vérifie/);
+    await press('q');
+    await shows(after('etcd'));
+    await press('j');
+    await shows(/page 1 sur \d/);
+    await press('q');
+    await shows(after('etcd'));
+    await press('m');
     await shows(/quel mot \?/);
     await type('taint');
-    await shows(/une marque sur un Node[\s\S]*de 1 à 8 \? *\s*$/);
-    await type('4');
-    await shows(/de 1 à 8 \? *\s*$/);
+    await shows(/une marque sur un Node/);
+    await press('q');
+    await shows(after('etcd'));
   });
 
-  test('opens a shell that knows the cluster, and comes back', async () => {
-    await type('2');
-    await shows(/\(hardway\)/);
-    await type('clear; etcdctl endpoint health');
-    await shows(/is healthy/);
+  test('does a task in a shell that knows the cluster, sees it ticked in the prompt, and comes back', async () => {
+    await press('s');
+    await shows(/\(hardway ·\)/);
+    await type('clear; etcdctl put /hello "from a learner" >/dev/null; sleep 4');
+    await shows(/\(hardway ✓\) [^\n]*#\s*$/);
     await type('exit');
-    await shows(menu);
+    expect(await shows(after('etcd'))).toContain('[✓] Écrivez une clé /hello');
   });
 
-  test('who stopped a component during the pause is told, with the way back', async () => {
+  test('who stopped a component during the pause is told, and a key repairs it', async () => {
     await sh(vm, 'systemctl stop etcd');
-    await type('1');
-    await shows(/systemctl (re)?start etcd[\s\S]*de 1 à 8 \? *\s*$/);
-    await sh(vm, 'systemctl restart etcd');
-    await type('1');
-    expect(await readOn()).toContain('kube-apiserver');
+    await press('Space');
+    await shows(/La touche a le répare[\s\S]*etcd: /);
+    await press('a');
+    await shows(/réparé : etcd/);
+    expect(await sh(vm, 'systemctl is-active etcd')).toBe('active');
+    await press('Space');
+    await shows(before('kube-apiserver'));
+    await press('Space');
+    await shows(after('kube-apiserver'));
   });
 
-  test('who deleted the Deployment during the pause is told, with the way back', async () => {
+  test('who deleted the Deployment during the pause is told, and a key puts it back', async () => {
     await sh(vm, 'hardway kubectl -- delete deployment web');
-    await type('1');
-    await shows(/kubectl apply -f\s+\/var\/lib\/hardway\/demo\/web\.yaml[\s\S]*de 1 à 8 \? *\s*$/);
-    await sh(vm, `hardway kubectl -- apply -f ${paths.demo}/web.yaml`);
-    await type('3');
-    await readOn();
+    await press('Space');
+    await shows(/La touche a le répare[\s\S]*Deployment web/);
+    await press('a');
+    await shows(/réparé/);
+    expect(await sh(vm, 'hardway kubectl -- get deployment web -o name')).toBe('deployment.apps/web');
   });
 
-  test('stops for today', async () => {
-    await type('8');
+  test('who leaves by Ctrl-C is told the line that goes on, and comes back to the same screen', async () => {
+    await press('C-c');
+    await shows(/next: hardway up --pause --lang fr goes on from here/);
+    await start('hardway up --pause=kube-apiserver --lang fr');
+    await shows(after('kube-apiserver'));
+  });
+
+  test('who needs lines types a key and Enter, and stops for today', async () => {
+    await press('x');
+    await shows(/arrêté pour aujourd’hui/);
+    await start('hardway up --pause=kube-apiserver --lang fr --plain');
+    await shows(/une touche, puis Entrée : *\s*$/);
+    await type('z');
+    await shows(/pas de touche z ici/);
+    await type('x');
     await shows(/arrêté pour aujourd’hui/);
     expect(await sh(vm, 'hardway steps --json | grep -c appliedAt.:.2')).toBe('6');
   });

@@ -41,6 +41,24 @@ describe.each(stepIds)('the lesson of %s', (id) => {
     },
   );
 
+  test.each(languages)(
+    'in %s says in short what the step does, and asks a question of which one answer is right',
+    async (language) => {
+      const { brief } = await readLesson(id, language);
+      for (const text of [brief.does, brief.why, brief.missing, brief.guess.because])
+        expect(text.length).toBeGreaterThan(8);
+      expect(brief.guess.question).toMatch(/\?$/);
+      expect(new Set(brief.guess.options).size).toBe(3);
+      expect(brief.guess.options[brief.guess.right - 1]).toBeDefined();
+    },
+  );
+
+  test('asks the same question in both languages', async () => {
+    const [en, fr] = await Promise.all(languages.map(async (language) => (await readLesson(id, language)).brief));
+    expect(fr?.guess.right).toBe(en?.guess.right);
+    expect(fr?.talksTo === undefined).toBe(en?.talksTo === undefined);
+  });
+
   test.each(languages)('in %s fits a terminal of 80 columns, commands aside', async (language) => {
     const text = await readFile(join(folder, language, `${id}.md`), 'utf8');
     const prose = text.replaceAll(/^```sh\n.*?^```/gms, '').replaceAll(/^- `\S+`\.$/gm, ''); // a field's whole path
@@ -160,9 +178,13 @@ describe('a note', () => {
   });
 });
 
+const short = '## In short\n\n- Does: this\n  and that\n';
+const before =
+  '## Before it starts\n\n- Why: nobody\n- Missing: who\n\n### Who is `it`?\n\n1. one\n2. two\n   lines\n3. three\n\n> 2: because\n> of it\n';
+
 test('a block of commands becomes commands and what each shows', () => {
   const { trials, questions } = parseLesson(
-    '# t: x\n\n## What to try\n\n```sh\na | b\n#> one\n#> two\nc\n```\n\n## Three questions\n\n### Why?\n\nSo.\nAnd so.\n',
+    `# t: x\n\n${short}\n${before}\n## What to try\n\n\`\`\`sh\na | b\n#> one\n#> two\nc\n\`\`\`\n\n## Three questions\n\n### Why?\n\nSo.\nAnd so.\n`,
     'en',
     't.md',
   );
@@ -171,4 +193,30 @@ test('a block of commands becomes commands and what each shows', () => {
     { command: 'c', expected: [] },
   ]);
   expect(questions).toEqual([{ question: 'Why?', answer: 'So.\nAnd so.' }]);
+});
+
+describe('what a lesson says in short', () => {
+  const parsed = (text: string) => parseLesson(`# t: x\n\n${text}`, 'en', 't.md');
+
+  test('is read over several lines, without the marks of code', () => {
+    const { brief, sections } = parsed(`${short}\n${before}`);
+    expect(brief).toEqual({
+      does: 'this and that',
+      why: 'nobody',
+      missing: 'who',
+      guess: { question: 'Who is it?', options: ['one', 'two lines', 'three'], right: 2, because: 'because of it' },
+    });
+    expect(sections).toEqual([]);
+  });
+
+  test.each([
+    ['without what is missing', `${short}\n${before.replace('- Missing: who\n', '')}`, 'is missing'],
+    ['with two options', `${short}\n${before.replace('3. three\n', '')}`, 'needs three options'],
+    ['with an answer that is no option', `${short}\n${before.replace('> 2:', '> 4:')}`, 'needs three options'],
+    ['without an answer', `${short}\n${before.replace(/> .*/s, '')}`, 'needs three options'],
+  ])('is refused %s, with the file', (_, text, problem) => {
+    expect(() => parsed(text)).toThrow(UserError);
+    expect(() => parsed(text)).toThrow(/^t\.md: /);
+    expect(() => parsed(text)).toThrow(problem);
+  });
 });
