@@ -12,7 +12,7 @@ import { certificateLine, explainCertificate } from './explain/certificate.ts';
 import { explainPod } from './explain/pod.ts';
 import { explainRequest } from './explain/request.ts';
 import { explainService } from './explain/service.ts';
-import { readLesson, topics } from './lesson.ts';
+import { readLesson, readTopic, topics } from './lesson.ts';
 import { noteOn } from './notes.ts';
 import { commandPage, configPage, lessonPage, wrapped } from './pages.ts';
 import { words } from './words.ts';
@@ -68,7 +68,8 @@ export const explainWord = async (word: string, { lab }: Pick<Context, 'lab'>, l
     [...new Set([...stepIds, ...topics, ...Object.keys(known)])],
     asked in known || stepIds.includes(asked) ? asked : word,
   );
-  if (topics.some((topic) => topic === name)) return lessonPage(await readLesson(name, language));
+  const topic = topics.find((one) => one === name);
+  if (topic) return lessonPage(await readTopic(topic, language));
   return stepIds.includes(name) ? explainStep(name, lab, language) : `${name}: ${known[name]}`;
 };
 

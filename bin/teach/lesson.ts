@@ -51,8 +51,6 @@ interface Section {
 
 export interface Lesson {
   readonly title: string;
-  /** What the two screens of the step say. */
-  readonly brief: Brief;
   /** Every section except those of the notes and of the brief. */
   readonly sections: readonly Section[];
   readonly trials: readonly Trial[];
@@ -61,6 +59,12 @@ export interface Lesson {
   readonly questions: readonly Question[];
   /** Notes on flags, configuration fields and certificates. */
   readonly notes: readonly Note[];
+}
+
+/** The lesson of a step. */
+export interface StepLesson extends Lesson {
+  /** What the two screens of the step say. */
+  readonly brief: Brief;
 }
 
 /**
@@ -88,23 +92,26 @@ const questionsIn = (text: string): readonly Question[] =>
       return { question, answer: answer.join('\n').trim() };
     });
 
+const partsOf = (markdown: string, language: Language): readonly Section[] =>
+  markdown
+    .split(/^## /m)
+    .slice(1)
+    .map((part) => {
+      const [heading = '', ...lines] = part.split('\n');
+      const text = lines.join('\n').trim();
+      return { heading, text, questions: heading === questionsHeading[language] ? questionsIn(text) : [] };
+    });
+
 /** Parses a lesson. Throws UserError, with the file's name, for a note that is malformed. */
 export const parseLesson = (markdown: string, language: Language, file: string): Lesson => {
-  const [head = '', ...parts] = markdown.split(/^## /m);
-  const all = parts.map((part): Section => {
-    const [heading = '', ...lines] = part.split('\n');
-    const text = lines.join('\n').trim();
-    return { heading, text, questions: heading === questionsHeading[language] ? questionsIn(text) : [] };
-  });
+  const all = partsOf(markdown, language);
   const isNotes = ({ heading }: Section): boolean => noteHeadings[language].includes(heading);
   const isGuides = ({ heading }: Section): boolean => heading === guideHeading[language];
-  const { short, before } = briefHeadings[language];
-  const textOf = (wanted: string): string => all.find(({ heading }) => heading === wanted)?.text ?? '';
-  const sections = all.filter((section) => !isNotes(section) && ![short, before].includes(section.heading));
+  const briefs = Object.values(briefHeadings[language]);
+  const sections = all.filter((section) => !isNotes(section) && !briefs.includes(section.heading));
   const trialsOf = (some: readonly Section[]): readonly Trial[] => some.flatMap(({ text }) => trialsIn(`${text}\n`));
   return {
-    title: head.replace(/^# /, '').trim(),
-    brief: parseBrief(textOf(short), textOf(before), file),
+    title: /^# (.*)/.exec(markdown)?.[1]?.trim() ?? '',
     sections,
     trials: trialsOf(sections.filter((section) => !isGuides(section))),
     guideTrials: trialsOf(sections.filter(isGuides)),
@@ -113,12 +120,27 @@ export const parseLesson = (markdown: string, language: Language, file: string):
   };
 };
 
+/** Parses the lesson of a step. Throws UserError, with the file's name, for what its screens need and is not there. */
+export const parseStepLesson = (markdown: string, language: Language, file: string): StepLesson => {
+  const { short, before } = briefHeadings[language];
+  const all = partsOf(markdown, language);
+  const textOf = (wanted: string): string => all.find(({ heading }) => heading === wanted)?.text ?? '';
+  return { ...parseLesson(markdown, language, file), brief: parseBrief(textOf(short), textOf(before), file) };
+};
+
 /** Lessons about what is done with a lab that is up; each is told by `hardway explain`. */
 export const topics = ['rotation'] as const;
 
-/** Reads the lesson of a step or of a topic. Throws as parseLesson does. */
-export const readLesson = async (name: string, language: Language): Promise<Lesson> => {
-  const folder = topics.some((topic) => topic === name) ? `${language}/topics` : language;
-  const file = `lessons/${folder}/${name}.md`;
-  return parseLesson(await readFile(join(import.meta.dirname, '../..', file), 'utf8'), language, file);
+const read = (file: string): Promise<string> => readFile(join(import.meta.dirname, '../..', file), 'utf8');
+
+/** Reads the lesson of a step. Throws as parseStepLesson does. */
+export const readLesson = async (step: string, language: Language): Promise<StepLesson> => {
+  const file = `lessons/${language}/${step}.md`;
+  return parseStepLesson(await read(file), language, file);
+};
+
+/** Reads the lesson of a topic. Throws as parseLesson does. */
+export const readTopic = async (topic: (typeof topics)[number], language: Language): Promise<Lesson> => {
+  const file = `lessons/${language}/topics/${topic}.md`;
+  return parseLesson(await read(file), language, file);
 };

@@ -3,7 +3,7 @@ import type { LabStep, Task } from '../../lib/engine/step.ts';
 import type { Language } from '../../lib/engine/text.ts';
 import type { Brief } from './brief.ts';
 import { type Labels, labels } from './labels.ts';
-import type { Lesson } from './lesson.ts';
+import type { StepLesson } from './lesson.ts';
 import type { LearnerRecord } from './record.ts';
 import type { Block, Choice, Line, View } from './screen/layout.ts';
 
@@ -140,7 +140,7 @@ const truths = (words: Labels, observed: readonly Observed[]): readonly Line[] =
 /** What the screen after a step shows. */
 export interface After {
   readonly step: LabStep;
-  readonly lesson: Lesson;
+  readonly lesson: StepLesson;
   readonly place: Place;
   readonly before: readonly Seen[];
   readonly observed: readonly Observed[];

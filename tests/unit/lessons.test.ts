@@ -2,7 +2,15 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { guideHeading, headings, parseLesson, readLesson, topics } from '../../bin/teach/lesson.ts';
+import {
+  guideHeading,
+  headings,
+  parseLesson,
+  parseStepLesson,
+  readLesson,
+  readTopic,
+  topics,
+} from '../../bin/teach/lesson.ts';
 import { noteOn, parseNotes } from '../../bin/teach/notes.ts';
 import { fieldsOf } from '../../lib/engine/daemon.ts';
 import { UserError } from '../../lib/engine/errors.ts';
@@ -83,13 +91,13 @@ describe.each(topics)('the lesson about %s', (topic) => {
       const text = await readFile(join(folder, language, 'topics', `${topic}.md`), 'utf8');
       const prose = text.replaceAll(/^```sh\n.*?^```/gms, '');
       expect(prose.split('\n').filter((line) => line.length > 80 && !line.startsWith('### '))).toEqual([]);
-      const { questions } = await readLesson(topic, language);
+      const { questions } = await readTopic(topic, language);
       expect(questions.map(({ question }) => question)).toEqual(Array(3).fill(expect.stringMatching(/\?$/)));
     },
   );
 
   test('tells to type the same commands in both languages, each with what it shows', async () => {
-    const [en, fr] = await Promise.all(languages.map((language) => readLesson(topic, language)));
+    const [en, fr] = await Promise.all(languages.map((language) => readTopic(topic, language)));
     expect(fr?.trials).toEqual(en?.trials);
     expect(en?.trials.length).toBeGreaterThan(0);
     for (const { expected } of en?.trials ?? []) expect(expected.length).toBeGreaterThan(0);
@@ -184,7 +192,7 @@ const before =
 
 test('a block of commands becomes commands and what each shows', () => {
   const { trials, questions } = parseLesson(
-    `# t: x\n\n${short}\n${before}\n## What to try\n\n\`\`\`sh\na | b\n#> one\n#> two\nc\n\`\`\`\n\n## Three questions\n\n### Why?\n\nSo.\nAnd so.\n`,
+    `# t: x\n\n## What to try\n\n\`\`\`sh\na | b\n#> one\n#> two\nc\n\`\`\`\n\n## Three questions\n\n### Why?\n\nSo.\nAnd so.\n`,
     'en',
     't.md',
   );
@@ -196,7 +204,7 @@ test('a block of commands becomes commands and what each shows', () => {
 });
 
 describe('what a lesson says in short', () => {
-  const parsed = (text: string) => parseLesson(`# t: x\n\n${text}`, 'en', 't.md');
+  const parsed = (text: string) => parseStepLesson(`# t: x\n\n${text}`, 'en', 't.md');
 
   test('is read over several lines, without the marks of code', () => {
     const { brief, sections } = parsed(`${short}\n${before}`);
