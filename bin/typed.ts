@@ -36,11 +36,29 @@ const isOnPath = (path: string): boolean => {
   return first !== undefined && realpathSync(first) === realpathSync(launcher);
 };
 
+/** Variable with what is typed outside for `hardway` in this VM, where `vm up` runs the command and nobody is in the VM. */
+const outsideVariable = 'HARDWAY_TYPED_OUTSIDE';
+
+/** Tells whether this command was started in a VM from outside: hints are for the machine where they are read. */
+export const isReadOutside = (): boolean => Boolean(process.env[outsideVariable]);
+
+/** Returns the words that run a command of hardway in a VM, whose hints are then for this machine. */
+export const fromOutside = (vm: string): readonly string[] => [
+  'env',
+  `${outsideVariable}=${calledAs()} vm exec ${vm} -- hardway`,
+  'hardway',
+];
+
+/** Makes the environment of a shell in which hints are for that shell. */
+export const insideEnvironment = (): Readonly<Record<string, string>> => ({ [outsideVariable]: '' });
+
 /**
  * Returns the word by which this program is called: its name where the shell finds it by that, else the path that was
  * typed, as bin/hardway hands it over. A link that `up` has made meanwhile counts.
  */
 const calledAs = (): string => {
+  const outside = process.env[outsideVariable];
+  if (outside) return outside;
   const typed = process.env['HARDWAY_CALLED'];
   return !typed || isOnPath(process.env['PATH'] ?? '') ? 'hardway' : quoted([typed]);
 };

@@ -69,3 +69,9 @@ export const skippedPauses = (
   if (!first) return '';
   return `${words[language].passed(passed, ids[from] ?? '', resetTo(ids[ids.indexOf(first) - 1]))}\n`;
 };
+
+/** Tells whether every pause that was asked for is at a step that the lab has left behind. */
+export const hasNoPause = ({ pauses }: LessonOptions, steps: readonly LabStep[], state: State | undefined): boolean => {
+  const from = lastBefore(steps, state);
+  return pauses.size > 0 && !steps.some(({ id }, index) => index >= from && pauses.has(id));
+};

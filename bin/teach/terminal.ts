@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { labEnvironment } from '../../lib/host/paths.ts';
 import { attach, quoted } from '../../lib/host/run.ts';
+import { insideEnvironment } from '../typed.ts';
 
 /** What a shell is opened with. */
 export interface ShellStart {
@@ -37,7 +38,7 @@ PS1='(hardway${promptFile === undefined ? '' : ` $(cat ${promptFile} 2>/dev/null
 /** Opens a shell in which kubectl, etcdctl, crictl and ctr reach this cluster; returns its exit code. */
 export const openShell = (start: ShellStart = {}): Promise<number> => {
   const shell = process.env['SHELL'] ?? '/bin/bash';
-  const env = { ...labEnvironment(), HARDWAY_START_UP: startUp(start) };
+  const env = { ...labEnvironment(), ...insideEnvironment(), HARDWAY_START_UP: startUp(start) };
   return shell.endsWith('/bash')
     ? attach(shell, ['-c', 'exec "$0" --rcfile <(printf %s "$HARDWAY_START_UP") -i', shell], env)
     : attach(shell, [], env);

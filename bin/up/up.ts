@@ -17,9 +17,9 @@ import { interruptible } from '../interrupt.ts';
 import { noSuchStep } from '../lab.ts';
 import { farewellWords, lessonHooks } from '../teach/hooks.ts';
 import { Stopped } from '../teach/pause.ts';
-import { type LessonOptions, parseLessonOptions, parsePauses, skippedPauses } from '../teach/session.ts';
+import { hasNoPause, type LessonOptions, parseLessonOptions, parsePauses, skippedPauses } from '../teach/session.ts';
 import { words } from '../teach/words.ts';
-import { asTyped } from '../typed.ts';
+import { asTyped, isReadOutside } from '../typed.ts';
 import { planUp, type RequestedOptions, type UpPlan } from '../up/plan.ts';
 import { asJson, asLines, asList, printJson } from '../up/show.ts';
 
@@ -49,16 +49,17 @@ const changedStore = async ({ steps }: State): Promise<string> => {
     : '';
 };
 
+/** Commands to try on a machine that has just become a cluster; `vm up` names those that are typed outside. */
+const toTry = `Its kubeconfig: ${paths.kubeconfigs}/admin.conf
+Try:
+  kubectl get pods --all-namespaces
+  hardway demo
+  hardway status`;
+
 const closingWords = (steps: number, total: number, seconds: number, last: string): string =>
   steps < total
     ? `\nstopped after ${last}, ${seconds.toFixed(1)} s\nnext: hardway up goes on; hardway status shows what runs`
-    : `
-The cluster is up, in ${seconds.toFixed(1)} s.
-Its kubeconfig: ${paths.kubeconfigs}/admin.conf
-Try:
-  kubectl get pods --all-namespaces
-  kubectl create deployment hello --image=zwindler/vhelloworld --replicas=2
-  hardway status`;
+    : `\nThe cluster is up, in ${seconds.toFixed(1)} s.${isReadOutside() ? '' : `\n${toTry}`}`;
 
 /** Throws UserError where a pause was asked for after a step that the lab has not. */
 const refuseUnknownPause = (pause: Options['pause'], steps: readonly LabStep[]): void => {
@@ -125,23 +126,29 @@ const takeSteps = async (plan: UpPlan, { options, telling, steps, todo }: Way): 
   }
 };
 
+/** Prints what a person has to know of a run before it begins. */
+const printWarnings = async ({ lab, state, whyBridge }: UpPlan, options: Options): Promise<void> => {
+  if (state) process.stderr.write(`${changedAddress(state, lab)}${await changedStore(state)}`);
+  if (state) for (const note of notesOn(await readRotation())) process.stderr.write(asTyped(`${note}\n`));
+  for (const warning of warningsOf(lab, languageOf(options.lang))) process.stderr.write(`${warning}\n`);
+  if (whyBridge)
+    process.stderr.write(
+      `the network of Pods is the bridge, not Calico: ${whyBridge}; hardway up --cni calico insists\n`,
+    );
+};
+
 /** Plans the run, prints warnings, brings up the steps, and prints the result. */
 const upLocked = async (options: Options, telling: LessonOptions | undefined): Promise<void> => {
   const seconds = (): number => Math.round(performance.now()) / 1000; // since the start of the program
   const plan = await planUp(options);
   const { lab, state } = plan;
   const last = plan.asked.to;
-  if (state) process.stderr.write(`${changedAddress(state, lab)}${await changedStore(state)}`);
-  if (state) for (const note of notesOn(await readRotation())) process.stderr.write(asTyped(`${note}\n`));
-  for (const warning of warningsOf(lab, languageOf(options.lang))) process.stderr.write(`${warning}\n`);
-  if (plan.whyBridge)
-    process.stderr.write(
-      `the network of Pods is the bridge, not Calico: ${plan.whyBridge}; hardway up --cni calico insists\n`,
-    );
+  await printWarnings(plan, options);
   const steps = stepsWith(lab);
   const todo = stepsUntil(last, steps);
   refuseUnknownPause(options.pause, steps);
   if (telling) process.stderr.write(asTyped(skippedPauses(telling, steps, state)));
+  if (telling && hasNoPause(telling, todo, state)) return;
 
   const stopped = await takeSteps(plan, { options, telling, steps, todo }).then(
     () => false,

@@ -6,7 +6,7 @@ import type { flavours, kinds } from '../../lib/vm/record.ts';
 import { checkName } from '../../lib/vm/record.ts';
 import { apiPortOf, attachInVm, bootVm, createVm, deleteVm, getVm, listVms, stopVm } from '../../lib/vm/vm.ts';
 import { interruptible } from '../interrupt.ts';
-import { asTyped } from '../typed.ts';
+import { asTyped, fromOutside } from '../typed.ts';
 
 const say = (text: string): void => console.log(asTyped(text));
 
@@ -91,7 +91,7 @@ export const upInVm = async (_name: string, _words: string[], flags: CreateFlags
     ],
     { next: `hardway vm up ${name} makes it anew`, quiet: json },
   );
-  process.exitCode = await attachInVm(await getVm(name), ['hardway', 'up', ...upFlags]);
+  process.exitCode = await attachInVm(await getVm(name), [...fromOutside(name), 'up', ...upFlags]);
   if (json) return;
   say(
     [

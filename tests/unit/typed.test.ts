@@ -1,6 +1,6 @@
 import { lstat, mkdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { asTyped } from '../../bin/typed.ts';
+import { asTyped, fromOutside, insideEnvironment, isReadOutside } from '../../bin/typed.ts';
 import type { LedgerEntry } from '../../lib/engine/ledger.ts';
 import { type ChangeListener, createHosts } from '../../lib/host/host.ts';
 import { launcher } from '../../lib/host/paths.ts';
@@ -28,6 +28,20 @@ describe('a command of hardway in a text', () => {
     vi.stubEnv('HARDWAY_CALLED', '/srv/my lab/bin/hardway');
     vi.stubEnv('PATH', scratch.path);
     expect(asTyped('hardway up')).toBe("'/srv/my lab/bin/hardway' up");
+  });
+
+  test('is named as it is typed outside, where vm up runs it in a VM, and by its name in a shell of that VM', () => {
+    vi.stubEnv('HARDWAY_CALLED', 'bin/hardway');
+    vi.stubEnv('PATH', scratch.path);
+    const [env, assignment = '', program] = fromOutside('lab');
+    expect([env, program]).toEqual(['env', 'hardway']);
+    const [name = '', value = ''] = assignment.split(/=(.*)/s);
+    expect(isReadOutside()).toBe(false);
+    vi.stubEnv(name, value);
+    expect(isReadOutside()).toBe(true);
+    expect(asTyped('next: hardway up --pause')).toBe('next: bin/hardway vm exec lab -- hardway up --pause');
+    vi.stubEnv(name, insideEnvironment()[name]);
+    expect([isReadOutside(), asTyped('hardway up')]).toEqual([false, 'bin/hardway up']);
   });
 
   test('is named by its name as soon as the shell finds it, and not where it finds another', async () => {
