@@ -27,7 +27,7 @@ const build = async (asked: string | undefined): Promise<Command> => {
     .enablePositionalOptions()
     .addHelpText(
       'after',
-      '\nExamples:\n  hardway vm up            try it in a throw-away VM\n  sudo hardway up          make this machine a cluster\n  hardway up --to etcd     stop after a step',
+      '\nExamples:\n  hardway vm up            a cluster in a throw-away VM\n  hardway learn            take it apart, one component after the other\n  sudo hardway up          make this machine a cluster\n  hardway up --to etcd     stop after a step',
     );
   const command = commandNames.find((one) => one === asked);
   const all = command !== undefined && commands[command].tellsOfAll;

@@ -20,6 +20,11 @@ export const commands: Readonly<Record<CommandName, Entry>> = {
     needs: 'root',
     load: () => import('./commands/up.ts'),
   },
+  learn: {
+    summary: 'an evening with every component, in a throw-away VM',
+    needs: 'root',
+    load: () => import('./commands/learn.ts'),
+  },
   next: { summary: 'take one step, with its lesson', needs: 'root', load: () => import('./commands/next.ts') },
   reset: {
     summary: 'take everything back, and show that the machine is as it was',

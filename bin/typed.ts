@@ -6,6 +6,7 @@ import { quoted } from '../lib/host/run.ts';
 /** Names of the commands, in the order of the help; bin/table.ts says what each is. */
 export const commandNames = [
   'up',
+  'learn',
   'next',
   'reset',
   'back',

@@ -75,10 +75,8 @@ interface Making {
 
 const create = (name: string, flags: CreateFlags, making: Making) => createVm({ name, ...flags, ...making });
 
-/** `hardway vm up`: fills the cache, makes or boots the VM and runs `hardway up` in it, with its exit code. */
-export const upInVm = async (_name: string, _words: string[], flags: CreateFlags, command: Command): Promise<void> => {
-  const name = nameOf(command);
-  const upFlags = afterDashes();
+/** Fills the cache, makes or boots the VM and runs `hardway up` in it, with its exit code. */
+export const bringUpInVm = async (name: string, flags: CreateFlags, upFlags: readonly string[]): Promise<void> => {
   const { parseUpFlags } = await import('./up-flags.ts'); // only here are the steps needed
   const { json, filling } = parseUpFlags(upFlags);
   await draw(
@@ -103,6 +101,10 @@ export const upInVm = async (_name: string, _words: string[], flags: CreateFlags
     ].join('\n'),
   );
 };
+
+/** `hardway vm up`. */
+export const upInVm = (_name: string, _words: string[], flags: CreateFlags, command: Command): Promise<void> =>
+  bringUpInVm(nameOf(command), flags, afterDashes());
 
 /** `hardway vm create`. */
 export const createOnly = async (_name: string, flags: CreateFlags, command: Command): Promise<void> => {
