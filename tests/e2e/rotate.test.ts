@@ -236,8 +236,22 @@ test('a CA that is none of this lab is refused', async () => {
   expect(refused).toMatchObject({ code: 2, stderr: expect.stringContaining('one of: ca, etcd-ca, front-proxy-ca') });
 });
 
-test('a reset in the middle of a rotation leaves nothing', async () => {
+test('a torn record of a rotation is named by every command; without it up makes the lab whole', async () => {
   await killed(['ca'], step('kube-apiserver started'));
+  const record = `${folder}/rotation.json`;
+  await sh(vm, `truncate -s 200 ${record}`);
+  for (const ran of [await up(vm), await hardway(vm, ['certs', 'rotate', 'ca'])])
+    expect(ran).toMatchObject({ code: 2, stderr: expect.stringContaining(`${record} cannot be read`) });
+  const status = await hardway(vm, ['status']);
+  expect(status.code).toBe(2);
+  expect(status.stdout).toMatch(/^certificates +NOT HEALTHY\n.*rotation\.json cannot be read/m);
+  await sh(vm, `rm ${record}`);
+  succeeded(await up(vm));
+  succeeded(await hardway(vm, ['check']));
+});
+
+test('a reset in the middle of a rotation leaves nothing', async () => {
+  await killed(['ca'], step('etcd started'));
   expect(await hardway(vm, ['reset', '--yes'])).toMatchObject({
     code: 0,
     stdout: expect.stringContaining('the host is as it was before'),
