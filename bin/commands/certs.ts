@@ -1,5 +1,10 @@
-import { Argument, Command } from 'commander';
+import { Argument, Command, Option } from 'commander';
+import { languages } from '../../lib/engine/text.ts';
+import { list } from '../certs/list.ts';
 import { type RotateOptions, rotate } from '../certs/rotate.ts';
+import { show } from '../certs/show.ts';
+import { verify } from '../certs/verify.ts';
+import { oneOf } from '../values.ts';
 
 /** Makes `hardway certs rotate`. */
 const rotation = (): Command => {
@@ -27,8 +32,21 @@ const rotation = (): Command => {
   return command;
 };
 
-export const command = (): Command =>
-  new Command('certs')
+export const command = (): Command => {
+  const certs = new Command('certs')
     .description('The certificates and keys of this lab.')
-    .addHelpText('after', '\nExample:\n  sudo hardway certs rotate ca')
-    .addCommand(rotation());
+    .addHelpText('after', '\nExamples:\n  sudo hardway certs list\n  sudo hardway certs verify');
+  const sub = (name: string, description: string, example = name): Command =>
+    certs.command(name).description(description).addHelpText('after', `\nExample:\n  sudo hardway certs ${example}`);
+  sub('list', 'every certificate: file, subject, names, issuer, who uses it, and when it ends')
+    .option('--json', 'one JSON object a line')
+    .action(list);
+  sub('show', 'one certificate, and why it is as it is', 'show apiserver')
+    .argument('<NAME>', 'the certificate, as list names it')
+    .addOption(oneOf(new Option('--lang <language>', 'language of the reason; from LANG by default'), languages))
+    .action(show);
+  sub('verify', 'chain, strict rules, names, keys, kubeconfigs, modes and clock; exit code 1 where one is not right')
+    .option('--json', 'one JSON object a line')
+    .action(verify);
+  return certs.addCommand(rotation());
+};

@@ -46,7 +46,7 @@ test('arrows point down only: bin, steps, what steps are made of, engine, host',
 const rooms: Readonly<Record<string, readonly string[]>> = {
   program: ['commands', 'shared'],
   commands: ['up', 'reset', 'teach', 'vm', 'doctor', 'manual', 'certs', 'shared'],
-  certs: ['up', 'shared'], // shows the restarts as an up does
+  certs: ['up', 'teach', 'shared'], // shows the restarts as an up does, and a certificate as explain does
   doctor: ['up', 'shared'], // judges the machine as an up does
   manual: ['shared'],
   vm: ['up', 'teach', 'shared'], // reads the flags of an up before there is a machine

@@ -1,0 +1,83 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { certFile, keyFile } from '../../lib/host/paths.ts';
+import type { Vm } from '../../lib/vm/vm.ts';
+import { everyName, requestsFor } from '../../steps/certificates.ts';
+import { plainLab } from '../fixtures.ts';
+import { dropVm, freshVm, hardway, sh, succeeded, up } from './lib.ts';
+
+const name = 'e2e-certs';
+let vm: Vm;
+
+beforeAll(async () => {
+  vm = await freshVm(name);
+  expect((await hardway(vm, ['certs', 'list'])).stderr).toContain('there is no lab on this machine');
+  succeeded(await up(vm, '--to', 'kube-scheduler'));
+});
+afterAll(() => dropVm(name));
+
+interface Finding {
+  readonly what: string;
+  readonly ok: boolean;
+  readonly problems: readonly string[];
+}
+
+/** What verify finds wrong. */
+const wrong = async (): Promise<{ readonly code: number; readonly findings: readonly Finding[] }> => {
+  const { code, stdout } = await hardway(vm, ['certs', 'verify', '--json']);
+  const lines = stdout
+    .trim()
+    .split('\n')
+    .filter((line) => line.startsWith('{"what"'));
+  return { code, findings: lines.map((line) => JSON.parse(line) as Finding).filter(({ ok }) => !ok) };
+};
+
+test('list names every certificate as openssl reads it, with who uses it and when it ends', async () => {
+  const rows = succeeded(await hardway(vm, ['certs', 'list', '--json']))
+    .stdout.trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  expect(rows.map((row) => row.name)).toEqual(everyName(await requestsFor(plainLab)).map((one) => one.name));
+  const row = rows.find((one) => one.name === 'apiserver');
+  expect(row.usedBy).toEqual(['kube-apiserver']);
+  const end = await sh(
+    vm,
+    `date -u -d "$(openssl x509 -noout -enddate -in ${certFile('apiserver')} | cut -d= -f2)" +%s`,
+  );
+  expect(Date.parse(row.ends) / 1000).toBe(Number(end));
+  expect(row.sans.join(' ')).toContain('kubernetes.default.svc');
+  const { stdout } = succeeded(await hardway(vm, ['certs', 'list']));
+  expect(stdout).toMatch(/^apiserver +ends in 36\d days$/m);
+  expect(stdout).not.toContain('PRIVATE KEY');
+});
+
+test('show explains one certificate in both languages, and proposes the nearest to a name that is none', async () => {
+  expect(succeeded(await hardway(vm, ['certs', 'show', 'apiserver', '--lang', 'fr'])).stdout).toContain('10.32.0.1');
+  const none = await hardway(vm, ['certs', 'show', 'apiserer']);
+  expect([none.code, none.stderr]).toEqual([2, expect.stringContaining('did you mean apiserver')]);
+});
+
+test('verify finds nothing wrong in a healthy lab', async () => {
+  expect(await wrong()).toEqual({ code: 0, findings: [] });
+});
+
+test('verify names a key that others can read, a torn certificate, another key, a missing file and another name, and up mends it', async () => {
+  await sh(
+    vm,
+    `chmod 644 ${keyFile('admin')}
+     head -c 200 ${certFile('kubelet')} >/root/torn && cat /root/torn >${certFile('kubelet')}
+     cat ${keyFile('kube-proxy')} >${keyFile('kube-scheduler')}
+     rm ${certFile('etcd-client')}`,
+  );
+  const { code, findings } = await wrong();
+  expect(code).toBe(1);
+  const said = new Map(findings.map(({ what, problems }) => [what, problems.join('; ')]));
+  expect(said.get('kubelet')).toContain('it cannot be read as a certificate');
+  expect(said.get('kube-scheduler')).toContain('its private key is that of another certificate');
+  expect(said.get('etcd-client')).toContain('is missing');
+  expect([...said.values()].join('\n')).toContain('0644');
+  const people = await hardway(vm, ['certs', 'verify']);
+  expect(people.stdout).toMatch(/^FAIL {2}kubelet$/m);
+  expect(people.stderr).toContain('next: hardway up');
+  succeeded(await up(vm, '--to', 'kube-scheduler'));
+  expect(await wrong()).toEqual({ code: 0, findings: [] });
+});
