@@ -213,8 +213,12 @@ take_turn() {
   flock -w 600 8 || die "another hardway has been at work in $1 for ten minutes" "See what it does (ps -ef), then type the same command again."
 }
 
-# install_node: brings Node into $into, with npm or else as its release file.
+# install_node: brings Node into $into, out of the bundle that was named, with npm or else as its release file.
 install_node() {
+  if [ -n "${bundle-}" ]; then
+    node_from_bundle
+    return
+  fi
   command -v npm >/dev/null || {
     unpack_node
     return
@@ -279,11 +283,130 @@ unpack_node() {
     rm -rf "$into/unpacking"
     die "$url has the checksum $got instead of $sha256: it was not used" 'A proxy may have changed it. Type the same command again, or install Node 22.18 or later yourself.'
   }
-  # The files in it belong to a user of nodejs.org, 1001, who is somebody else here.
-  tar --no-same-owner -xzf "$part" -C "$into/unpacking/node" --strip-components=1
+  place_node "$part"
+}
+
+# place_node TARBALL: unpacks Node into $into/unpacking and moves it to its place in one move.
+place_node() {
+  # The files in the one of nodejs.org belong to a user there, 1001, who is somebody else here.
+  tar --no-same-owner -xzf "$1" -C "$into/unpacking/node" --strip-components=1
   rm -rf "$into/node_modules/node"
   mv "$into/unpacking/node" "$into/node_modules/node"
   rm -rf "$into/unpacking"
+}
+
+refuse_bundle() { die "the bundle $bundle is not used: $1" "${2:-Copy it again; or make it anew where there is a network: hardway bundle create FILE}"; }
+typed_line='Type the whole line that hardway bundle serve FILE has printed.'
+
+# member NAME: prints a member of the bundle. A bundle is a plain tar, and of its members Node and the packages are gzip:
+# a clean Debian has tar and gzip, and no zstd.
+member() {
+  case $bundle in
+  http://* | https://*) fetch_text "$bundle/$1" ;;
+  *) tar -xOf "$bundle" --occurrence=1 "$1" 2>/dev/null ;;
+  esac
+}
+
+fetch_text() {
+  if command -v curl >/dev/null; then
+    curl -fsSL --connect-timeout 20 "$1"
+  else
+    wget -q --timeout=30 -O - "$1"
+  fi
+}
+
+# open_bundle: reads the list of checksums into $sums. Of a file every member is verified before anything is written; of
+# an address the list is verified by the mark at its end.
+open_bundle() {
+  case $bundle in
+  http://* | https://*)
+    mark=${bundle##*/}
+    case $mark in
+    *[!0-9a-f]* | '') refuse_bundle 'its mark is missing, 16 digits at the end, by which it is known' "$typed_line" ;;
+    esac
+    [ "${#mark}" -eq 16 ] || refuse_bundle 'its mark has not 16 digits' "$typed_line"
+    command -v curl >/dev/null || command -v wget >/dev/null ||
+      refuse_bundle 'there is no curl or wget here' 'Copy the file here: --source bundle --from FILE'
+    sums=$(member SHA256SUMS) || refuse_bundle 'it does not answer' "Is hardway bundle serve running there? $typed_line"
+    got=$(printf '%s\n' "$sums" | sha256sum)
+    case $got in
+    "$mark"*) ;;
+    *) refuse_bundle "its list does not have the mark $mark" "$typed_line" ;;
+    esac
+    return
+    ;;
+  esac
+  [ -e "$bundle" ] || die "there is no bundle at $bundle" 'Make it where there is a network: hardway bundle create FILE'
+  if ! { [ -f "$bundle" ] && [ -r "$bundle" ]; }; then refuse_bundle 'it is no file that can be read'; fi
+  bundle=$(readlink -f "$bundle")
+  if others_may_change "$bundle"; then
+    refuse_bundle 'others than root and you may change it' "See who: namei -l $bundle"
+  fi
+  sums=$(member SHA256SUMS) || sums=''
+  [ -n "$sums" ] || refuse_bundle 'it is no bundle of hardway, or torn'
+  printf '%s\n' "$sums" | while read -r sum name; do
+    [ "$(member "$name" | sha256sum)" = "$sum  -" ] || exit 1
+  done || refuse_bundle 'it is torn or was altered: a part of it has not the checksum of its list'
+}
+
+# part_like PATTERN: prints the name of the member that a pattern of sed fits.
+part_like() { printf '%s\n' "$sums" | sed -n "s/^[0-9a-f]*  \\($1\\)\$/\\1/p"; }
+
+# take_part NAME FILE: writes a member of the bundle to a file, and verifies it.
+take_part() {
+  case $bundle in
+  http://* | https://*)
+    how=-sS
+    logged "downloading $1" fetch "$bundle/$1" "$2"
+    ;;
+  *) member "$1" >"$2" ;;
+  esac
+  got=$(sha256sum "$2")
+  printf '%s\n' "$sums" | grep -qxF "${got%% *}  $1" || {
+    rm -f "$2"
+    refuse_bundle "$1 in it was altered"
+  }
+}
+
+# node_from_bundle: brings Node out of the bundle into $into.
+node_from_bundle() {
+  [ -n "${sums-}" ] || open_bundle
+  case $(uname -m) in
+  x86_64) arch=amd64 ;;
+  aarch64) arch=arm64 ;;
+  *) die "hardway runs on x86_64 and arm64, and this is $(uname -m)" ;;
+  esac
+  part=$(part_like "node-[^ ]*-$arch\\.tar\\.gz")
+  [ -n "$part" ] || refuse_bundle "it is not for $arch, which this machine is" \
+    "Make one where there is a network: hardway bundle create --arch $arch FILE"
+  require_packages_of_bundle
+  require_room "$into" 300
+  say "bringing Node to $into (${part%.tar.gz} from the bundle)"
+  rm -rf "$into/unpacking"
+  mkdir -p "$into/unpacking/node" "$into/node_modules"
+  take_part "$part" "$into/unpacking/node.tar.gz"
+  place_node "$into/unpacking/node.tar.gz"
+}
+
+# require_packages_of_bundle: where packages are missing, the bundle has those of this version of hardway.
+require_packages_of_bundle() {
+  [ -n "${sums-}" ] || open_bundle
+  lock_sum=$(sha256sum "$project/package-lock.json" | cut -c1-16)
+  packages=$(part_like "packages-$lock_sum\\.tar\\.gz")
+  [ -n "$packages" ] || packages_ready '' || refuse_bundle 'another version of hardway made it' \
+    'Use the hardway that made it, or make it anew where there is a network: hardway bundle create FILE'
+}
+
+# packages_from_bundle: brings the npm packages out of the bundle into the checkout.
+packages_from_bundle() {
+  require_packages_of_bundle
+  say 'bringing the npm packages (from the bundle)'
+  tarball=$(mktemp "${TMPDIR:-/tmp}/hardway-packages.XXXXXX") || die "no temporary file can be made in ${TMPDIR:-/tmp}"
+  take_part "$packages" "$tarball"
+  as_owner rm -rf "$project/node_modules"
+  as_owner tar --no-same-owner -xzf - -C "$project" <"$tarball" || die "the npm packages cannot be unpacked into $project"
+  rm -f "$tarball"
+  as_owner touch "$project/node_modules/.package-lock.json"
 }
 
 # Waits seconds, not npm's minutes, for a registry that does not answer. (And never --prefix: with it npm does not read
@@ -310,6 +433,7 @@ bring_packages() {
     die "the npm packages are missing and $project cannot be written" "As its owner, type: cd $project && npm ci"
   }
   take_turn "$project/package-lock.json"
+  if [ -n "${bundle-}" ] && ! packages_ready "$proof"; then packages_from_bundle; fi
   packages_ready "$proof" || {
     # Keeps the packages of the tests once they were installed.
     [ ! -e "$project/node_modules/.bin/vitest" ] || omit=''

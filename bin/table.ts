@@ -89,6 +89,11 @@ export const commands: Readonly<Record<CommandName, Entry>> = {
     needs: 'root',
     load: () => import('./commands/init.ts'),
   },
+  bundle: {
+    summary: 'everything that a lab needs in one file, for machines without a network',
+    needs: 'nobody',
+    load: () => import('./commands/bundle.ts'),
+  },
   vm: {
     summary: 'a throw-away VM on this machine to try all of it in',
     needs: 'root',

@@ -23,6 +23,7 @@ export const commandNames = [
   'demo',
   'shell',
   'init',
+  'bundle',
   'vm',
   'completion',
   'man',

@@ -22,7 +22,7 @@ export const withUpOptions = (command: Command): Command => {
   for (const field of fields) command.addOption(settingOption(field));
   return command
     .addOption(oneOf(new Option('--with <extra>', 'what a lab has only when asked'), extras))
-    .option('--from <folder>', 'the folder of --source dir')
+    .option('--from <folder>', 'the folder of --source dir, the file of --source bundle')
     .option('--observe', 'after each step look at what has become true, with the commands that show it')
     .option('--pause [steps]', 'stop after each step, or after those named (kubelet,network), with its lesson')
     .addOption(oneOf(new Option('--lang <language>', 'language of what is taught; from LANG by default'), languages))

@@ -41,15 +41,19 @@ export interface Asked extends Omit<Given, 'source'> {
   readonly extra?: string;
 }
 
-/** Returns where programs and images come from. Throws UserError for a folder that would not be used. */
+/** Returns where programs and images come from. Throws UserError for a file or folder that would not be used. */
 const sourceOf = (kind: Settings['source'], from: string | undefined): Asked['source'] => {
-  if (kind !== 'dir' && from !== undefined)
+  if (kind !== 'dir' && kind !== 'bundle' && from !== undefined)
     throw new UserError(
-      `--from names the folder of --source dir, not of --source ${kind}`,
+      `--from names the folder of --source dir or the file of --source bundle, not of --source ${kind}`,
       `--source dir --from ${from}`,
     );
+  if (kind === 'bundle' && !from)
+    throw new UserError('--source bundle needs the file that has everything', '--source bundle --from FILE');
   return { kind, ...(from && { from: resolve(from) }) };
 };
+
+const address = /^https?:\/\//;
 
 /**
  * Parses the options, and takes what they leave open from the environment and the settings file. Throws UserError for
@@ -62,11 +66,14 @@ export const parseOptions = (
 ): Asked => {
   const { with: extra } = options;
   const to = parseChoice('step', stepIds, options.to ?? stepIds.at(-1) ?? '');
-  const { source = settings.source.default, ...given } = settingsFrom(options, environment, file);
+  // The address of a bundle that another machine serves is a source as well.
+  const served = address.test(options.source ?? '') ? options.source : undefined;
+  const others = served ? { ...options, source: 'bundle' } : options;
+  const { source = settings.source.default, ...given } = settingsFrom(others, environment, file);
   return {
     ...given,
     to,
-    source: sourceOf(source, options.from),
+    source: served ? { kind: 'bundle', from: served } : sourceOf(source, options.from),
     ...(extra !== undefined && { extra: parseChoice('extra', extras, extra) }),
   };
 };
@@ -211,16 +218,31 @@ const usualCniFor = async (
   return { usualCni: whyBridge === undefined ? 'calico' : 'bridge', whyBridge };
 };
 
-/** Looks for the programs in the folder of --from. Throws UserError that names those that are not there or not fit. */
+/**
+ * Looks for the programs in the folder of --from, or for all in the bundle. Throws UserError that names those that are not
+ * there or not fit.
+ */
 const requirePrograms = async ({ kind, from }: Asked['source'], lab: Lab): Promise<void> => {
-  if (kind !== 'dir') return;
-  const { fromFolder } = await import('../../lib/binaries/dir.ts');
-  const { programs, plugins } = needsOf(stepsWith(lab));
-  await fromFolder({
+  if (kind !== 'dir' && kind !== 'bundle') return;
+  const needs = needsOf(stepsWith(lab));
+  const binaries = [...needs.programs, ...needs.plugins];
+  const { arch } = lab.machine;
+  if (kind === 'dir') {
+    const { fromFolder } = await import('../../lib/binaries/dir.ts');
+    await fromFolder({ ...(from && { from }), binaries, images: [], arch });
+    return;
+  }
+  const { requireBundle } = await import('../../lib/binaries/provide.ts');
+  const { labImages } = await import('../../lib/binaries/needed.ts');
+  await requireBundle({
+    source: kind,
     ...(from && { from }),
-    binaries: [...programs, ...plugins],
-    images: [],
-    arch: lab.machine.arch,
+    binaries,
+    images: labImages(lab, needs),
+    kubernetes: lab.kubernetes,
+    arch,
+    cache: paths.cache,
+    report: () => undefined,
   });
 };
 

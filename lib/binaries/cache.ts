@@ -52,7 +52,8 @@ const recordPath = (path: string): string => `${path}.json`;
 
 const recordShape = fields({ origin: text, recipe: text, sha256: text, size: number, mtimeMs: number });
 
-const readRecord = async (path: string): Promise<CacheRecord | undefined> => {
+/** Reads the record of a cached file; undefined where there is none that can be read. */
+export const readRecord = async (path: string): Promise<CacheRecord | undefined> => {
   try {
     const record: unknown = JSON.parse(await readText(recordPath(path)));
     return recordShape(record, 'it') === undefined ? (record as CacheRecord) : undefined;

@@ -18,7 +18,7 @@ interface Where {
   readonly mirror?: string | undefined;
 }
 
-const manifestName = (): string => `calico-${versions().calico.version}.yaml`;
+export const manifestName = (): string => `calico-${versions().calico.version}.yaml`;
 const manifestPath = ({ cache, source }: Pick<Where, 'cache' | 'source'>): string =>
   source.kind === 'dir' && source.from ? join(source.from, manifestName()) : join(cache, 'manifests', manifestName());
 
@@ -72,6 +72,11 @@ export const whyNoCalico = async (where: Where): Promise<string | undefined> => 
       return 'Go cannot build Calico';
     case 'dir':
       return 'the folder has not all of Calico';
+    case 'bundle': {
+      const { openOwnBundle } = await import('./bundle.ts');
+      const { contents } = await openOwnBundle(where.source.from ?? '');
+      return contents.cni === 'calico' ? undefined : 'the bundle was made without Calico';
+    }
     case 'auto':
       if (await isCachedFromGo(where)) return 'the programs here were built by Go, which cannot build Calico';
       return silenceOf(versions().calico.manifest);
@@ -100,6 +105,18 @@ const isCachedFromGo = async ({ cache, arch }: Pick<Where, 'cache' | 'arch'>): P
   return false;
 };
 
+/** Reads the manifest. Throws a UserError when its checksum is not the pinned one. */
+const checkedManifest = async (given: string, source: Where['source']): Promise<string> => {
+  const { manifest: url, sha256: expected, version } = versions().calico;
+  const text = await readText(given);
+  const found = sha256(text);
+  if (found === expected) return text;
+  throw new UserError(
+    `${given} is not Calico ${version}: its SHA-256 is ${found}, not ${expected}`,
+    source.kind === 'dir' ? `put the file of ${url} there` : `rm ${given}, then hardway up fetches it again`,
+  );
+};
+
 /**
  * Returns the text of Calico's manifest: from the cache, from the folder of source `dir`, else from its release. Throws
  * a UserError when its checksum is not the pinned one or it cannot be had.
@@ -109,23 +126,22 @@ export const calicoManifest = async (
   source: Where['source'],
   options: { readonly report: (progress: FileProgress) => void; readonly signal?: AbortSignal },
 ): Promise<string> => {
-  const { manifest: url, sha256: expected, version } = versions().calico;
+  const { manifest: url, sha256: expected } = versions().calico;
   const given = manifestPath({ cache, source });
   if (!(await exists(given))) {
     if (source.kind === 'dir')
       throw new UserError(`${given} is not there`, `put Calico's manifest there, or use --cni bridge`);
-    const { fetchVerified } = await import('./download.ts');
     await requireWritable(cache);
+    if (source.kind === 'bundle') {
+      const { takeManifest } = await import('./bundle.ts');
+      await takeManifest(source.from ?? '', manifestName(), given, options);
+      return checkedManifest(given, source);
+    }
+    const { fetchVerified } = await import('./download.ts');
     await mkdir(dirname(given), { recursive: true });
     await fetchVerified(manifestName(), url, expected, `${given}.part`, options);
     await rename(`${given}.part`, given);
     options.report({ name: manifestName(), state: 'done' });
   }
-  const text = await readText(given);
-  const found = sha256(text);
-  if (found === expected) return text;
-  throw new UserError(
-    `${given} is not Calico ${version}: its SHA-256 is ${found}, not ${expected}`,
-    source.kind === 'dir' ? `put the file of ${url} there` : `rm ${given}, then hardway up fetches it again`,
-  );
+  return checkedManifest(given, source);
 };

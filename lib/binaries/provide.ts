@@ -1,4 +1,5 @@
-import { rm } from 'node:fs/promises';
+import { rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { UserError } from '../engine/errors.ts';
 import type { Arch } from '../engine/lab.ts';
 import { requireOwnCache, requireOwnOrAsked } from '../engine/own.ts';
@@ -19,15 +20,16 @@ import {
   store,
   temporaryFor,
 } from './cache.ts';
-import type { Report } from './progress.ts';
-import { type Image, productOf, versions } from './versions.ts';
+import type { FileProgress, Report } from './progress.ts';
+import { createQueue } from './queue.ts';
+import { type Image, productOf, usualKubernetes, versions } from './versions.ts';
 
 /** Name of a binary, or reference of an image, to what becomes its absolute path when it is there. */
 export type Coming = ReadonlyMap<string, Promise<string>>;
 
 export interface Provided {
   /** Origin of the programs and images that were missing; `cache` when none was. */
-  readonly source: 'cache' | 'release' | 'go' | 'dir';
+  readonly source: 'cache' | 'release' | 'go' | 'dir' | 'bundle';
   readonly binaries: Coming;
   /** Archives of images. */
   readonly images: Coming;
@@ -35,7 +37,7 @@ export interface Provided {
 
 export interface ProvideOptions {
   readonly source: Source;
-  /** The folder of source `dir`. */
+  /** The folder of source `dir`; the file or the address of source `bundle`. */
   readonly from?: string;
   readonly binaries: readonly string[];
   /** References of images. */
@@ -52,6 +54,8 @@ export interface ProvideOptions {
   readonly perform?: Perform;
 }
 
+type Recipes = readonly (readonly [Origin, string])[];
+
 /** A program in the cache, or one that is missing there. */
 interface CachedProgram {
   readonly kind: 'programs';
@@ -59,6 +63,8 @@ interface CachedProgram {
   readonly path: string;
   /** Origin of the file in the cache; undefined when it is missing or stale. */
   readonly origin: Origin | undefined;
+  /** Recipes of which any will do, each with its origin. */
+  readonly recipes: Recipes;
 }
 
 /** The archive of an image; one that hardway cannot build has no `image`. */
@@ -69,6 +75,7 @@ interface CachedImage {
   readonly image: Image | undefined;
   readonly path: string;
   readonly origin: Origin | undefined;
+  readonly recipes: Recipes;
 }
 
 type CacheItem = CachedProgram | CachedImage;
@@ -82,21 +89,22 @@ const findProgram = async (
 ): Promise<CachedProgram> => {
   const { name: productName, product } = productOf(name, kubernetes);
   const path = binaryPath(cache, arch, productName, product.version, name);
-  const origin = await look(
-    path,
-    origins.map((one) => [one, recipeOf(one, product)] as const),
-  );
-  return { kind: 'programs', name, path, origin };
+  const recipes = origins.map((one) => [one, recipeOf(one, product)] as const);
+  return { kind: 'programs', name, path, origin: await look(path, recipes), recipes };
 };
 
 /** Looks for the archive of an image in the cache; every origin is accepted. */
-const findImage = async (reference: string, { arch, cache, kubernetes }: ProvideOptions): Promise<CachedImage> => {
+const findImage = async (
+  reference: string,
+  { arch, cache, kubernetes }: ProvideOptions,
+  look: LookForCached = cached,
+): Promise<CachedImage> => {
   const image = Object.values(versions(kubernetes).images).find((one) => one.reference === reference);
   const path = archivePath(cache, arch, reference);
   const built = image ? [['go', recipeOf('go', productOf(image.binary, kubernetes).product, image)] as const] : [];
-  const recipes = [['release', publishedImage(reference)] as const, ...built];
-  const origin = (await cached(path, recipes)) ?? (await isManualArchive(path));
-  return { kind: 'images', name: reference, image, path, origin };
+  const recipes: Recipes = [['release', publishedImage(reference)], ...built];
+  const origin = (await look(path, recipes)) ?? (await isManualArchive(path));
+  return { kind: 'images', name: reference, image, path, origin, recipes };
 };
 
 /** Builds one program, or the program of an image, which it packs. */
@@ -243,6 +251,64 @@ const bring = async (
   return new Map([...files, ...archives]);
 };
 
+/**
+ * Finds what is missing in a bundle. Throws UserError where one is not in it, or is another version of it than this
+ * hardway uses.
+ */
+const inBundle = async (missing: readonly CacheItem[], { from, arch, kubernetes, signal }: ProvideOptions) => {
+  const { lacks, openOwnBundle, partOf, requireFits } = await import('./bundle.ts');
+  if (!from) throw new UserError('--source bundle needs the file', '--source bundle --from FILE');
+  const bundle = await openOwnBundle(from, signal);
+  requireFits(bundle, { arch, kubernetes: kubernetes ?? usualKubernetes() });
+  const found = missing.map((item) => {
+    const part = partOf(bundle, item.kind, item.name);
+    const fits = item.recipes.some(([origin, recipe]) => part?.origin === origin && part.recipe === recipe);
+    return { item, part: fits || part?.origin === 'hand' ? part : undefined };
+  });
+  const absent = found.filter(({ part }) => !part).map(({ item }) => item.name);
+  if (absent.length > 0) throw lacks(bundle, absent);
+  return { bundle, parts: found.flatMap(({ item, part }) => (part ? [{ item, part }] : [])) };
+};
+
+/** Starts to take what is missing out of a bundle, two at a time. Returns what ends when each file is there. */
+const startBundle = async (
+  missing: readonly CacheItem[],
+  options: ProvideOptions,
+): Promise<ReadonlyMap<string, Promise<void>>> => {
+  const { cache, report, signal } = options;
+  const { takePart } = await import('./bundle.ts');
+  const { bundle, parts } = await inBundle(missing, options);
+  const queue = createQueue(2);
+  const takeOne = async ({ item: { kind, name, path }, part }: (typeof parts)[number]): Promise<void> => {
+    const temporary = await temporaryFor(path);
+    const tell = (progress: FileProgress) => report({ ...progress, kind });
+    try {
+      await takePart(bundle, part, temporary, { downloads: join(cache, 'downloads'), report: tell, signal });
+      const { origin = 'hand', recipe = '', content } = part;
+      if (origin === 'hand') await rename(temporary, path);
+      else
+        await store(temporary, path, {
+          origin,
+          recipe,
+          mode: kind === 'programs' ? 0o755 : 0o644,
+          ...(content && { sha256: content.sha256 }),
+        });
+      tell({ name, state: 'done' });
+    } finally {
+      await rm(temporary, { force: true });
+    }
+  };
+  for (const { item, part } of parts)
+    report({ kind: item.kind, name: item.name, state: 'announced', total: part.size });
+  return new Map(
+    parts.map((one) => {
+      const coming = queue(() => takeOne(one));
+      coming.catch(() => undefined); // awaited by whoever needs it
+      return [one.item.name, coming] as const;
+    }),
+  );
+};
+
 const isMissing = ({ origin }: CacheItem): boolean => origin === undefined;
 
 /** Returns those of these programs that the cache lacks, by a look that changes nothing. */
@@ -252,6 +318,37 @@ export const programsMissing = async (
 ): Promise<readonly string[]> => {
   const found = await Promise.all(names.map((name) => findProgram(name, where, ['release', 'go'], seemsCached)));
   return found.filter(isMissing).map(({ name }) => name);
+};
+
+/**
+ * Throws UserError where a bundle cannot give a lab what the cache lacks: torn, altered, for another machine or version.
+ * Writes nothing.
+ */
+export const requireBundle = async (options: ProvideOptions): Promise<void> => {
+  const items = await Promise.all([
+    ...options.binaries.map((name) => findProgram(name, options, ['release', 'go'], seemsCached)),
+    ...options.images.map((reference) => findImage(reference, options, seemsCached)),
+  ]);
+  await inBundle(items.filter(isMissing), options);
+};
+
+/** Starts to bring what is missing, from where it is to be had. Returns what ends when each file is there. */
+const bringMissing = async (
+  programs: readonly CachedProgram[],
+  images: readonly CachedImage[],
+  options: ProvideOptions,
+): Promise<{
+  readonly origin: Exclude<Provided['source'], 'dir'>;
+  readonly coming: ReadonlyMap<string, Promise<void>>;
+}> => {
+  const missing = [...programs, ...images].filter(isMissing);
+  if (missing.length === 0) return { origin: 'cache', coming: new Map() };
+  await requireWritable(options.cache);
+  if (options.source === 'bundle') return { origin: 'bundle', coming: await startBundle(missing, options) };
+  const known = new Set(programs.flatMap(({ origin }) => origin ?? []));
+  const chosen = await chooseSource(options, missing, known);
+  const coming = await bring(chosen, programs.filter(isMissing), images.filter(isMissing), options);
+  return { origin: chosen.origin, coming };
 };
 
 /** Returns the path of a file when it is there. Throws UserError where others may change it, as requireOwn does. */
@@ -285,19 +382,13 @@ export const provide = async (options: ProvideOptions): Promise<Provided> => {
   ]);
   for (const { kind, name, origin } of [...programs, ...images]) if (origin) report({ kind, name, state: 'cached' });
 
-  const missing = [...programs, ...images].filter(isMissing);
-  const known = new Set(programs.flatMap(({ origin }) => origin ?? []));
-  if (missing.length > 0) await requireWritable(cache);
-  const chosen = missing.length === 0 ? undefined : await chooseSource(options, missing, known);
-  const coming = chosen
-    ? await bring(chosen, programs.filter(isMissing), images.filter(isMissing), options)
-    : new Map<string, Promise<void>>();
+  const { origin, coming } = await bringMissing(programs, images, options);
   const fromCache = ({ name, path }: CacheItem) =>
     [name, own(coming.get(name), path, (file) => requireOwnCache(file, cache))] as const;
   const given = (files: ReadonlyMap<string, string> | undefined) =>
     [...(files ?? [])].map(([name, path]) => [name, own(undefined, path, requireOwnOrAsked)] as const);
   return {
-    source: source === 'dir' ? 'dir' : (chosen?.origin ?? 'cache'),
+    source: source === 'dir' ? 'dir' : origin,
     binaries: watched([...given(folder?.binaries), ...programs.map(fromCache)]),
     images: watched([...given(folder?.images), ...images.map(fromCache)]),
   };

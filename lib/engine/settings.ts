@@ -147,7 +147,7 @@ export const settings = {
   },
   source: {
     placeholder: 'source',
-    meaning: 'where programs and images come from; dir is the folder of --from',
+    meaning: 'where programs and images come from; dir is the folder of --from, bundle its file',
     default: 'auto',
     values: sources,
   },

@@ -7,7 +7,7 @@ import type { Leaves } from './leaves.ts';
 import type { Text } from './text.ts';
 
 /** Sources of binaries and images. */
-export const sources = ['auto', 'release', 'go', 'dir'] as const;
+export const sources = ['auto', 'release', 'go', 'dir', 'bundle'] as const;
 export type Source = (typeof sources)[number];
 
 /** Lab, host and services that a step's functions get. */

@@ -28,7 +28,7 @@ export const fillCache = async (
   report: (line: string) => void,
   signal?: AbortSignal,
 ): Promise<void> => {
-  if (source === 'dir') {
+  if (source === 'dir' || source === 'bundle') {
     throw new UserError(
       `--source ${source} cannot be used in a VM: it sees the cache of this machine and no other folder`,
       'hardway vm up -- --source auto',

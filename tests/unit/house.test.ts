@@ -45,7 +45,8 @@ test('arrows point down only: bin, steps, what steps are made of, engine, host',
 /** The rooms of bin/, each with those that it may enter. `program` and `shared` are the files outside of any folder. */
 const rooms: Readonly<Record<string, readonly string[]>> = {
   program: ['commands', 'shared'],
-  commands: ['up', 'reset', 'teach', 'vm', 'doctor', 'manual', 'certs', 'shared'],
+  commands: ['up', 'reset', 'teach', 'vm', 'doctor', 'manual', 'certs', 'bundle', 'shared'],
+  bundle: ['shared'],
   certs: ['up', 'teach', 'shared'], // shows the restarts as an up does, and a certificate as explain does
   doctor: ['up', 'shared'], // judges the machine as an up does
   manual: ['shared'],
