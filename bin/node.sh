@@ -7,6 +7,9 @@
 # Folders of the cache are for everybody to read and for root to write, whatever umask sudo has brought along.
 umask 022
 
+# Bundle that has Node and the packages, where the caller sets one; and its list of checksums, once it was read.
+bundle='' sums=''
+
 node_wanted=24
 # Release of Node for machines without npm. Checksums as signed by the Node project in its release post
 # (nodejs.org/en/blog/release/v24.14.0, section SHASUMS).
@@ -215,7 +218,7 @@ take_turn() {
 
 # install_node: brings Node into $into, out of the bundle that was named, with npm or else as its release file.
 install_node() {
-  if [ -n "${bundle-}" ]; then
+  if [ -n "$bundle" ]; then
     node_from_bundle
     return
   fi
@@ -370,7 +373,7 @@ take_part() {
 
 # node_from_bundle: brings Node out of the bundle into $into.
 node_from_bundle() {
-  [ -n "${sums-}" ] || open_bundle
+  [ -n "$sums" ] || open_bundle
   case $(uname -m) in
   x86_64) arch=amd64 ;;
   aarch64) arch=arm64 ;;
@@ -390,7 +393,7 @@ node_from_bundle() {
 
 # require_packages_of_bundle: where packages are missing, the bundle has those of this version of hardway.
 require_packages_of_bundle() {
-  [ -n "${sums-}" ] || open_bundle
+  [ -n "$sums" ] || open_bundle
   lock_sum=$(sha256sum "$project/package-lock.json" | cut -c1-16)
   packages=$(part_like "packages-$lock_sum\\.tar\\.gz")
   [ -n "$packages" ] || packages_ready '' || refuse_bundle 'another version of hardway made it' \
@@ -433,7 +436,7 @@ bring_packages() {
     die "the npm packages are missing and $project cannot be written" "As its owner, type: cd $project && npm ci"
   }
   take_turn "$project/package-lock.json"
-  if [ -n "${bundle-}" ] && ! packages_ready "$proof"; then packages_from_bundle; fi
+  if [ -n "$bundle" ] && ! packages_ready "$proof"; then packages_from_bundle; fi
   packages_ready "$proof" || {
     # Keeps the packages of the tests once they were installed.
     [ ! -e "$project/node_modules/.bin/vitest" ] || omit=''
