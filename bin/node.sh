@@ -98,9 +98,11 @@ others_are_in() {
   return 1
 }
 
-# find_node: sets $node to the first Node on PATH if it is new enough, else to one that we brought earlier; never to one
+# find_node: sets $node to the one that came along, to the first Node on PATH if it is new enough, else to one that we brought earlier; never to one
 # that others may change, as root will run it.
 find_node() {
+  node=$project/node/$node_path # in a self-extracting file
+  [ ! -x "$node" ] || return 0
   node=$(command -v node) && new_enough "$node" && ! others_may_change "$node" && return
   for node in "$shared_node/$node_path" "$own_node/$node_path"; do
     [ -x "$node" ] && ! others_may_change "$node" && return
@@ -120,7 +122,7 @@ require_own_folder() {
   for entry in "$cache"/* "$cache"/.[!.]*; do
     [ -e "$entry" ] || [ -L "$entry" ] || continue
     case ${entry##*/} in
-    bin | build | compiled | downloads | images | manifests | node | vm | lost+found | probe.part-*) ;;
+    bin | build | compiled | dist | downloads | images | manifests | node | vm | lost+found | probe.part-*) ;;
     *) die "HARDWAY_CACHE is $cache, which is no folder of its own: ${entry##*/} is in it" "Name another: export HARDWAY_CACHE=${cache%/}/hardway" ;;
     esac
   done
@@ -420,6 +422,7 @@ npm_quietly='--no-audit --no-fund --no-progress --no-update-notifier --loglevel=
 # packages_ready FILE: npm finished after the lock file was last changed, and FILE is there.
 # npm writes node_modules/.package-lock.json last, so an interrupted run leaves none.
 packages_ready() {
+  [ -e "$project/package-lock.json" ] || return 0 # in a package that npm has installed with them
   [ -e "$project/node_modules/.package-lock.json" ] &&
     ! [ "$project/package-lock.json" -nt "$project/node_modules/.package-lock.json" ] &&
     [ -e "$project/node_modules/$1" ]

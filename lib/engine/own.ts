@@ -53,7 +53,7 @@ const requireOwnCode = async (project: string): Promise<void> => {
   );
   if (!writable) return;
   const owner = askingUser() ?? (await stat(project)).uid;
-  const parts = ['bin/cli.ts', 'lib', 'steps', 'node_modules'].map((part) => join(project, part));
+  const parts = ['bin', 'lib', 'steps', 'node_modules'].map((part) => join(project, part));
   for (const part of parts) await requireOwn(part, [0, owner]);
 };
 
@@ -81,7 +81,7 @@ const useOwnPath = async (): Promise<void> => {
 };
 
 /** Names of what hardway keeps in its cache, and of what a file system has. */
-const inCache = /^(bin|build|compiled|downloads|images|manifests|node|vm|lost\+found|probe\.part-.*)$/;
+const inCache = /^(bin|build|compiled|dist|downloads|images|manifests|node|vm|lost\+found|probe\.part-.*)$/;
 
 /**
  * Throws UserError where something of others is in a cache that HARDWAY_CACHE names, as in a home or in /: its mode is
