@@ -51,7 +51,6 @@ export interface Labels extends ScreenWords {
   readonly shellWords: string;
   readonly welcome: readonly string[];
   readonly begin: string;
-  readonly wholeTitle: string;
   readonly built: (steps: number) => string;
   readonly score: (right: number, guesses: number, done: number, tasks: number) => string;
   readonly whatNext: readonly string[];
@@ -120,7 +119,6 @@ export const labels: Readonly<Record<Language, Labels>> = {
       'Each step has two screens: before it starts, with a question to guess at; and after it, with something to do. Nothing is lost when you stop (key x) or close the terminal: the same command goes on from there.',
     ],
     begin: 'begin',
-    wholeTitle: 'the cluster is whole',
     built: (steps) =>
       `You have started every component of a Kubernetes cluster: ${steps} steps, each a process or a file that you can look at.`,
     score: (right, guesses, done, tasks) => `Guesses: ${right} of ${guesses} right. Tasks: ${done} of ${tasks} done.`,
@@ -193,7 +191,6 @@ export const labels: Readonly<Record<Language, Labels>> = {
       'Chaque étape a deux écrans : avant le lancement, avec un pronostic ; après, avec quelque chose à faire. Rien n’est perdu si vous arrêtez (touche x) ou fermez le terminal : la même commande reprend au même endroit.',
     ],
     begin: 'commencer',
-    wholeTitle: 'le cluster est complet',
     built: (steps) =>
       `Vous avez lancé tous les composants d’un cluster Kubernetes : ${steps} étapes, chacune un processus ou un fichier que vous pouvez regarder.`,
     score: (right, guesses, done, tasks) =>
