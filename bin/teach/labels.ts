@@ -103,7 +103,7 @@ export const labels: Readonly<Record<Language, Labels>> = {
     couldNotLook: (why) => `could not look: ${why}`,
     noTask: 'no answer is left to type',
     noFlags: 'this step starts no program',
-    noLog: 'this step starts no program; its log is empty',
+    noLog: 'this step starts no program, so there is no log',
     broken: 'This is no longer as it was. Key a repairs it.',
     repaired: (what) => `repaired: ${what}`,
     nothingToRepair: 'nothing is broken',
