@@ -4,6 +4,7 @@ import type { Language } from '../../lib/engine/text.ts';
 import type { Brief } from './brief.ts';
 import { type Labels, labels } from './labels.ts';
 import type { StepLesson } from './lesson.ts';
+import { wrapped } from './pages.ts';
 import type { LearnerRecord } from './record.ts';
 import type { Block, Choice, Line, View } from './screen/layout.ts';
 
@@ -250,5 +251,9 @@ export const farewell = (
   const right = Object.entries(guesses).filter(([id, chosen]) => briefs[id]?.guess.right === chosen).length;
   const tasks = steps.flatMap(({ teaching }) => teaching?.tasks ?? []).length;
   const ticked = Object.values(done).flat().length;
-  return [words.built(steps.length), words.score(right, Object.keys(guesses).length, ticked, tasks), ...words.whatNext];
+  return [
+    wrapped(words.built(steps.length), 0),
+    words.score(right, Object.keys(guesses).length, ticked, tasks),
+    ...words.whatNext,
+  ];
 };
