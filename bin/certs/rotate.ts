@@ -1,18 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { programsReady } from '../../lib/binaries/needed.ts';
-import { namespacesHaveCa, podsHaveCa, podsHaveNoTokenOf, secretsWithTokenOf } from '../../lib/cluster/projected.ts';
-import { requireCurrent, statusOf, supervisorOf } from '../../lib/daemons/supervisor.ts';
-import { check, waitFor } from '../../lib/engine/check.ts';
-import { Unhealthy, UserError } from '../../lib/engine/errors.ts';
-import type { Tell } from '../../lib/engine/events.ts';
-import { openGate } from '../../lib/engine/gate.ts';
-import { allLeaves } from '../../lib/engine/leaves.ts';
+import { podsHaveCa, podsHaveNoTokenOf, secretsWithTokenOf } from '../../lib/cluster/projected.ts';
+import { supervisorOf } from '../../lib/daemons/supervisor.ts';
+import { UserError } from '../../lib/engine/errors.ts';
 import { openLedger, ownedPaths, readLedger } from '../../lib/engine/ledger.ts';
 import { takeLock } from '../../lib/engine/lock.ts';
-import { createRunner, readOnlyContext } from '../../lib/engine/runner.ts';
-import { settings } from '../../lib/engine/settings.ts';
-import type { State } from '../../lib/engine/state.ts';
-import { type LabStep, needsOf } from '../../lib/engine/step.ts';
+import { readOnlyContext } from '../../lib/engine/runner.ts';
 import { createHosts } from '../../lib/host/host.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { requireClock } from '../../lib/pki/clock.ts';
@@ -26,11 +18,12 @@ import {
 } from '../../lib/pki/rotation.ts';
 import { type CertificateRequest, isAuthority } from '../../lib/pki/templates.ts';
 import { certificates, readRotated, requestsFor, tokenSigner } from '../../steps/certificates.ts';
-import { components, everyStep, stepsWith } from '../../steps/index.ts';
+import { components } from '../../steps/index.ts';
 import { interruptible } from '../interrupt.ts';
 import { requireLab } from '../lab.ts';
 import { asTyped } from '../typed.ts';
-import { asJson, asLines, printJson } from '../up/show.ts';
+import { printJson } from '../up/show.ts';
+import { stepsFromCertificates, type Turn, takeSteps, waitUntil } from './turn.ts';
 
 export interface RotateOptions {
   readonly finish?: boolean;
@@ -57,26 +50,17 @@ const makesTrue: Readonly<Record<Kind, Readonly<Record<Stage, string>>>> = {
 /** Milliseconds after which a program in a Pod has read its new token: client-go reads the file once a minute. */
 const rereadMs = 70_000;
 
-/** Milliseconds in which the kubelet has written what a Pod gets anew: it looks at each Pod every 60 to 90 s. */
-const podsDeadlineMs = 180_000;
-
 /** Everything that the stages of one rotation need. */
-interface Turn {
+interface Rotating extends Turn {
   readonly kind: Kind;
-  readonly state: State;
   readonly requests: readonly CertificateRequest[];
-  /** The lab's applied steps from the certificates on. */
-  readonly steps: readonly LabStep[];
-  readonly json: boolean;
-  readonly signal: AbortSignal;
-  readonly ledger: ReturnType<typeof openLedger>;
 }
 
 const commandOf = (kind: Kind, name?: string): string =>
   `hardway certs rotate ${kind}${name === undefined ? '' : ` ${name}`}`;
 
 /** Writes what is being replaced, before it is: the same command goes on from there after a crash. */
-const writeRotation = async ({ ledger }: Turn, rotation: Rotation): Promise<void> => {
+const writeRotation = async ({ ledger }: Rotating, rotation: Rotation): Promise<void> => {
   const owned = ownedPaths(await readLedger(paths.ledger));
   const host = createHosts({ dryRun: false, owned })({
     record: (change) => ledger.append(certificates.id, change),
@@ -86,7 +70,7 @@ const writeRotation = async ({ ledger }: Turn, rotation: Rotation): Promise<void
 };
 
 /** Writes that these pairs enter a stage; makes the successor of one that has none. */
-const enterStage = async (turn: Turn, { stage, names }: PlannedStage): Promise<Rotation> => {
+const enterStage = async (turn: Rotating, { stage, names }: PlannedStage): Promise<Rotation> => {
   const { pems, rotation } = await readRotated(turn.requests);
   const since = new Date().toISOString();
   const entered = await Promise.all(
@@ -105,7 +89,7 @@ const enterStage = async (turn: Turn, { stage, names }: PlannedStage): Promise<R
 };
 
 /** Writes that a stage is whole; a pair that has finished is no longer being replaced. */
-const leaveStage = (turn: Turn, { stage, names }: PlannedStage, rotation: Rotation): Promise<void> => {
+const leaveStage = (turn: Rotating, { stage, names }: PlannedStage, rotation: Rotation): Promise<void> => {
   const since = new Date().toISOString();
   const left = Object.entries(rotation).flatMap(([name, pair]) => {
     if (!names.includes(name)) return [[name, pair] as const];
@@ -114,28 +98,13 @@ const leaveStage = (turn: Turn, { stage, names }: PlannedStage, rotation: Rotati
   return writeRotation(turn, Object.fromEntries(left));
 };
 
-/** Waits until something is so, and shows what it waits for; throws Unhealthy with the last reason. */
-const waitUntil = async (
-  turn: Turn,
-  phrase: string,
-  probe: (context: ReturnType<typeof readOnlyContext>) => Promise<void>,
-): Promise<void> => {
-  const step = turn.steps.find(({ runsPods }) => runsPods)?.id ?? certificates.id;
-  const failure = await waitFor([check(phrase, probe)], readOnlyContext(turn.state.lab, turn.steps), {
-    interval: 100,
-    deadline: podsDeadlineMs,
-    signal: turn.signal,
-    waiting: ({ reason }) => turn.json && printJson({ event: 'waiting', step, check: phrase, reason }),
-    failFast: async () => {},
-  });
-  if (failure)
-    throw new Unhealthy(`"${phrase}" is not so after ${podsDeadlineMs / 1000} s: ${failure.reason}`, {
-      next: `${commandOf(turn.kind)} goes on; hardway status shows what runs`,
-    });
-};
-
 /** Waits until the Pods have what the stage gave them. */
-const waitForPods = async (turn: Turn, names: readonly string[], stage: Stage, rotation: Rotation): Promise<void> => {
+const waitForPods = async (
+  turn: Rotating,
+  names: readonly string[],
+  stage: Stage,
+  rotation: Rotation,
+): Promise<void> => {
   if (!turn.steps.some(({ runsPods }) => runsPods)) return;
   if (turn.kind === 'ca') return waitUntil(turn, 'the volumes of every Pod have the CAs that are trusted', podsHaveCa);
   const old = rotation[names[0] ?? '']?.old;
@@ -144,7 +113,7 @@ const waitForPods = async (turn: Turn, names: readonly string[], stage: Stage, r
 };
 
 /** Throws UserError where tokens without an end would be refused; waits until programs have read their new ones. */
-const readyToFinish = async (turn: Turn, rotation: Rotation): Promise<void> => {
+const readyToFinish = async (turn: Rotating, rotation: Rotation): Promise<void> => {
   const pair = rotation[tokenSigner];
   if (turn.kind !== 'service-account' || pair?.stage !== 'sign') return;
   const context = readOnlyContext(turn.state.lab, turn.steps);
@@ -163,56 +132,8 @@ const readyToFinish = async (turn: Turn, rotation: Rotation): Promise<void> => {
   await sleep(Math.min(left, rereadMs), undefined, { signal: turn.signal });
 };
 
-/**
- * Ends the API server before it, or the store that it asks, starts again with other files. etcd would wait 7 s for its
- * watches to end. An API server that is asked to stop takes its address out of the Service `kubernetes` first, and until
- * the rules are back Pods find nobody there.
- */
-const endApiServer = async ({ state: { lab }, steps, signal }: Turn, step: LabStep): Promise<void> => {
-  const server = steps.find(({ servesObjects }) => servesObjects)?.daemon;
-  if (!server || !step.daemon || !(step.holdsObjects || step.servesObjects)) return;
-  const isCurrent = await requireCurrent(lab, step.daemon).then(
-    () => true,
-    () => false,
-  );
-  if (isCurrent) return;
-  await openGate(false, () => {}, signal).runStage(server.name, (undoer) => supervisorOf(lab).stop([server], undoer));
-};
-
-/** Gives every step the files of the stage, in the order of an up: what reads them starts again and is waited for. */
-const takeSteps = async (turn: Turn): Promise<void> => {
-  const { state, steps, signal, ledger, json } = turn;
-  const { lab } = state;
-  const supervisor = supervisorOf(lab);
-  const owned = ownedPaths(await readLedger(paths.ledger));
-  const start = (tell: Tell) =>
-    createRunner({
-      lab,
-      steps,
-      needs: needsOf(stepsWith(lab)),
-      places: allLeaves(everyStep.map(({ leaves }) => leaves)).paths,
-      source: { kind: 'auto' },
-      signal,
-      dryRun: false,
-      sequential: lab.supervisor === 'tmux',
-      deadline: settings.deadline.default,
-      tell,
-      ledger,
-      owned,
-      supervisor: { status: (name) => statusOf(lab, name), lastLog: supervisor.lastLog },
-      ready: async (step, context) => {
-        await programsReady(step, context);
-        await endApiServer(turn, step);
-        // A kubelet that starts gives each Pod what there is; one that runs looks only every 60 to 90 s.
-        if (step.runsPods) await waitUntil(turn, 'every namespace has the CAs that are trusted', namespacesHaveCa);
-      },
-      state,
-    });
-  await (json ? asJson : asLines({ dryRun: false }))(steps, start);
-};
-
 /** Takes one stage and shows it. */
-const takeStage = async (turn: Turn, planned: PlannedStage): Promise<void> => {
+const takeStage = async (turn: Rotating, planned: PlannedStage): Promise<void> => {
   const { stage, names } = planned;
   const text = makesTrue[turn.kind][stage];
   const begin = performance.now();
@@ -260,10 +181,7 @@ const closingWords = (kind: Kind, name: string | undefined, finished: boolean): 
 const rotateLocked = async (kind: Kind, name: string | undefined, options: RotateOptions): Promise<void> => {
   const state = await requireLab();
   await requireClock();
-  const all = stepsWith(state.lab);
-  const from = all.findIndex(({ id }) => id === certificates.id);
-  const to = all.findLastIndex(({ daemon, objects }) => daemon || objects); // what comes after proves only
-  const steps = all.slice(from, to + 1).filter(({ id }) => id in state.steps);
+  const steps = stepsFromCertificates(state);
   const requests = await requestsFor(state.lab);
   const { rotation } = await readRotated(requests);
   const names = chooseNames(kind, name, requests, rotation);
@@ -275,7 +193,7 @@ const rotateLocked = async (kind: Kind, name: string | undefined, options: Rotat
   const ledger = openLedger(paths.ledger);
   try {
     await interruptible(`${command}${finish ? ' --finish' : ''} goes on from here`, async (signal) => {
-      const turn = { kind, state, requests, steps, json: options.json ?? false, signal, ledger };
+      const turn = { kind, state, requests, steps, json: options.json ?? false, signal, ledger, again: command };
       await supervisorOf(state.lab).settle(components, signal);
       if (finish) await readyToFinish(turn, rotation);
       for (const planned of stages) {

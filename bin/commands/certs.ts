@@ -1,6 +1,7 @@
 import { Argument, Command, Option } from 'commander';
 import { languages } from '../../lib/engine/text.ts';
 import { list } from '../certs/list.ts';
+import { renew } from '../certs/renew.ts';
 import { type RotateOptions, rotate } from '../certs/rotate.ts';
 import { show } from '../certs/show.ts';
 import { verify } from '../certs/verify.ts';
@@ -48,5 +49,11 @@ export const command = (): Command => {
   sub('verify', 'chain, strict rules, names, keys, kubeconfigs, modes and clock; exit code 1 where one is not right')
     .option('--json', 'one JSON object a line')
     .action(verify);
+  sub('renew', 'makes one certificate anew, or all but the CAs, and starts again what reads them', 'renew apiserver')
+    .argument('[NAME]', 'the certificate, as list names it')
+    .option('--all', 'every certificate but the CAs')
+    .option('--new-key', 'with a new private key')
+    .option('--json', 'one JSON object a line')
+    .action(renew);
   return certs.addCommand(rotation());
 };

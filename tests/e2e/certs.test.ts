@@ -81,3 +81,55 @@ test('verify names a key that others can read, a torn certificate, another key, 
   succeeded(await up(vm, '--to', 'kube-scheduler'));
   expect(await wrong()).toEqual({ code: 0, findings: [] });
 });
+
+const pid = (component: string): Promise<string> => sh(vm, `systemctl show -p MainPID --value ${component}`);
+const sums = (...files: readonly string[]): Promise<string> => sh(vm, `sha256sum ${files.join(' ')} | cut -c1-64`);
+
+test('renew makes a certificate anew for the key that it has, and only what reads it starts again', async () => {
+  const before = await sums(keyFile('apiserver'), certFile('apiserver'));
+  const [server, store, scheduler] = [await pid('kube-apiserver'), await pid('etcd'), await pid('kube-scheduler')];
+  const { stdout } = succeeded(await hardway(vm, ['certs', 'renew', 'apiserver']));
+  expect(stdout).toContain('new: apiserver');
+  const [oldKey, oldCertificate] = before.split('\n');
+  const [key, certificate] = (await sums(keyFile('apiserver'), certFile('apiserver'))).split('\n');
+  expect(key).toBe(oldKey);
+  expect(certificate).not.toBe(oldCertificate);
+  expect(await pid('kube-apiserver')).not.toBe(server);
+  expect([await pid('etcd'), await pid('kube-scheduler')]).toEqual([store, scheduler]);
+  expect(await wrong()).toEqual({ code: 0, findings: [] });
+});
+
+test('renew gives a new key where one is asked for, and starts what is down', async () => {
+  const before = await sums(keyFile('kube-scheduler'));
+  await sh(vm, 'systemctl stop kube-scheduler');
+  succeeded(await hardway(vm, ['certs', 'renew', 'kube-scheduler', '--new-key']));
+  expect(await sums(keyFile('kube-scheduler'))).not.toBe(before);
+  expect(await sh(vm, 'systemctl is-active kube-scheduler')).toBe('active');
+  expect(await wrong()).toEqual({ code: 0, findings: [] });
+});
+
+test('the old certificate comes back when a component does not get healthy with the new one', async () => {
+  const files = [keyFile('kube-scheduler'), certFile('kube-scheduler')];
+  const before = await sums(...files);
+  await sh(
+    vm,
+    `systemctl stop kube-scheduler
+     nohup /var/cache/hardway/node/node_modules/node/bin/node -e 'require("net").createServer().listen(10259,"127.0.0.1")' >/dev/null 2>&1 & echo $! >/root/taken
+     until bash -c 'exec 3<>/dev/tcp/127.0.0.1/10259' 2>/dev/null; do sleep 0.1; done`,
+  );
+  const { code, stderr } = await hardway(vm, ['certs', 'renew', 'kube-scheduler', '--new-key']);
+  expect([code, stderr]).toEqual([1, expect.stringContaining('the old certificates are back')]);
+  expect(await sums(...files)).toBe(before);
+  await sh(vm, 'kill $(cat /root/taken)');
+  succeeded(await up(vm, '--to', 'kube-scheduler'));
+  expect(await wrong()).toEqual({ code: 0, findings: [] });
+});
+
+test('renew refuses a CA and a name that is none, and changes nothing', async () => {
+  const before = await sums(certFile('ca'), certFile('admin'));
+  const ca = await hardway(vm, ['certs', 'renew', 'ca']);
+  expect([ca.code, ca.stderr]).toEqual([2, expect.stringContaining('hardway certs rotate ca ca')]);
+  const none = await hardway(vm, ['certs', 'renew', 'admn', '--json']);
+  expect([none.code, none.stderr]).toEqual([2, expect.stringContaining('did you mean admin')]);
+  expect(await sums(certFile('ca'), certFile('admin'))).toBe(before);
+});

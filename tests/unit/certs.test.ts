@@ -1,6 +1,8 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { readersOf } from '../../bin/certs/list.ts';
+import { chooseRenewed } from '../../bin/certs/renew.ts';
 import { machineProblem } from '../../bin/certs/verify.ts';
+import { UserError } from '../../lib/engine/errors.ts';
 import { requestsFor } from '../../steps/certificates.ts';
 import { stepsWith } from '../../steps/index.ts';
 import { plainLab } from '../fixtures.ts';
@@ -30,4 +32,35 @@ test('a machine with another name or address than the certificates is named, wit
     `this machine is called other, and the certificates name ${node.name}`,
   );
   expect(machineProblem(plainLab, node.name, ['127.0.0.1', '192.0.2.9'])).toContain('it has 127.0.0.1, 192.0.2.9');
+});
+
+describe('what is renewed', () => {
+  const names = async (name: string | undefined, options = {}, lab = plainLab): Promise<readonly string[]> =>
+    chooseRenewed(await requestsFor(lab), name, options).map((one) => one.name);
+  const guide = { ...plainLab, pki: 'guide' } as const;
+
+  test('is one certificate by its name, or all that sign nothing', async () => {
+    expect(await names('apiserver')).toEqual(['apiserver']);
+    const all = await names(undefined, { all: true });
+    expect(all).toContain('admin');
+    expect(all.filter((name) => /(^|-)ca$|^service-account$/.test(name))).toEqual([]);
+  });
+
+  test('is never a CA or the key of tokens: the command that replaces them is named', async () => {
+    await expect(names('etcd-ca')).rejects.toMatchObject({ next: 'hardway certs rotate ca etcd-ca' });
+    await expect(names('service-account')).rejects.toMatchObject({ next: 'hardway certs rotate service-account' });
+  });
+
+  test("is the guide's one certificate, under each of its names, but not with a new key, as that signs tokens", async () => {
+    const [only = ''] = await names(undefined, { all: true }, guide);
+    expect(await names('service-account', {}, guide)).toEqual([only]);
+    await expect(names(only, { newKey: true }, guide)).rejects.toThrow(UserError);
+    expect(await names(undefined, { all: true, newKey: true }, guide)).toEqual([]);
+  });
+
+  test('is said: a name or --all, and the nearest to a name that is none', async () => {
+    await expect(names(undefined)).rejects.toThrow('or --all');
+    await expect(names('admin', { all: true })).rejects.toThrow('or --all');
+    await expect(names('apisever')).rejects.toThrow('did you mean apiserver');
+  });
 });
