@@ -1,5 +1,5 @@
 import { expect } from 'vitest';
-import { readLesson, type Trial } from '../../bin/teach/lesson.ts';
+import { readLesson, readTopic, type Trial, topics } from '../../bin/teach/lesson.ts';
 import type { Language } from '../../lib/engine/text.ts';
 import { labEnvironment, paths } from '../../lib/host/paths.ts';
 import { execInVm, type Vm } from '../../lib/vm/vm.ts';
@@ -30,6 +30,9 @@ export const tryAll = async (vm: Vm, trials: readonly Trial[], language: Languag
   }
 };
 
-/** The commands of a step's lesson. */
-export const tryLesson = async (vm: Vm, step: string, language: Language): Promise<void> =>
-  tryAll(vm, (await readLesson(step, language)).trials, language);
+/** The commands of the lesson of a step or of a topic. */
+export const tryLesson = async (vm: Vm, name: string, language: Language): Promise<void> => {
+  const topic = topics.find((one) => one === name);
+  const { trials } = topic ? await readTopic(topic, language) : await readLesson(name, language);
+  await tryAll(vm, trials, language);
+};
