@@ -54,7 +54,7 @@ const holdPodsBack = async (context: Context): Promise<void> => {
     lastHeartbeatTime: now,
     lastTransitionTime: now,
   };
-  await api.patchStatus(`/api/v1/nodes/${context.lab.node.name}`, { status: { conditions: [condition] } });
+  await api.patchAt(`/api/v1/nodes/${context.lab.node.name}/status`, { status: { conditions: [condition] } });
 };
 
 const definitionsAreServed = async (context: Context): Promise<void> => {
@@ -126,7 +126,7 @@ const forgetNode = async (context: Context): Promise<void> => {
   const node = await ifThere(api.get<{ metadata: { annotations?: Record<string, string> } }>(path));
   if (!node) return;
   const ours = Object.keys(node.metadata.annotations ?? {}).filter((name) => name.startsWith('projectcalico.org/'));
-  await api.patchStatus(path, {
+  await api.patchAt(`${path}/status`, {
     metadata: { annotations: Object.fromEntries(ours.map((name) => [name, null])) },
     status: { conditions: [{ type: 'NetworkUnavailable', $patch: 'delete' }] },
   });

@@ -1,5 +1,6 @@
-import { Argument, Command, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { languages } from '../../lib/engine/text.ts';
+import { csr } from '../certs/csr.ts';
 import { list } from '../certs/list.ts';
 import { renew } from '../certs/renew.ts';
 import { type RotateOptions, rotate } from '../certs/rotate.ts';
@@ -7,38 +8,30 @@ import { show } from '../certs/show.ts';
 import { verify } from '../certs/verify.ts';
 import { oneOf } from '../values.ts';
 
-/** Makes `hardway certs rotate`. */
-const rotation = (): Command => {
-  const command = new Command('rotate')
-    .summary('replace a CA or the key of tokens while everything goes on')
-    .description(
-      'Replaces a CA, or the key that signs the tokens of ServiceAccounts, while everything goes on: first both are\ntrusted, then the new one signs, and with --finish only the new one is trusted.',
-    )
-    .addHelpText('after', '\nExamples:\n  sudo hardway certs rotate ca\n  sudo hardway certs rotate ca --finish');
+/** Adds a command below another one, with an example. */
+const add = (above: Command, path: string, name: string, description: string, example = name): Command =>
+  above.command(name).description(description).addHelpText('after', `\nExample:\n  sudo hardway ${path} ${example}`);
+
+const addRotation = (certs: Command): void => {
+  const replaced = 'replaces a CA or the key of tokens while everything goes on; docs/certificates.md tells how';
+  const rotation = add(certs, 'certs', 'rotate', replaced, 'rotate ca');
   const sub = (name: string, description: string, example: string): Command =>
-    command
-      .command(name)
-      .description(description)
+    add(rotation, 'certs rotate', name, description, example)
       .option('--finish', 'from now on trust only the new one')
-      .option('--json', 'one JSON object a line')
-      .addHelpText('after', `\nExample:\n  sudo hardway certs rotate ${example}`);
+      .option('--json', 'one JSON object a line');
   sub('ca', 'replaces a CA and every certificate that it signed', 'ca etcd-ca')
-    .addArgument(new Argument('[name]', 'the CA; by default every CA of the lab'))
+    .argument('[name]', 'the CA; by default every CA of the lab')
     .action((name: string | undefined, options: RotateOptions) => rotate('ca', name, options));
   sub(
     'service-account',
     'replaces the key that signs the tokens of ServiceAccounts',
     'service-account --finish',
   ).action((options: RotateOptions) => rotate('service-account', undefined, options));
-  return command;
 };
 
 export const command = (): Command => {
-  const certs = new Command('certs')
-    .description('The certificates and keys of this lab.')
-    .addHelpText('after', '\nExamples:\n  sudo hardway certs list\n  sudo hardway certs verify');
-  const sub = (name: string, description: string, example = name): Command =>
-    certs.command(name).description(description).addHelpText('after', `\nExample:\n  sudo hardway certs ${example}`);
+  const certs = new Command('certs').description('The certificates and keys of this lab.');
+  const sub = (name: string, description: string, example = name) => add(certs, 'certs', name, description, example);
   sub('list', 'every certificate: file, subject, names, issuer, who uses it, and when it ends')
     .option('--json', 'one JSON object a line')
     .action(list);
@@ -55,5 +48,12 @@ export const command = (): Command => {
     .option('--new-key', 'with a new private key')
     .option('--json', 'one JSON object a line')
     .action(renew);
-  return certs.addCommand(rotation());
+  sub('csr', "a person's certificate by the Certificates API, with its kubeconfig", 'csr jane --group developers')
+    .argument('<NAME>', 'who it is for: the user in the cluster')
+    .option('--group <group...>', 'groups of that user', [])
+    .option('--expires <time>', 'how long it is valid: 12h, 30d', '24h')
+    .option('--out <file>', 'where the kubeconfig goes; by default NAME.kubeconfig here')
+    .action(csr);
+  addRotation(certs);
+  return certs;
 };

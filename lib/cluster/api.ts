@@ -27,8 +27,8 @@ export interface Api {
   readonly get: <T>(path: string) => Promise<T>;
   /** Applies one object (server-side apply) and returns it as the server stored it. */
   readonly apply: (object: KubeObject) => Promise<KubeObject>;
-  /** Merges `patch` into the status of the object at this path. */
-  readonly patchStatus: (path: string, patch: object) => Promise<void>;
+  /** Merges `patch` into the object at this path, or into the part of it that the path ends with, such as its status. */
+  readonly patchAt: (path: string, patch: object) => Promise<void>;
   /** Deletes the object at this path; a missing one is no error. */
   readonly removeAt: (path: string, options?: Readonly<Record<string, unknown>>) => Promise<void>;
   /** Deletes the object; a missing one is no error. */
@@ -99,8 +99,8 @@ const openApi = async (identity: string): Promise<Api> => {
       const path = `${await collection(object)}/${object.metadata.name}?fieldManager=hardway&force=true`;
       return JSON.parse(await ask('PATCH', path, object, 'application/apply-patch+yaml')) as KubeObject;
     },
-    patchStatus: async (path, patch) => {
-      await ask('PATCH', `${path}/status`, patch, 'application/strategic-merge-patch+json');
+    patchAt: async (path, patch) => {
+      await ask('PATCH', path, patch, 'application/strategic-merge-patch+json');
     },
     removeAt,
     remove: async (object, options = {}) => {

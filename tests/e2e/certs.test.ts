@@ -133,3 +133,24 @@ test('renew refuses a CA and a name that is none, and changes nothing', async ()
   expect([none.code, none.stderr]).toEqual([2, expect.stringContaining('did you mean admin')]);
   expect(await sums(certFile('ca'), certFile('admin'))).toBe(before);
 });
+
+test('csr gives a person a kubeconfig: the cluster has signed it, who it is is known, and it has no rights of its own', async () => {
+  const { stdout } = succeeded(
+    await hardway(vm, ['certs', 'csr', 'jane', '--group', 'developers', '--expires', '1h', '--out', '/root/jane.conf']),
+  );
+  expect(stdout).toContain('kubectl create rolebinding jane-view --clusterrole=view --group=developers');
+  expect(await sh(vm, 'stat -c "%a %U" /root/jane.conf')).toBe('600 root');
+  const who = await sh(vm, 'hardway kubectl -- --kubeconfig /root/jane.conf auth whoami');
+  expect(who).toMatch(/Username +jane\n[\s\S]*developers/);
+  const asked = await sh(vm, 'hardway kubectl -- --kubeconfig /root/jane.conf get secrets 2>&1 || :');
+  expect(asked).toContain('Forbidden');
+  const leaf = "sed -n 's/.*client-certificate-data: //p' /root/jane.conf | base64 -d";
+  expect(await sh(vm, `${leaf} | openssl verify -x509_strict -CAfile ${certFile('ca')} -purpose sslclient`)).toContain(
+    'OK',
+  );
+  expect(await sh(vm, 'hardway kubectl -- get certificatesigningrequests -o name')).toBe('');
+  const again = await hardway(vm, ['certs', 'csr', 'jane', '--out', '/root/jane.conf']);
+  expect([again.code, again.stderr]).toEqual([2, expect.stringContaining('is there, and is not overwritten')]);
+  const master = await hardway(vm, ['certs', 'csr', 'jane', '--group', 'system:masters', '--out', '/root/other.conf']);
+  expect([master.code, master.stderr]).toEqual([2, expect.stringContaining('does not begin with system:')]);
+});

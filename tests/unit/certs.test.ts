@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { parseExpires, requirePersonal } from '../../bin/certs/csr.ts';
 import { readersOf } from '../../bin/certs/list.ts';
 import { chooseRenewed } from '../../bin/certs/renew.ts';
 import { machineProblem } from '../../bin/certs/verify.ts';
@@ -62,5 +63,24 @@ describe('what is renewed', () => {
     await expect(names(undefined)).rejects.toThrow('or --all');
     await expect(names('admin', { all: true })).rejects.toThrow('or --all');
     await expect(names('apisever')).rejects.toThrow('did you mean apiserver');
+  });
+});
+
+describe("a person's certificate", () => {
+  test.each([
+    ['Jane', []],
+    ['system:admin', []],
+    ['-x', []],
+    ['', []],
+    ['jane', ['system:masters']],
+    ['jane', ['']],
+  ])('is refused for the name %j in %j', (name, groups) => {
+    expect(() => requirePersonal(name, groups)).toThrow(UserError);
+  });
+
+  test('is for a name and groups of persons, for ten minutes to a year', () => {
+    expect(() => requirePersonal('jane.doe@example.org', ['developers', 'team a'])).not.toThrow();
+    expect([parseExpires('10m'), parseExpires('24h'), parseExpires('365d')]).toEqual([600, 86_400, 31_536_000]);
+    for (const text of ['9m', '366d', '1', 'h', '1w', '-1h']) expect(() => parseExpires(text)).toThrow(UserError);
   });
 });
