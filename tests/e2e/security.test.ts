@@ -151,3 +151,58 @@ test('an admin without its rights gets them back from the next up, by super-admi
   succeeded(await up(vm));
   expect(await kubectl('get nodes')).toContain(' Ready ');
 });
+
+describe('what is secret', () => {
+  const needles = '/dev/shm/needles';
+
+  beforeAll(async () => {
+    // A line from the middle of each private key, as it is and as a kubeconfig has it; the key of Secrets; tokens of Pods.
+    await sh(
+      vm,
+      `cd /var/lib/hardway; umask 077
+       for key in certs/*-key.pem; do sed -n 12p "$key"; done >${needles}
+       for file in kubeconfigs/*.conf; do sed -n 's/.*client-key-data: //p' "$file" | cut -c 401-460; done >>${needles}
+       sed -n 's/.*secret: //p' config/encryption.yaml | tr -d '"' >>${needles}
+       for token in /var/lib/kubelet/pods/*/volumes/kubernetes.io~projected/*/token; do tail -c 60 "$token"; echo; done >>${needles}
+       ! grep -vE '^.{40,64}$' ${needles}`,
+    );
+    expect(Number(await sh(vm, `sort -u ${needles} | wc -l`))).toBeGreaterThan(25);
+  });
+
+  test('is in no file but those that are to hold it, and in nothing that hardway prints', async () => {
+    await sh(
+      vm,
+      `mkdir -p /root/out/report; cd /root/out; exec >printed 2>&1; set +e # doctor may have findings
+       for format in md sh; do hardway transcript --format $format; done
+       for command in status check steps 'certs list' 'certs verify' 'up --cni bridge' doctor; do hardway $command --json; done
+       hardway explain cert apiserver; hardway kubectl -- config view
+       hardway doctor --report report.tar.gz
+       set -e; tar -xzf report.tar.gz -C report; grep -q 'etcdctl' printed; grep -q '"event":"done","ok":true' printed`,
+    );
+    const found = await sh(
+      vm,
+      `find /etc /home /root /run /tmp /usr/local /var /opt/cni -xdev -type f -size -50M -not -path '/var/cache/*' -print0 2>/dev/null |
+         xargs -0 grep -lFf ${needles} 2>/dev/null || :`,
+    );
+    const others = found
+      .split('\n')
+      .filter(
+        (file) =>
+          !/^\/var\/lib\/hardway\/(certs\/[\w-]+-key\.pem|kubeconfigs\/[\w-]+\.conf|config\/encryption\.yaml)$/.test(
+            file,
+          ),
+      )
+      .filter((file) => file !== '/root/.kube/config');
+    expect(others).toEqual([]);
+    expect(found.split('\n').length).toBeGreaterThan(20); // the search finds what it is to find
+  });
+
+  test('is in no argument and no environment of a process, and not in the journal', async () => {
+    const seen = await sh(
+      vm,
+      `cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' | grep -cFf ${needles} || :
+       journalctl --no-pager -o cat | grep -cFf ${needles} || :`,
+    );
+    expect(seen).toBe('0\n0');
+  });
+});
