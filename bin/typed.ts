@@ -1,5 +1,6 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { languageOf, languageVariable } from '../lib/engine/text.ts';
 import { launcher } from '../lib/host/paths.ts';
 import { quoted } from '../lib/host/run.ts';
 
@@ -44,9 +45,13 @@ const outsideVariable = 'HARDWAY_TYPED_OUTSIDE';
 /** Tells whether this command was started in a VM from outside: hints are for the machine where they are read. */
 export const isReadOutside = (): boolean => Boolean(process.env[outsideVariable]);
 
+/** Hands the language of this person on to a VM, whose locale says nothing of it; words for env(1). */
+export const inLanguage = (): readonly string[] => [`${languageVariable}=${languageOf(undefined)}`];
+
 /** Returns the words that run a command of hardway in a VM, whose hints are then for this machine. */
 export const fromOutside = (vm: string): readonly string[] => [
   'env',
+  ...inLanguage(),
   `${outsideVariable}=${calledAs()} vm exec ${vm} -- hardway`,
   'hardway',
 ];

@@ -52,5 +52,5 @@ export const openStepShell = async (pause: Pause, lesson: Lesson): Promise<void>
     ...(tasks.length > 0 ? [label.shellTasks, ...tasks] : []),
     ...lesson.trials.map(({ command }) => `  $ ${command}`),
   ].join('\n');
-  await openTickingShell({ history: commands.toReversed(), words: told }, () => markStates(pause));
+  await openTickingShell({ history: commands.toReversed(), words: told, language }, () => markStates(pause));
 };

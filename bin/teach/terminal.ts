@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type Language, languageVariable } from '../../lib/engine/text.ts';
 import { labEnvironment } from '../../lib/host/paths.ts';
 import { attach, quoted } from '../../lib/host/run.ts';
 import { insideEnvironment } from '../typed.ts';
@@ -11,6 +12,8 @@ export interface ShellStart {
   readonly history?: readonly string[];
   /** Printed at the start, and again by the command `tasks`. */
   readonly words?: string;
+  /** Language in which hardway speaks there. */
+  readonly language?: Language;
   /** File whose content stands in the prompt. */
   readonly promptFile?: string;
 }
@@ -38,7 +41,13 @@ PS1='(hardway${promptFile === undefined ? '' : ` $(cat ${promptFile} 2>/dev/null
 /** Opens a shell in which kubectl, etcdctl, crictl and ctr reach this cluster; returns its exit code. */
 export const openShell = (start: ShellStart = {}): Promise<number> => {
   const shell = process.env['SHELL'] ?? '/bin/bash';
-  const env = { ...labEnvironment(), ...insideEnvironment(), HARDWAY_START_UP: startUp(start) };
+  const { language } = start;
+  const env = {
+    ...labEnvironment(),
+    ...insideEnvironment(),
+    ...(language && { [languageVariable]: language }),
+    HARDWAY_START_UP: startUp(start),
+  };
   return shell.endsWith('/bash')
     ? attach(shell, ['-c', 'exec "$0" --rcfile <(printf %s "$HARDWAY_START_UP") -i', shell], env)
     : attach(shell, [], env);

@@ -6,7 +6,7 @@ import type { flavours, kinds } from '../../lib/vm/record.ts';
 import { checkName } from '../../lib/vm/record.ts';
 import { apiPortOf, attachInVm, bootVm, createVm, deleteVm, getVm, listVms, stopVm } from '../../lib/vm/vm.ts';
 import { interruptible } from '../interrupt.ts';
-import { asTyped, fromOutside } from '../typed.ts';
+import { asTyped, fromOutside, inLanguage } from '../typed.ts';
 
 const say = (text: string): void => console.log(asTyped(text));
 
@@ -126,7 +126,7 @@ export const execute = async (_name: string, _words: string[], _flags: unknown, 
 
 /** `hardway vm shell`. */
 export const openShell = async (name: string): Promise<void> => {
-  process.exitCode = await attachInVm(await getVm(name), ['bash', '-l']);
+  process.exitCode = await attachInVm(await getVm(name), ['env', ...inLanguage(), 'bash', '-l']);
 };
 
 /** `hardway vm start`. */

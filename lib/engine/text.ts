@@ -6,16 +6,19 @@ export type Language = (typeof languages)[number];
 /** A text in each language. */
 export type Text = Readonly<Record<Language, string>>;
 
+/** Variable with the language of what is taught, for a shell or a VM whose locale says nothing of it. */
+export const languageVariable = 'HARDWAY_LANG';
+
 /**
- * Returns the language that was asked for, else that of the locale, as POSIX ranks its variables, else English. Throws
- * UserError for a language without lessons.
+ * Returns the language that was asked for, else that of HARDWAY_LANG, else that of the locale, as POSIX ranks its
+ * variables, else English. Throws UserError for a language that is asked for and has no lessons.
  */
 export const languageOf = (
   asked: string | undefined,
   env: Readonly<Record<string, string | undefined>> = process.env,
 ): Language => {
   if (asked !== undefined) return parseChoice('language', languages, asked);
-  const locale = env['LC_ALL'] || env['LC_MESSAGES'] || env['LANG'] || '';
+  const locale = env[languageVariable] || env['LC_ALL'] || env['LC_MESSAGES'] || env['LANG'] || '';
   return languages.find((language) => locale.startsWith(language)) ?? 'en';
 };
 

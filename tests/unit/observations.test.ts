@@ -91,6 +91,7 @@ describe('a judge', () => {
 test('the language is the one asked for, else that of the locale, else English', () => {
   expect(languageOf('fr', {})).toBe('fr');
   expect(languageOf(undefined, { LANG: 'fr_FR.UTF-8' })).toBe('fr');
+  expect(languageOf(undefined, { HARDWAY_LANG: 'fr', LC_ALL: 'C.UTF-8' })).toBe('fr');
   expect(languageOf(undefined, { LC_ALL: 'C', LANG: 'fr_FR.UTF-8' })).toBe('en');
   expect(languageOf(undefined, { LANG: 'de_DE.UTF-8' })).toBe('en');
   expect(() => languageOf('de', {})).toThrow('there is no language "de"');

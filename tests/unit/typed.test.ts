@@ -33,8 +33,9 @@ describe('a command of hardway in a text', () => {
   test('is named as it is typed outside, where vm up runs it in a VM, and by its name in a shell of that VM', () => {
     vi.stubEnv('HARDWAY_CALLED', 'bin/hardway');
     vi.stubEnv('PATH', scratch.path);
-    const [env, assignment = '', program] = fromOutside('lab');
-    expect([env, program]).toEqual(['env', 'hardway']);
+    vi.stubEnv('HARDWAY_LANG', 'fr');
+    const [env, language, assignment = '', program] = fromOutside('lab');
+    expect([env, language, program]).toEqual(['env', 'HARDWAY_LANG=fr', 'hardway']);
     const [name = '', value = ''] = assignment.split(/=(.*)/s);
     expect(isReadOutside()).toBe(false);
     vi.stubEnv(name, value);
