@@ -75,6 +75,19 @@ const notes = async ({ lab }: State): Promise<string> => {
   return known.flatMap((note) => (note ? [`note: ${note}\n`] : [])).join('');
 };
 
+/** Returns what is said of a lab in which not every step is healthy: one that stands at a step is not broken. */
+export const verdict = (rows: readonly Pick<Row, 'step' | 'state'>[]): Unhealthy => {
+  const bad = rows.filter(({ state }) => state !== 'healthy');
+  const [next] = bad;
+  if (next && bad.every(({ state }) => state === 'not applied'))
+    return new Unhealthy(`${rows.length - bad.length} of ${rows.length} steps are taken, all of them healthy`, {
+      next: `hardway next takes ${next.step}, with its lesson; hardway up takes all that are left`,
+    });
+  return new Unhealthy(`${bad.length} of ${rows.length} steps are not healthy`, {
+    next: 'hardway up repairs; where it does not, hardway doctor looks for the cause in this machine',
+  });
+};
+
 /** Shows how each step is, once or every two seconds. Throws Unhealthy where one is not healthy. */
 export const showStatus = async ({ json, watch }: { json?: boolean; watch?: boolean }): Promise<void> => {
   for (;;) {
@@ -83,12 +96,8 @@ export const showStatus = async ({ json, watch }: { json?: boolean; watch?: bool
     if (watch && process.stdout.isTTY && !json) process.stdout.write('\x1b[H\x1b[2J');
     process.stdout.write(now.map((row) => `${json ? jsonLine(row) : statusLine(row)}\n`).join(''));
     if (!json) process.stdout.write(asTyped(await notes(state)));
-    const bad = now.filter(({ state: health }) => health !== 'healthy');
     if (!watch) {
-      if (bad.length > 0)
-        throw new Unhealthy(`${bad.length} of ${now.length} steps are not healthy`, {
-          next: 'hardway up repairs; where it does not, hardway doctor looks for the cause in this machine',
-        });
+      if (now.some(({ state: health }) => health !== 'healthy')) throw verdict(now);
       return;
     }
     await sleep(2000);
