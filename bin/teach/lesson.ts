@@ -129,7 +129,7 @@ export const parseStepLesson = (markdown: string, language: Language, file: stri
 };
 
 /** Lessons about what is done with a lab that is up; each is told by `hardway explain`. */
-export const topics = ['rotation'] as const;
+export const topics = ['renewal', 'rotation'] as const;
 
 const read = (file: string): Promise<string> => readFile(join(import.meta.dirname, '../..', file), 'utf8');
 

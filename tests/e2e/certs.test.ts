@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { languages } from '../../lib/engine/text.ts';
 import { certFile, keyFile } from '../../lib/host/paths.ts';
 import type { Vm } from '../../lib/vm/vm.ts';
 import { everyName, requestsFor } from '../../steps/certificates.ts';
 import { plainLab } from '../fixtures.ts';
+import { tryLesson } from './lessons.ts';
 import { dropVm, freshVm, hardway, sh, succeeded, up } from './lib.ts';
 
 const name = 'e2e-certs';
@@ -55,6 +57,10 @@ test('show explains one certificate in both languages, and proposes the nearest 
   const none = await hardway(vm, ['certs', 'show', 'apiserer']);
   expect([none.code, none.stderr]).toEqual([2, expect.stringContaining('did you mean apiserver')]);
 });
+
+test.each(languages)('each command of the lesson about renewal shows what it says, in %s', (language) =>
+  tryLesson(vm, 'renewal', language),
+);
 
 test('verify finds nothing wrong in a healthy lab', async () => {
   expect(await wrong()).toEqual({ code: 0, findings: [] });
