@@ -1,9 +1,10 @@
 import { once } from 'node:events';
 import { emitKeypressEvents, type Key } from 'node:readline';
 import { createInterface } from 'node:readline/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Milliseconds after which a key that is read was typed at this screen, and not while something was running. */
-const settleMs = 60;
+/** Milliseconds in which the terminal hands over what was typed while something was running. */
+const drainMs = 30;
 
 /**
  * Asks for a line. The terminal itself edits it and nothing is redrawn, so it works in tmux, over a slow line and with
@@ -26,20 +27,33 @@ const nameOf = (text: string | undefined, key: Key): string => {
   return key.name ?? '';
 };
 
+/** Drops what was typed while something was running. To be called before a new screen is drawn. */
+export const dropKeys = async (signal: AbortSignal): Promise<void> => {
+  const { stdin } = process;
+  const drop = (): void => {};
+  stdin.setRawMode(true);
+  stdin.on('data', drop).resume();
+  try {
+    await sleep(drainMs, undefined, { signal });
+  } finally {
+    stdin.off('data', drop).pause();
+    if (!stdin.destroyed) stdin.setRawMode(false);
+  }
+};
+
 /**
  * Waits for one key, without Enter. `resize` says that the terminal has another size; undefined that the input has
- * ended (Ctrl-D, a terminal that is gone). Keys typed before the wait are dropped. Ctrl-C is the signal that it always
- * is, and Ctrl-Z stops the program; it goes on with `resize`. Throws when `signal` is aborted.
+ * ended (Ctrl-D, a terminal that is gone). Ctrl-C is the signal that it always is, and Ctrl-Z stops the program; it goes on
+ * with `resize`. Throws when `signal` is aborted.
  */
 export const readKey = async (signal: AbortSignal): Promise<string | undefined> => {
   const { stdin, stdout } = process;
   const { promise, resolve, reject } = Promise.withResolvers<string | undefined>();
-  const begin = performance.now();
   const onKey = (text: string | undefined, key: Key): void => {
     if (key.ctrl && key.name === 'c') process.kill(process.pid, 'SIGINT');
     else if (key.ctrl && key.name === 'z') stop();
     else if (key.ctrl && key.name === 'd') resolve(undefined);
-    else if (performance.now() - begin > settleMs) resolve(nameOf(text, key));
+    else resolve(nameOf(text, key));
   };
   const stop = (): void => {
     stdin.setRawMode(false);

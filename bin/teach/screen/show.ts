@@ -1,5 +1,5 @@
 import { styleText } from 'node:util';
-import { ask, readKey } from './keyboard.ts';
+import { ask, dropKeys, readKey } from './keyboard.ts';
 import { type Block, type Choice, draw, pagesOf, type Row, type Size, type Tone, type View } from './layout.ts';
 
 /** Texts of the screens themselves. */
@@ -79,6 +79,7 @@ const redrawn = (words: ScreenWords, signal: AbortSignal): Screens => {
   };
 
   const showPages = async (view: View, first: string): Promise<string | undefined> => {
+    await dropKeys(signal);
     scrollAway(sizeNow());
     for (let page = 0, note = first; ; ) {
       const pages = drawPage(view, page, note);
