@@ -55,5 +55,5 @@ export const command = (): Command => {
     .option('--out <file>', 'where the kubeconfig goes; by default NAME.kubeconfig here')
     .action(csr);
   addRotation(certs);
-  return certs;
+  return certs.addHelpText('after', '\nExamples:\n  sudo hardway certs list\n  sudo hardway certs verify');
 };
