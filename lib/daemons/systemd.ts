@@ -69,6 +69,8 @@ export interface UnitStatus {
   /** True if it has a unit; in tmux, a window. */
   readonly exists: boolean;
   readonly active: boolean;
+  /** True if it has ended and systemd is about to start it again; false in tmux. */
+  readonly restarting: boolean;
   readonly enabled: boolean;
   /** State for a person: "active (running)", "not installed", "ended: exit-code, exit code 1". */
   readonly words: string;
@@ -104,13 +106,15 @@ export const unitStatuses = async (names: readonly string[]): Promise<readonly U
     const value = new Map(block.split('\n').map((line) => line.split(/=(.*)/s).slice(0, 2) as [string, string]));
     const exists = value.get('LoadState') !== 'not-found';
     const active = value.get('ActiveState') === 'active';
-    const died = value.get('SubState') === 'auto-restart' || value.get('ActiveState') === 'failed';
+    const restarting = value.get('SubState')?.startsWith('auto-restart') === true; // auto-restart-queued since systemd 254
+    const died = restarting || value.get('ActiveState') === 'failed';
     const loaded = died
       ? `ended: ${value.get('Result')}, exit code ${value.get('ExecMainStatus')}`
       : `${value.get('ActiveState')} (${value.get('SubState')})`;
     return {
       exists,
       active,
+      restarting,
       // systemd's own answer may be older than an enable or disable that was interrupted
       enabled: existsSync(`${paths.units}/multi-user.target.wants/${unitName(names[index] ?? '')}`),
       words: exists ? loaded : 'not installed',

@@ -107,6 +107,7 @@ const panes = async (): Promise<ReadonlyMap<string, Pane>> => {
 const statusOf = (pane: Pane | undefined): UnitStatus => ({
   exists: pane !== undefined,
   active: pane !== undefined && !pane.dead,
+  restarting: false,
   enabled: false,
   words: pane === undefined ? 'has no window in tmux' : pane.dead ? `ended in its window${pane.end}` : 'runs in tmux',
   restarts: 0,

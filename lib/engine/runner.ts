@@ -17,9 +17,12 @@ import { formatBytes } from './text.ts';
 
 /** Queries about a component: whether it has ended since it was started, and its last log lines. */
 export interface Supervisor {
-  readonly status: (
-    name: string,
-  ) => Promise<{ readonly words: string; readonly restarts: number; readonly active: boolean }>;
+  readonly status: (name: string) => Promise<{
+    readonly words: string;
+    readonly active: boolean;
+    readonly restarting: boolean;
+    readonly restarts: number;
+  }>;
   readonly lastLog: (name: string, lines: number) => Promise<readonly string[]>;
 }
 
@@ -250,16 +253,28 @@ const failureOf = async (session: Session, step: LabStep, error: unknown): Promi
 };
 
 /**
- * Throws when the step's process does not run, or has ended since the first call, because its checks can no longer pass.
+ * How often a process may end before its step counts as failed. The first end is forgiven where the supervisor starts the
+ * process again: on a slow machine kube-apiserver ends itself after a minute in which its first work was not done
+ * ("PostStartHook ... failed"), and its second start succeeds.
+ */
+const mostEnds = 1;
+
+/**
+ * Throws when the step's process does not run and will not be started again, or has ended more than `mostEnds` times since
+ * the first call, because its checks can no longer pass.
  */
 const failIfDead = (session: Session, step: LabStep): (() => Promise<void>) => {
-  let restarts: number | undefined;
+  let first: number | undefined;
+  let lastEnd: string | undefined;
   return async () => {
     if (!step.daemon) return;
-    const status = await session.run.supervisor.status(step.daemon.name);
-    restarts ??= status.restarts;
-    if (status.active && status.restarts <= restarts) return;
-    throw await unhealthy(session, step, `${step.id} does not stay up: ${status.words}`);
+    const { active, restarting, restarts, words } = await session.run.supervisor.status(step.daemon.name);
+    const before = first ?? restarts;
+    first = before;
+    if (!active) lastEnd = words;
+    const ends = restarts - before + (restarting ? 1 : 0);
+    if ((active || restarting) && ends <= mostEnds) return;
+    throw await unhealthy(session, step, `${step.id} does not stay up: ${lastEnd ?? words}`);
   };
 };
 

@@ -61,7 +61,8 @@ const daemon = {
   after: [],
 };
 
-const running = { words: 'active (running)', restarts: 0, active: true };
+const running = { words: 'active (running)', restarts: 0, active: true, restarting: false };
+const restarting = { words: 'ended: exit-code, exit code 255', restarts: 0, active: false, restarting: true };
 
 const runOf = (more: Partial<Run> = {}) =>
   createRunner({
@@ -367,8 +368,9 @@ describe('a step that fails', () => {
   });
 
   test.each([
-    ['is down', { words: 'ended: exit-code, exit code 1', restarts: 0, active: false }],
-    ['was started again since', { words: 'active (running)', restarts: 2, active: true }],
+    ['is down', { ...restarting, restarting: false }],
+    ['has ended twice since', { ...restarting, restarts: 1 }],
+    ['was started again twice since', { ...running, restarts: 2 }],
   ])('is not waited for when its process %s', async (_, later) => {
     const status = vi.fn(async () => later).mockResolvedValueOnce(running);
     const run = runOf({ deadline: 3600, supervisor: { status, lastLog: async () => ['last words'] } });
@@ -378,6 +380,26 @@ describe('a step that fails', () => {
       log: ['last words'],
     });
   });
+});
+
+test.each([
+  ['ends', [running, restarting]],
+  ['ends before its first look', [restarting]],
+  ['was started again', [running, { ...running, restarts: 1 }]],
+])('a process that %s once is waited for, because a slow machine may need a second start', async (_, statuses) => {
+  let looks = 0;
+  const status = vi.fn(async () => {
+    looks += 1;
+    return statuses[looks - 1] ?? { ...running, restarts: 1 };
+  });
+  const healthy = [
+    check('it is well', async () => {
+      if (looks < 4) throw new Error('not yet');
+    }),
+  ];
+  await runOf({ supervisor: { status, lastLog: async () => [] } })(step('one', { daemon, checks: healthy }));
+  expect(status).toHaveBeenCalledTimes(4);
+  expect(states()).toEqual(['one started', 'one healthy']);
 });
 
 test('restarts from before this run are not taken for a death', async () => {
