@@ -101,7 +101,7 @@ export const certificates: Step = {
   async apply(context) {
     const { host } = context;
     const requests = await requestsOf(context);
-    await host.makeDir(paths.certs, 0o700);
+    await host.makeDir(paths.certs, 0o755);
     if (host.dryRun) {
       for (const { name } of everyName(requests)) await host.writeFile(certFile(name), name);
       return;
@@ -170,7 +170,7 @@ export const certificates: Step = {
       }
     }),
     check('only root can read the keys', async (context) => {
-      await requireAccess(paths.certs, 0o700);
+      await requireAccess(paths.certs, 0o755);
       for (const { name } of everyName(await requestsOf(context))) {
         await requireAccess(keyFile(name), 0o600);
         await requireAccess(certFile(name), 0o644);

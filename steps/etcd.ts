@@ -2,8 +2,9 @@ import { randomUUID } from 'node:crypto';
 import { askEtcd, base64, etcdCredentials, etcdUrl } from '../lib/cluster/etcd.ts';
 import { requestText } from '../lib/cluster/http.ts';
 import { ensureRunning, supervisorOf } from '../lib/daemons/supervisor.ts';
+import { ensureFolderOf, ensureUser, requireFolderOf } from '../lib/daemons/users.ts';
 import { check } from '../lib/engine/check.ts';
-import { flag } from '../lib/engine/daemon.ts';
+import { flag, underOwnUser } from '../lib/engine/daemon.ts';
 import { UserError } from '../lib/engine/errors.ts';
 import type { Lab } from '../lib/engine/lab.ts';
 import type { Step } from '../lib/engine/step.ts';
@@ -16,32 +17,37 @@ import { doIt } from './tasks.ts';
 /** Folder of etcd's data. It was created with the data, and a restart of etcd keeps it. */
 export const store = `${paths.etcd}/member`;
 
+/** Account that etcd runs under, whose its data are. */
+const user = 'etcd';
+
 const peer = 'https://127.0.0.1:2380';
 
-const daemon = (lab: Lab) => ({
-  name: 'etcd',
-  description: 'etcd: the store of everything that Kubernetes knows',
-  binary: `${paths.bin}/etcd`,
-  after: ['network.target'],
-  flags: [
-    flag('name', lab.node.name),
-    flag('data-dir', paths.etcd),
-    flag('listen-client-urls', etcdUrl),
-    flag('advertise-client-urls', etcdUrl),
-    flag('listen-peer-urls', peer),
-    flag('initial-advertise-peer-urls', peer),
-    flag('initial-cluster', `${lab.node.name}=${peer}`),
-    flag('cert-file', certFile('etcd-server')),
-    flag('key-file', keyFile('etcd-server')),
-    flag('client-cert-auth'),
-    flag('trusted-ca-file', certFile('etcd-ca')),
-    flag('peer-cert-file', certFile('etcd-server')),
-    flag('peer-key-file', keyFile('etcd-server')),
-    flag('peer-client-cert-auth'),
-    flag('peer-trusted-ca-file', certFile('etcd-ca')),
-    flag('tls-min-version', 'TLS1.3'),
-  ],
-});
+const daemon = (lab: Lab) =>
+  underOwnUser({
+    name: 'etcd',
+    description: 'etcd: the store of everything that Kubernetes knows',
+    binary: `${paths.bin}/etcd`,
+    after: ['network.target'],
+    flags: [
+      flag('name', lab.node.name),
+      flag('data-dir', paths.etcd),
+      flag('listen-client-urls', etcdUrl),
+      flag('advertise-client-urls', etcdUrl),
+      flag('listen-peer-urls', peer),
+      flag('initial-advertise-peer-urls', peer),
+      flag('initial-cluster', `${lab.node.name}=${peer}`),
+      flag('cert-file', certFile('etcd-server')),
+      flag('key-file', keyFile('etcd-server')),
+      flag('client-cert-auth'),
+      flag('trusted-ca-file', certFile('etcd-ca')),
+      flag('peer-cert-file', certFile('etcd-server')),
+      flag('peer-key-file', keyFile('etcd-server')),
+      flag('peer-client-cert-auth'),
+      flag('peer-trusted-ca-file', certFile('etcd-ca')),
+      flag('tls-min-version', 'TLS1.3'),
+    ],
+    writes: paths.etcd,
+  });
 
 const lostStore = `${store} was deleted while etcd runs: the objects are only in files that etcd holds open`;
 
@@ -70,11 +76,13 @@ export const etcd: Step = {
     { number: 2379, at: 'loopback' },
     { number: 2380, at: 'loopback' },
   ],
+  account: user,
   daemon,
 
   async apply({ lab, host }) {
     if (!host.dryRun) await refuseLostStore(lab);
-    await host.makeDir(paths.etcd, 0o700);
+    await ensureUser(host, user);
+    await ensureFolderOf(host, paths.etcd, user);
     await ensureRunning({ lab, host }, daemon(lab));
   },
 
@@ -84,6 +92,7 @@ export const etcd: Step = {
     check('its data are on the disk', async ({ lab }) => {
       if (await hasLostStore(lab)) throw new Error(lostStore);
     }),
+    check('its data belong to its user, and nobody else enters', () => requireFolderOf(paths.etcd, user)),
     check(`answers ${etcdUrl}/readyz to a client with a certificate`, async () => {
       await requestText(`${etcdUrl}/readyz`, { credentials: etcdCredentials });
     }),

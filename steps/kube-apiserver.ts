@@ -2,8 +2,9 @@ import { isDeepStrictEqual } from 'node:util';
 import { stringify } from 'yaml';
 import { apiOf, superAdminApiOf } from '../lib/cluster/api.ts';
 import { ensureRunning } from '../lib/daemons/supervisor.ts';
+import { ensureFolderOf, ensureUser, requireFolderOf } from '../lib/daemons/users.ts';
 import { check, until } from '../lib/engine/check.ts';
-import { flag } from '../lib/engine/daemon.ts';
+import { flag, underOwnUser } from '../lib/engine/daemon.ts';
 import type { Lab, PkiProfile } from '../lib/engine/lab.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { readIfThere, requireAccess } from '../lib/host/files.ts';
@@ -31,63 +32,68 @@ const filesOf = (lab: Lab): readonly (readonly [string, object])[] => [
   [auditFile, auditPolicy],
 ];
 
+/** Account that kube-apiserver runs under. */
+const user = 'kube-apiserver';
+
 /** Common name of the proxy that may act for users. */
 const proxies: Readonly<Record<PkiProfile, string>> = { components: 'front-proxy-client', guide: 'admin' };
 
-const daemon = (lab: Lab) => ({
-  name: 'kube-apiserver',
-  description: 'kube-apiserver: the one door to the cluster',
-  binary: `${paths.bin}/kube-apiserver`,
-  // Without etcd it does not stop by itself; it has no state to lose.
-  service: ['TimeoutStopSec=5'],
-  killAtOnce: true as const,
-  after: ['network.target', 'etcd'],
-  reads: [store],
-  flags: [
-    flag('etcd-servers', 'https://127.0.0.1:2379'),
-    flag('etcd-cafile', certFile('etcd-ca')),
-    flag('etcd-certfile', certFile('apiserver-etcd-client')),
-    flag('etcd-keyfile', keyFile('apiserver-etcd-client')),
-    flag('secure-port', '6443'),
-    flag('advertise-address', lab.node.address),
-    flag('tls-cert-file', certFile('apiserver')),
-    flag('tls-private-key-file', keyFile('apiserver')),
-    flag('tls-min-version', 'VersionTLS13'),
-    flag('client-ca-file', certFile('ca')),
-    flag('authentication-config', authenticationFile),
-    flag('authorization-mode', 'Node,RBAC'),
-    flag('enable-admission-plugins', 'NodeRestriction,EventRateLimit,DenyServiceExternalIPs'),
-    flag('admission-control-config-file', admissionFile),
-    flag('allow-privileged', 'true'),
-    flag('service-cluster-ip-range', lab.serviceCIDR),
-    flag('service-account-issuer', `https://kubernetes.default.svc.${lab.domain}`),
-    flag('service-account-key-file', certFile('service-account')),
-    flag('service-account-signing-key-file', keyFile('service-account')),
-    flag('service-account-extend-token-expiration', 'false'),
-    flag('kubelet-certificate-authority', certFile('ca')),
-    flag('kubelet-client-certificate', certFile('apiserver-kubelet-client')),
-    flag('kubelet-client-key', keyFile('apiserver-kubelet-client')),
-    flag('kubelet-preferred-address-types', 'InternalIP,Hostname'),
-    flag('requestheader-client-ca-file', certFile('front-proxy-ca')),
-    flag('requestheader-allowed-names', proxies[lab.pki]),
-    flag('requestheader-username-headers', 'X-Remote-User'),
-    flag('requestheader-group-headers', 'X-Remote-Group'),
-    flag('requestheader-extra-headers-prefix', 'X-Remote-Extra-'),
-    flag('proxy-client-cert-file', certFile('front-proxy-client')),
-    flag('proxy-client-key-file', keyFile('front-proxy-client')),
-    flag('encryption-provider-config', encryption),
-    flag('event-ttl', '168h'),
-    flag('audit-policy-file', auditFile),
-    flag('audit-log-path', `${paths.logs}/audit.log`),
-    flag('audit-log-maxage', '30'),
-    flag('audit-log-maxbackup', '10'),
-    flag('audit-log-maxsize', '100'),
-    flag('audit-log-compress', 'true'),
-    flag('request-timeout', '60s'),
-    flag('shutdown-watch-termination-grace-period', '1s'),
-    flag('profiling', 'false'),
-  ],
-});
+const daemon = (lab: Lab) =>
+  underOwnUser({
+    name: 'kube-apiserver',
+    description: 'kube-apiserver: the one door to the cluster',
+    binary: `${paths.bin}/kube-apiserver`,
+    // Without etcd it does not stop by itself; it has no state to lose.
+    service: ['TimeoutStopSec=5'],
+    killAtOnce: true,
+    after: ['network.target', 'etcd'],
+    reads: [store],
+    flags: [
+      flag('etcd-servers', 'https://127.0.0.1:2379'),
+      flag('etcd-cafile', certFile('etcd-ca')),
+      flag('etcd-certfile', certFile('apiserver-etcd-client')),
+      flag('etcd-keyfile', keyFile('apiserver-etcd-client')),
+      flag('secure-port', '6443'),
+      flag('advertise-address', lab.node.address),
+      flag('tls-cert-file', certFile('apiserver')),
+      flag('tls-private-key-file', keyFile('apiserver')),
+      flag('tls-min-version', 'VersionTLS13'),
+      flag('client-ca-file', certFile('ca')),
+      flag('authentication-config', authenticationFile),
+      flag('authorization-mode', 'Node,RBAC'),
+      flag('enable-admission-plugins', 'NodeRestriction,EventRateLimit,DenyServiceExternalIPs'),
+      flag('admission-control-config-file', admissionFile),
+      flag('allow-privileged', 'true'),
+      flag('service-cluster-ip-range', lab.serviceCIDR),
+      flag('service-account-issuer', `https://kubernetes.default.svc.${lab.domain}`),
+      flag('service-account-key-file', certFile('service-account')),
+      flag('service-account-signing-key-file', keyFile('service-account')),
+      flag('service-account-extend-token-expiration', 'false'),
+      flag('kubelet-certificate-authority', certFile('ca')),
+      flag('kubelet-client-certificate', certFile('apiserver-kubelet-client')),
+      flag('kubelet-client-key', keyFile('apiserver-kubelet-client')),
+      flag('kubelet-preferred-address-types', 'InternalIP,Hostname'),
+      flag('requestheader-client-ca-file', certFile('front-proxy-ca')),
+      flag('requestheader-allowed-names', proxies[lab.pki]),
+      flag('requestheader-username-headers', 'X-Remote-User'),
+      flag('requestheader-group-headers', 'X-Remote-Group'),
+      flag('requestheader-extra-headers-prefix', 'X-Remote-Extra-'),
+      flag('proxy-client-cert-file', certFile('front-proxy-client')),
+      flag('proxy-client-key-file', keyFile('front-proxy-client')),
+      flag('encryption-provider-config', encryption),
+      flag('event-ttl', '168h'),
+      flag('audit-policy-file', auditFile),
+      flag('audit-log-path', `${paths.audit}/audit.log`),
+      flag('audit-log-maxage', '30'),
+      flag('audit-log-maxbackup', '10'),
+      flag('audit-log-maxsize', '100'),
+      flag('audit-log-compress', 'true'),
+      flag('request-timeout', '60s'),
+      flag('shutdown-watch-termination-grace-period', '1s'),
+      flag('profiling', 'false'),
+    ],
+    writes: paths.audit,
+  });
 
 /** Kubeconfig of the user whom no role can hold back. */
 const superAdmin = kubeconfigFile('super-admin');
@@ -117,12 +123,14 @@ export const kubeApiserver: Step = {
   title: 'kube-apiserver',
   needs: { programs: ['kube-apiserver'] },
   ports: [{ number: 6443, at: 'everywhere' }],
+  account: user,
   daemon,
   inputs: (lab) => [authentication, admission(lab), auditPolicy, clusterAdmins],
 
   async apply(context) {
     const { lab, host } = context;
-    await host.makeDir(paths.logs, 0o700);
+    await ensureUser(host, user);
+    await ensureFolderOf(host, paths.audit, user);
     for (const [file, content] of filesOf(lab)) await host.writeFile(file, stringify(content), 0o600);
     await host.writeFile(encryption, await encryptionConfig(context), 0o600);
     await ensureRunning({ lab, host }, daemon(lab));
@@ -151,6 +159,7 @@ export const kubeApiserver: Step = {
   },
 
   checks: [
+    check('only its user can read what it wrote down of requests', () => requireFolderOf(paths.audit, user)),
     check('only root can read its configuration and the key of Secrets', async ({ lab }) => {
       for (const [file] of filesOf(lab)) await requireAccess(file, 0o600);
       await requireAccess(encryption, 0o600);

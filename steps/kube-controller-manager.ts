@@ -2,7 +2,7 @@ import { apiOf } from '../lib/cluster/api.ts';
 import { requestText } from '../lib/cluster/http.ts';
 import { ensureRunning } from '../lib/daemons/supervisor.ts';
 import { check } from '../lib/engine/check.ts';
-import { flag } from '../lib/engine/daemon.ts';
+import { flag, underOwnUser } from '../lib/engine/daemon.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { readIfThere, readText, requireAccess } from '../lib/host/files.ts';
 import { certFile, keyFile, kubeconfigFile, paths } from '../lib/host/paths.ts';
@@ -25,42 +25,44 @@ const signing = `${paths.config}/cluster-signing-ca.pem`;
 /** Returns the CA's certificate, without others that are trusted as well. */
 const signer = async (): Promise<string> => firstBlock(await readText(certFile('ca')));
 
-const daemon = () => ({
-  name: 'kube-controller-manager',
-  description: 'kube-controller-manager: turns what is asked for into objects',
-  binary: `${paths.bin}/kube-controller-manager`,
-  after: ['kube-apiserver'],
-  reads: [store],
-  flags: [
-    flag('kubeconfig', kubeconfig),
-    flag('authentication-kubeconfig', kubeconfig),
-    flag('authorization-kubeconfig', kubeconfig),
-    flag('bind-address', '127.0.0.1'),
-    flag('tls-cert-file', certFile('kube-controller-manager-server')),
-    flag('tls-private-key-file', keyFile('kube-controller-manager-server')),
-    flag('tls-min-version', 'VersionTLS13'),
-    flag('client-ca-file', certFile('ca')),
-    flag('requestheader-client-ca-file', certFile('front-proxy-ca')),
-    flag('cluster-name', 'hardway'),
-    flag('cluster-signing-cert-file', signing),
-    flag('cluster-signing-key-file', keyFile('ca')),
-    flag('root-ca-file', certFile('ca')),
-    flag('service-account-private-key-file', keyFile('service-account')),
-    flag('use-service-account-credentials', 'true'),
-    flag('controllers', '*,bootstrapsigner,tokencleaner'),
-    flag('terminated-pod-gc-threshold', '100'),
-    flag('kube-api-qps', '200'),
-    flag('kube-api-burst', '400'),
-    flag('leader-elect', 'false'),
-    flag('profiling', 'false'),
-  ],
-});
+const daemon = () =>
+  underOwnUser({
+    name: 'kube-controller-manager',
+    description: 'kube-controller-manager: turns what is asked for into objects',
+    binary: `${paths.bin}/kube-controller-manager`,
+    after: ['kube-apiserver'],
+    reads: [store],
+    flags: [
+      flag('kubeconfig', kubeconfig),
+      flag('authentication-kubeconfig', kubeconfig),
+      flag('authorization-kubeconfig', kubeconfig),
+      flag('bind-address', '127.0.0.1'),
+      flag('tls-cert-file', certFile('kube-controller-manager-server')),
+      flag('tls-private-key-file', keyFile('kube-controller-manager-server')),
+      flag('tls-min-version', 'VersionTLS13'),
+      flag('client-ca-file', certFile('ca')),
+      flag('requestheader-client-ca-file', certFile('front-proxy-ca')),
+      flag('cluster-name', 'hardway'),
+      flag('cluster-signing-cert-file', signing),
+      flag('cluster-signing-key-file', keyFile('ca')),
+      flag('root-ca-file', certFile('ca')),
+      flag('service-account-private-key-file', keyFile('service-account')),
+      flag('use-service-account-credentials', 'true'),
+      flag('controllers', '*,bootstrapsigner,tokencleaner'),
+      flag('terminated-pod-gc-threshold', '100'),
+      flag('kube-api-qps', '200'),
+      flag('kube-api-burst', '400'),
+      flag('leader-elect', 'false'),
+      flag('profiling', 'false'),
+    ],
+  });
 
 export const kubeControllerManager: Step = {
   id: 'kube-controller-manager',
   title: 'kube-controller-manager',
   needs: { programs: ['kube-controller-manager'], identities: ['kube-controller-manager'] },
   ports: [{ number: 10257, at: 'loopback' }],
+  account: 'kube-controller-manager',
   daemon,
 
   async apply({ lab, host }) {

@@ -1,5 +1,6 @@
 import { stringify } from 'yaml';
 import { requestText } from '../lib/cluster/http.ts';
+import { rootSandbox } from '../lib/daemons/sandbox.ts';
 import { ensureRunning, requireOwnPort } from '../lib/daemons/supervisor.ts';
 import { check } from '../lib/engine/check.ts';
 import { flag } from '../lib/engine/daemon.ts';
@@ -21,6 +22,8 @@ const daemon = (lab: Lab) => ({
   binary: `${paths.bin}/kube-proxy`,
   after: ['kube-apiserver'],
   reads: [store],
+  // It writes rules as root, below /run the lock of iptables, and below /proc/sys/net limits of connections.
+  service: rootSandbox(['CAP_NET_ADMIN', 'CAP_NET_RAW'], '/run'),
   flags: [flag('config', configFile)],
   config: configuration(lab),
 });

@@ -1,7 +1,7 @@
 import { requestText } from '../lib/cluster/http.ts';
 import { ensureRunning } from '../lib/daemons/supervisor.ts';
 import { check } from '../lib/engine/check.ts';
-import { flag } from '../lib/engine/daemon.ts';
+import { flag, underOwnUser } from '../lib/engine/daemon.ts';
 import type { Step } from '../lib/engine/step.ts';
 import { certFile, keyFile, kubeconfigFile, paths } from '../lib/host/paths.ts';
 import { webPods } from './demo.ts';
@@ -11,32 +11,34 @@ import { tell } from './tasks.ts';
 
 const kubeconfig = kubeconfigFile('kube-scheduler');
 
-const daemon = () => ({
-  name: 'kube-scheduler',
-  description: 'kube-scheduler: chooses a Node for each Pod',
-  binary: `${paths.bin}/kube-scheduler`,
-  after: ['kube-apiserver'],
-  reads: [store],
-  flags: [
-    flag('kubeconfig', kubeconfig),
-    flag('authentication-kubeconfig', kubeconfig),
-    flag('authorization-kubeconfig', kubeconfig),
-    flag('bind-address', '127.0.0.1'),
-    flag('tls-cert-file', certFile('kube-scheduler-server')),
-    flag('tls-private-key-file', keyFile('kube-scheduler-server')),
-    flag('tls-min-version', 'VersionTLS13'),
-    flag('client-ca-file', certFile('ca')),
-    flag('requestheader-client-ca-file', certFile('front-proxy-ca')),
-    flag('leader-elect', 'false'),
-    flag('profiling', 'false'),
-  ],
-});
+const daemon = () =>
+  underOwnUser({
+    name: 'kube-scheduler',
+    description: 'kube-scheduler: chooses a Node for each Pod',
+    binary: `${paths.bin}/kube-scheduler`,
+    after: ['kube-apiserver'],
+    reads: [store],
+    flags: [
+      flag('kubeconfig', kubeconfig),
+      flag('authentication-kubeconfig', kubeconfig),
+      flag('authorization-kubeconfig', kubeconfig),
+      flag('bind-address', '127.0.0.1'),
+      flag('tls-cert-file', certFile('kube-scheduler-server')),
+      flag('tls-private-key-file', keyFile('kube-scheduler-server')),
+      flag('tls-min-version', 'VersionTLS13'),
+      flag('client-ca-file', certFile('ca')),
+      flag('requestheader-client-ca-file', certFile('front-proxy-ca')),
+      flag('leader-elect', 'false'),
+      flag('profiling', 'false'),
+    ],
+  });
 
 export const kubeScheduler: Step = {
   id: 'kube-scheduler',
   title: 'kube-scheduler',
   needs: { programs: ['kube-scheduler'], identities: ['kube-scheduler'] },
   ports: [{ number: 10259, at: 'loopback' }],
+  account: 'kube-scheduler',
   daemon,
 
   async apply({ lab, host }) {

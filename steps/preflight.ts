@@ -73,7 +73,7 @@ const loadModules = async ({ host }: Context): Promise<void> => {
 const saveSnapshotOnce = async ({ host, places }: Context): Promise<void> => {
   const known = host.dryRun || (await statIfThere(paths.snapshot)) || (await statIfThere(paths.state));
   const snapshot = known ? undefined : await takeSnapshot({ homes: await homesHere(), places }, modulesAtStart);
-  await host.makeDir(paths.root, 0o700);
+  await host.makeDir(paths.root, 0o711);
   if (snapshot) await saveSnapshot(paths.snapshot, snapshot);
 };
 
@@ -179,6 +179,6 @@ export const preflight: Step = {
       const [name] = await missingControllers();
       if (name) throw new Error(`the kernel has no ${name} cgroup`);
     }),
-    check('only root can enter the folder of the lab', () => requireAccess(paths.root, 0o700)),
+    check('only root can list the folder of the lab', () => requireAccess(paths.root, 0o711)),
   ],
 };

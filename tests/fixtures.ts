@@ -38,6 +38,7 @@ export const goodSurvey: HostFacts = {
   contents: [],
   unitFiles: [],
   missing: [],
+  people: ['root', 'alice'],
   apt: true,
   cgroup: 'v2',
   canLowerOomScoreAdj: true,

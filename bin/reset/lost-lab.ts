@@ -2,6 +2,7 @@ import { lstatSync, readlinkSync, statSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { supervisorOfUnit, unitsHere } from '../../lib/daemons/supervisor.ts';
+import { ownUsers } from '../../lib/daemons/users.ts';
 import type { LedgerEntry } from '../../lib/engine/ledger.ts';
 import { needsOf, type Trace } from '../../lib/engine/step.ts';
 import type { Undo } from '../../lib/host/change.ts';
@@ -119,6 +120,7 @@ export const findLostLab = async (): Promise<LostLab> => {
     // They go only if nothing is in them.
     ...[...new Set(made)].filter(sinceThen).map((path) => entry(firstStep, { kind: 'remove-tree', path })),
     ...[...(programs.get(true) ?? []), ...written].map((path) => entry(firstStep, { kind: 'remove', path })),
+    ...(await ownUsers()).map((name) => entry(firstStep, { kind: 'user', name })),
     ...marked.map((undo) => entry(firstStep, undo)),
     ...all.map((name) => entry(name, { kind: 'unit', name, supervisor: 'tmux' })),
     ...units.flatMap((unit) => [

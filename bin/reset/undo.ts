@@ -1,6 +1,7 @@
 import { lstatSync, readlinkSync } from 'node:fs';
 import { chmod, copyFile, lchown, readdir, rename, rm, rmdir, symlink } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
+import { isUserGone, removeUser } from '../../lib/daemons/users.ts';
 import type { Undoer } from '../../lib/engine/gate.ts';
 import type { LedgerEntry } from '../../lib/engine/ledger.ts';
 import { ForeignLink, inFolderOf } from '../../lib/host/anchor.ts';
@@ -160,6 +161,10 @@ const undoFile = (undo: Extract<Undo, { path: string }>, { undoer }: Reset, ours
 const undoOne = async (undo: Undo, scope: Reset, ours?: ReadonlySet<Mark>): Promise<void> => {
   const { undoer, plan, signal } = scope;
   if (undo.kind === 'packages') return removePackages(undo.names, undoer);
+  if (undo.kind === 'user') {
+    if (!(await isUserGone(undo.name))) await undoer.apply(formatUndo(undo), () => removeUser(undo.name));
+    return;
+  }
   if (undo.kind === 'remove-tree' && [paths.root, ...plan.leaves.paths].some((own) => isBelow(undo.path, own)))
     return removePlace(undo.path, scope);
   if (await isDone(undo).catch(() => false)) {

@@ -34,6 +34,14 @@ const certificateReasons = async (lab: Lab, language: Language) => {
   return ({ template }: NamedCertificate): string => noteOn(notes, template, lab).reason ?? '';
 };
 
+/** Returns the part on the account of a daemon and the files that it is handed; none for a daemon of root's. */
+const accountPart = ({ name, user, handed = [] }: Daemon, language: Language): readonly string[] =>
+  user === undefined
+    ? []
+    : [
+        `## User=${user}\n${wrapped(`${name} ${words[language].account(user)}`, 2)}\n${handed.map((file) => `    ${file}`).join('\n')}`,
+      ];
+
 /**
  * Explains a step or component: its lesson; each flag with its value, its reason and what would happen without it; its
  * certificates.
@@ -52,6 +60,7 @@ const explainStep = async (id: string, lab: Lab, language: Language): Promise<st
   return [
     lessonPage(lesson),
     `## ${id}\n${commandPage(daemon, ({ name }) => notesOn(`--${name}`))}`,
+    ...accountPart(daemon, language),
     ...(daemon.config ? [`## ${file}\n${configPage(daemon, ({ name }) => notesOn(name))}`] : []),
     ...(held.length > 0
       ? [`## certs\n${held.map((one) => wrapped(certificateLine(one, reasonOf(one)), 2)).join('\n')}`]

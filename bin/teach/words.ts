@@ -6,6 +6,8 @@ interface Words {
   readonly run: string;
   /** Line on the consequence of leaving out a flag or a field. */
   readonly without: (loss: string) => string;
+  /** Sentence on the account of a daemon, before the files that it is handed. */
+  readonly account: (user: string) => string;
   readonly files: string;
   readonly more: (count: number) => string;
   readonly observations: string;
@@ -22,6 +24,8 @@ export const words: Readonly<Record<Language, Words>> = {
     stepOf: (step, number, total) => `${step}: step ${number} of ${total}`,
     run: 'What was run, flag by flag',
     without: (loss) => `without it: ${loss}`,
+    account: (user) =>
+      `runs as the user ${user}, with none of root's rights. Only root may read these files; the process gets a copy of each, and only it can read that copy:`,
     files: 'What it made on this machine',
     more: (count) => `... and ${count} more`,
     observations: 'What is true now',
@@ -38,6 +42,8 @@ export const words: Readonly<Record<Language, Words>> = {
     stepOf: (step, number, total) => `${step} : étape ${number} sur ${total}`,
     run: 'Ce qui a été lancé, option par option',
     without: (loss) => `sans cela : ${loss}`,
+    account: (user) =>
+      `s’exécute sous l’utilisateur ${user}, sans aucun droit de root. Seul root peut lire ces fichiers ; le processus reçoit une copie de chacun, que lui seul peut lire :`,
     files: 'Ce qui a été créé sur cette machine',
     more: (count) => `... et ${count} de plus`,
     observations: 'Ce qui est vrai maintenant',

@@ -1,3 +1,4 @@
+import { personsAccount, renameAccount } from '../../lib/daemons/users.ts';
 import { blockedPods } from '../../lib/engine/firewall.ts';
 import { architectures, type Cni } from '../../lib/engine/lab.ts';
 import { overlap } from '../../lib/engine/networks.ts';
@@ -15,7 +16,7 @@ interface FitnessInput {
   /** Settings of the lab that is asked for. */
   readonly settings: Pick<Settings, 'podCIDR' | 'serviceCIDR'> & { readonly interface?: string | undefined };
   /** Steps of every lab: their ports must be free, and their interfaces do not count as networks of the machine. */
-  readonly steps: readonly Pick<Step, 'id' | 'ports' | 'leaves'>[];
+  readonly steps: readonly Pick<Step, 'id' | 'ports' | 'leaves' | 'account'>[];
   /** Network of its Pods. */
   readonly cni: Cni;
   /** True if a lab of ours is here, whole or half: its traces are not foreign. */
@@ -137,6 +138,10 @@ const rules: readonly ((subject: FitnessInput) => readonly Finding[])[] = [
       ? noFindings
       : finding(`missing here: ${found.missing.join(', ')}`, `install the packages ${[...packages].join(', ')}`);
   },
+  ({ found: { people }, steps }) =>
+    steps.flatMap(({ account }) =>
+      account !== undefined && people.includes(account) ? finding(personsAccount(account), renameAccount(account)) : [],
+    ),
   ({ found: { node, firewall, ufw }, settings: { podCIDR }, cni }) =>
     blockedPods(firewall, { podCIDR, address: node?.address ?? '0.0.0.0', cni, ufw }).flatMap(({ problem, hint }) =>
       finding(problem, `let them in, and keep the rule over a reboot: ${hint}`),

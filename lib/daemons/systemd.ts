@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
+import { basename } from 'node:path';
 import { until } from '../engine/check.ts';
 import { commandLine, type Daemon, filesReadBy } from '../engine/daemon.ts';
 import type { Undoer } from '../engine/gate.ts';
@@ -9,6 +10,8 @@ import type { Host } from '../host/host.ts';
 import { paths } from '../host/paths.ts';
 import { runsFile } from '../host/proc.ts';
 import { CommandFailed, run, tryRun } from '../host/run.ts';
+import { accountSandbox } from './sandbox.ts';
+import { ensureUser } from './users.ts';
 
 /**
  * Returns the file name of a unit. A component's unit is named after it; a unit of the machine, such as network.target,
@@ -35,6 +38,17 @@ export const proxyVariables: readonly string[] = ['HTTP_PROXY', 'HTTPS_PROXY', '
   name.toLowerCase(),
 ]);
 
+/** Returns the lines with which systemd runs a daemon under its own account, and hands it its files. */
+const accountLines = ({ user, handed = [], writes }: Daemon): readonly string[] =>
+  user === undefined
+    ? []
+    : [
+        `User=${user}`,
+        ...handed.map((path) => `LoadCredential=${basename(path)}:${path}`),
+        ...accountSandbox,
+        ...(writes ? [`ReadWritePaths=${writes}`] : []),
+      ];
+
 /** Returns the unit file of a daemon, with one flag a line, as a person would write it. */
 export const unitFile = (daemon: Daemon): string => `[Unit]
 Description=${daemon.description}
@@ -47,7 +61,7 @@ ExecStart=${commandLine(daemon).map(escaped).join(' \\\n  ')}
 Restart=always
 RestartSec=1
 ${daemon.proxyFile ? `EnvironmentFile=-${daemon.proxyFile}` : `UnsetEnvironment=${proxyVariables.join(' ')}`}
-${(daemon.service ?? []).map((line) => `${line}\n`).join('')}
+${[...accountLines(daemon), ...(daemon.service ?? [])].map((line) => `${line}\n`).join('')}
 [Install]
 WantedBy=multi-user.target
 `;
@@ -215,6 +229,7 @@ const startLoaded = async (host: Host, argv: readonly string[], unit: string, un
 export const ensureUnit = async (host: Host, daemon: Daemon): Promise<void> => {
   const unit = unitName(daemon.name);
   const before = await unitStatus(daemon.name);
+  if (daemon.user) await ensureUser(host, daemon.user);
   const rewritten = await host.writeFile(unitPath(daemon.name), unitFile(daemon), 0o600);
   if (rewritten && before.exists) await host.sh(['systemctl', 'daemon-reload']);
   // Skips the reload, which takes a third of a second: systemd reads the unit when it starts it.

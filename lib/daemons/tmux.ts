@@ -1,4 +1,6 @@
-import { commandLine, type Daemon } from '../engine/daemon.ts';
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { commandLine, type Daemon, handedFolder } from '../engine/daemon.ts';
 import { UserError } from '../engine/errors.ts';
 import type { Undoer } from '../engine/gate.ts';
 import { installPackages } from '../host/apt.ts';
@@ -8,6 +10,7 @@ import { paths } from '../host/paths.ts';
 import { endProcess } from '../host/proc.ts';
 import { CommandFailed, findCommand, quoted, run, tryRun } from '../host/run.ts';
 import { type Component, isOutdated, proxyVariables, type UnitStatus } from './systemd.ts';
+import { ensureUser } from './users.ts';
 
 /** Socket of our own tmux server; other tmux servers of this machine are never touched. */
 const socket = '/run/hardway-tmux';
@@ -61,6 +64,24 @@ TasksMax=infinity
 const environmentOf = ({ service = [] }: Daemon): readonly string[] =>
   service.flatMap((line) => (line.startsWith('Environment=') ? [line.slice('Environment='.length)] : []));
 
+/**
+ * Returns the lines that hand a daemon its files, as systemd does: its account may read them and change nothing in their
+ * folder, into which root writes.
+ */
+const handOver = ({ name, user, handed = [] }: Daemon): string => {
+  if (user === undefined) return '';
+  const folder = handedFolder(name);
+  return `install -d -m 750 -g ${user} ${folder}
+install -m 440 -g ${user} ${quoted(handed)} ${folder}
+`;
+};
+
+/** Returns the command that gives up root's rights for those of a daemon's account; empty for a daemon of root's. */
+const asUser = ({ user }: Daemon): string =>
+  user === undefined
+    ? ''
+    : `setpriv --reuid=${user} --regid=${user} --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all \\\n  `;
+
 /** Returns the script of a component's window: it prints the command, then replaces itself by it. */
 export const windowScript = (daemon: Daemon): string => `#!/bin/bash
 # ${daemon.description}
@@ -70,7 +91,7 @@ sed 1,5d "$0"
 ${daemon.proxyFile ? `set -a; [ ! -e ${daemon.proxyFile} ] || . ${daemon.proxyFile}; set +a` : `unset ${proxyVariables.join(' ')}`}
 ${environmentOf(daemon)
   .map((one) => `export ${quoted([one])}\n`)
-  .join('')}exec ${commandLine(daemon)
+  .join('')}${handOver(daemon)}exec ${asUser(daemon)}${commandLine(daemon)
   .map((word) => quoted([word]))
   .join(' \\\n  ')}
 `;
@@ -173,8 +194,9 @@ const haveTmux = async (host: Host): Promise<void> => {
  * changed command, or when a file that it reads is newer than the process; leaves it alone otherwise.
  */
 export const ensureWindow = async (host: Host, daemon: Daemon): Promise<void> => {
-  const { name } = daemon;
+  const { name, user } = daemon;
   await haveTmux(host);
+  if (user) await ensureUser(host, user);
   await host.makeDir(paths.logs, 0o700);
   await host.makeDir(folder, 0o700);
   await host.writeFile(settingsFile, settings, 0o600);
@@ -197,16 +219,19 @@ export const ensureWindow = async (host: Host, daemon: Daemon): Promise<void> =>
   await host.sh(newSession(name), { kind: 'unit', name: sessionOf(name), supervisor: 'tmux' });
 };
 
-/** Stops components, in this order, and closes their sessions. */
+/** Stops components, in this order, closes their sessions and removes the copies of the files that they were handed. */
 export const closeWindows = async (components: readonly Component[], undoer: Undoer): Promise<void> => {
   const found = await panes();
-  const there = components.filter(({ name }) => found.has(sessionOf(name)));
+  const there = components.filter(({ name }) => found.has(sessionOf(name)) || existsSync(handedFolder(name)));
   if (there.length === 0) return;
   await undoer.apply(there.map(({ name }) => name).join(', '), async () => {
     for (const component of there) {
       const pane = found.get(sessionOf(component.name));
-      if (pane) await end(pane, component);
-      await perform(killSession(component.name));
+      if (pane) {
+        await end(pane, component);
+        await perform(killSession(component.name));
+      }
+      await rm(handedFolder(component.name), { recursive: true, force: true });
     }
   });
 };

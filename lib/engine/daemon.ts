@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { paths } from '../host/paths.ts';
 
 /** One flag of a daemon. The unit file, explain and transcript read it from here; the lessons say why it is set. */
@@ -33,11 +34,46 @@ export interface Daemon {
    * newer than the process, the daemon is restarted.
    */
   readonly reads?: readonly string[];
+  /**
+   * Account that it runs under; absent for root. It has the files of `handed` from its supervisor, and root's rights in
+   * nothing.
+   */
+  readonly user?: string;
+  /** Files that only root may read: its supervisor gives it a copy of each when it starts. Its flags name the copies. */
+  readonly handed?: readonly string[];
+  /** Folder that it may write to; absent for a daemon that writes nothing, or that runs as root. */
+  readonly writes?: string;
   /** Further lines of the [Service] section of its unit. */
   readonly service?: readonly string[];
 }
 
 export const flag = (name: string, value?: string): Flag => (value === undefined ? { name } : { name, value });
+
+/** Folder in which a supervisor puts the files that it hands to a daemon: that of systemd (systemd.exec(5), CREDENTIALS). */
+export const handedFolder = (name: string): string => `/run/credentials/${name}.service`;
+
+/** Returns the path of the copy of a file that a daemon is handed. */
+export const handedPath = (name: string, file: string): string => `${handedFolder(name)}/${basename(file)}`;
+
+/** Tells whether only root may read a file of ours: all but certificates, which are no secret. */
+const isRoots = (path: string): boolean =>
+  (path.startsWith(`${paths.certs}/`) && path.endsWith('-key.pem')) ||
+  [paths.kubeconfigs, paths.config].some((folder) => path.startsWith(`${folder}/`));
+
+/**
+ * Returns a daemon that runs under an account of its own name instead of root. Every file in its flags that only root may
+ * read is handed over: the daemon sees its own keys and those of no other.
+ */
+export const underOwnUser = (daemon: Omit<Daemon, 'user' | 'handed'>): Daemon => {
+  const handed = daemon.flags.flatMap(({ value }) => (value !== undefined && isRoots(value) ? [value] : []));
+  const place = (value: string): string => (handed.includes(value) ? handedPath(daemon.name, value) : value);
+  return {
+    ...daemon,
+    user: daemon.name,
+    handed: [...new Set(handed)],
+    flags: daemon.flags.map(({ name, value }) => flag(name, value === undefined ? undefined : place(value))),
+  };
+};
 
 /** One field of a configuration file, by its dotted path. */
 export interface Field {
@@ -67,12 +103,13 @@ const stringsIn = (value: unknown): readonly string[] => {
  * Lists the files of ours that a daemon reads when it starts: every value of a flag or configuration field that is a
  * path of a certificate, kubeconfig or configuration file. If one is newer than the process, the daemon is restarted.
  */
-export const filesReadBy = ({ flags, config, reads = [], proxyFile }: Daemon): readonly string[] => {
+export const filesReadBy = ({ flags, config, handed = [], reads = [], proxyFile }: Daemon): readonly string[] => {
   const values = [...flags.flatMap(({ value }) => value ?? []), ...stringsIn(config)];
   const folders = [paths.certs, paths.kubeconfigs, paths.config];
   return [
     ...new Set([
       ...values.filter((value) => folders.some((folder) => value.startsWith(`${folder}/`))),
+      ...handed,
       ...reads,
       ...(proxyFile ? [proxyFile] : []),
     ]),

@@ -36,6 +36,7 @@ const undoShape = byKind({
   run: { argv: listOf(text) },
   packages: { names: listOf(text) },
   unit: { name: text, supervisor: oneOf(...supervisorNames) },
+  user: { name: text },
   module: { name: text },
 });
 
@@ -125,7 +126,7 @@ export const undoneBy = (entries: readonly LedgerEntry[], stays: (step: string) 
 
 /** Writes a ledger anew, with these entries, where it was lost; makes its folder. */
 export const writeLedger = async (path: string, entries: readonly LedgerEntry[]): Promise<void> => {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await mkdir(dirname(path), { recursive: true, mode: 0o711 });
   await writeAtomically(path, entries.map((entry) => `${JSON.stringify(entry)}\n`).join(''), { mode: 0o600 });
 };
 
@@ -196,7 +197,7 @@ export const openLedger = (path: string) => {
   let file: number | undefined;
   let closed = false;
   const open = (): number => {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    mkdirSync(dirname(path), { recursive: true, mode: 0o711 });
     const opened = openSync(path, 'a', 0o600);
     writeSync(opened, '\n'); // a torn line of a former run must not swallow our first one
     return opened;

@@ -89,6 +89,6 @@ export const readState = async (path: string): Promise<State | undefined> => {
 
 /** Writes the state file in one step: a crash leaves the old or the new one. */
 export const writeState = async (path: string, state: State): Promise<void> => {
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  await mkdir(dirname(path), { recursive: true, mode: 0o711 });
   await writeAtomically(path, `${JSON.stringify(state, undefined, 2)}\n`, { mode: 0o600 });
 };

@@ -132,6 +132,8 @@ export interface Step {
   readonly needs?: Partial<Needs>;
   /** TCP ports that its daemon listens on, on this machine. */
   readonly ports?: readonly Port[];
+  /** Account that its daemon runs under; absent for a daemon of root's. */
+  readonly account?: string;
   /** Daemon that this step starts, as data; absent for a step that starts none. */
   readonly daemon?: (lab: Lab) => Daemon;
   /** Inputs of `apply` besides the daemon: content of its files and objects, versions of its programs. */

@@ -9,7 +9,7 @@ export type Deed =
   | { readonly kind: 'link'; readonly path: string; readonly target: string }
   /** A hard or symbolic link to a file of the cache. */
   | { readonly kind: 'place'; readonly path: string }
-  /** Announces a file that a daemon makes when it runs. */
+  /** Announces a file that a daemon or a command writes when it runs. */
   | { readonly kind: 'expect'; readonly path: string; readonly why: string }
   | { readonly kind: 'run'; readonly argv: readonly string[] };
 
@@ -48,6 +48,8 @@ export type Undo =
   | { readonly kind: 'packages'; readonly names: readonly string[] }
   /** Stops and disables a component, or the server that it runs under: reset stops all of them at once. */
   | { readonly kind: 'unit'; readonly name: string; readonly supervisor: 'systemd' | 'tmux' }
+  /** Removes an account and its group. */
+  | { readonly kind: 'user'; readonly name: string }
   /**
    * Unloads a kernel module that was not loaded before: reset unloads all of them at the end, when nothing uses them.
    */
@@ -102,6 +104,8 @@ export const formatUndo = (undo: Undo): string => {
       return `apt-get purge ${undo.names.join(' ')}`;
     case 'unit':
       return `stop ${undo.name}`;
+    case 'user':
+      return `userdel ${undo.name}`;
     case 'module':
       return `unload ${undo.name}`;
   }

@@ -2,6 +2,7 @@ import { readFileSync, realpathSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { arch, availableParallelism, hostname, totalmem } from 'node:os';
 import { basename } from 'node:path';
+import { accounts, isPersons } from './accounts.ts';
 import { hasApt } from './apt.ts';
 import { missingControllers } from './cgroups.ts';
 import { type Firewall, readFirewall } from './facts/firewall.ts';
@@ -59,6 +60,8 @@ export interface HostFacts extends Network, Belongings, MachineNow {
   /** Commands that the components call and that are not on PATH. */
   readonly missing: readonly string[];
   readonly apt: boolean;
+  /** Names of the accounts of root and of people. */
+  readonly people: readonly string[];
   readonly firewall: Firewall;
 }
 
@@ -166,21 +169,35 @@ interface Names extends Wanted {
  */
 export const gatherFacts = async (wanted: string | undefined, names: Names): Promise<HostFacts> => {
   const hostName = hostname();
-  const [net, machine, listeners, foreign, resolves, places, missingCgroups, forbidden, init, apt, missing, firewall] =
-    await Promise.all([
-      network(wanted),
-      machineNow(),
-      listening(),
-      belongings(names),
-      tryRun('getent', ['ahostsv4', hostName], { timeout: 4000 }),
-      placesOf(names.places),
-      missingControllers(),
-      forbiddenModules(names.modules),
-      readIfThere('/proc/1/comm'),
-      hasApt(),
-      missingCommands(),
-      readFirewall(),
-    ]);
+  const [
+    net,
+    machine,
+    listeners,
+    foreign,
+    resolves,
+    places,
+    missingCgroups,
+    forbidden,
+    init,
+    apt,
+    known,
+    missing,
+    firewall,
+  ] = await Promise.all([
+    network(wanted),
+    machineNow(),
+    listening(),
+    belongings(names),
+    tryRun('getent', ['ahostsv4', hostName], { timeout: 4000 }),
+    placesOf(names.places),
+    missingControllers(),
+    forbiddenModules(names.modules),
+    readIfThere('/proc/1/comm'),
+    hasApt(),
+    accounts(),
+    missingCommands(),
+    readFirewall(),
+  ]);
   return {
     root: process.getuid?.() === 0,
     platform: process.platform,
@@ -199,6 +216,7 @@ export const gatherFacts = async (wanted: string | undefined, names: Names): Pro
     ...foreign,
     missing,
     apt,
+    people: known.filter(isPersons).map(({ name }) => name),
     firewall,
   };
 };

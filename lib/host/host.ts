@@ -20,7 +20,7 @@ import { paths } from './paths.ts';
 import { placedFrom } from './placed.ts';
 import { quoted, runShown } from './run.ts';
 import { readSysctl, writeSysctl } from './sysctl.ts';
-import { faultIn } from './trust.ts';
+import { faultIn, isReachable } from './trust.ts';
 
 /**
  * The only way in which hardway changes a machine. Every change is passed to `record` with its undo before it happens;
@@ -30,8 +30,8 @@ import { faultIn } from './trust.ts';
 export interface Host {
   readonly dryRun: boolean;
   /**
-   * Records a file that a daemon will make at `path` when it runs; `why` begins the sentence about it, such as "log
-   * to".
+   * Records a file that a daemon or a command will write at `path` when it runs; what is there now is put back by a reset.
+   * `why` begins the sentence about it, such as "log to".
    */
   expect(path: string, why: string): Promise<void>;
   makeDir(path: string, mode?: number, owner?: Owner): Promise<boolean>;
@@ -39,7 +39,8 @@ export interface Host {
   symlink(path: string, target: string): Promise<boolean>;
   /**
    * Puts `from` at `path`: a hard link on the same file system, else a symbolic link, so that no bytes are copied. A file
-   * that others may change, such as one of a person's own folder, is copied: root will run it.
+   * that others may change, such as one of a person's own folder, is copied: root will run it. So is one that a link
+   * would not lead every account to: components run under their own.
    */
   linkFile(path: string, from: string): Promise<boolean>;
   /** Runs a command that changes the machine; learners are shown it word for word. */
@@ -168,7 +169,17 @@ const changesOf = ({ dryRun, ours, planned }: HostState, { record, tell }: Chang
     return true;
   };
 
-  return { change, makeDir, mend, put };
+  return { backUpAndUndo, change, makeDir, mend, put };
+};
+
+/**
+ * Tells whether a program is copied to its place: others may change it, or it is on another file system in a folder that
+ * only root enters, where a symbolic link would lead no other account.
+ */
+const isCopied = async (path: string, from: string): Promise<boolean> => {
+  if (await faultIn(from)) return true;
+  const [folder, source] = await Promise.all([statIfThere(dirname(path)), statIfThere(from)]);
+  return source !== undefined && folder !== undefined && folder.dev !== source.dev && !(await isReachable(from));
 };
 
 /** Makes the methods of Host that put a file or a link in its place. */
@@ -191,7 +202,7 @@ const filesOf = ({ mend, put }: ReturnType<typeof changesOf>): Pick<Host, 'write
 
   async linkFile(path, from) {
     const [there, source] = await Promise.all([statIfThere(path), statIfThere(from)]);
-    if (await faultIn(from)) {
+    if (await isCopied(path, from)) {
       if (there?.isFile() && there.ino !== source?.ino && (await sha256OfFile(path)) === (await sha256OfFile(from)))
         return false;
       const placed = placedFrom(from, await stat(from));
@@ -218,12 +229,18 @@ const filesOf = ({ mend, put }: ReturnType<typeof changesOf>): Pick<Host, 'write
 
 const hostOf = (state: HostState, listener: ChangeListener, signal?: AbortSignal): Host => {
   const changes = changesOf(state, listener, signal);
-  const { change, makeDir } = changes;
+  const { backUpAndUndo, change, makeDir } = changes;
   return {
     dryRun: state.dryRun,
     makeDir,
-    expect: (path, why) =>
-      change({ do: { kind: 'expect', path, why }, undo: { kind: 'remove', path } }, async () => {}),
+
+    async expect(path, why) {
+      const isFile = (await statIfThere(path))?.isFile() ?? false;
+      const undo: Undo = isFile ? await backUpAndUndo(path, {}) : { kind: 'remove', path };
+      await change({ do: { kind: 'expect', path, why }, undo }, async () => {});
+      state.ours.add(path);
+    },
+
     ...filesOf(changes),
 
     async sh(argv, undo) {

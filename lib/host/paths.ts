@@ -18,6 +18,8 @@ export const paths = {
   config: `${root}/config`,
   etcd: `${root}/etcd`,
   logs: `${root}/logs`,
+  /** What kube-apiserver wrote down of requests. */
+  audit: `${root}/audit`,
   /** Manifests of the demo objects, for a learner to read and to apply again. */
   demo: `${root}/demo`,
   state: `${root}/state.json`,

@@ -1,5 +1,5 @@
 import type { Stats } from 'node:fs';
-import { readlink } from 'node:fs/promises';
+import { readlink, realpath, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { mostLinks, namesIn } from './anchor.ts';
 import { readIfThere, statIfThere } from './files.ts';
@@ -69,6 +69,14 @@ const faultOf = async (
     why: `has the mode ${(stat.mode & 0o7777).toString(8).padStart(4, '0')}`,
     hint: quoted(['chmod', 'go-w', path]),
   };
+};
+
+/** Tells whether every user can come to what a path leads to: the mode of each folder above it lets them. */
+export const isReachable = async (path: string): Promise<boolean> => {
+  const names = namesIn(dirname(await realpath(path)));
+  const folders = names.map((_, index) => `/${names.slice(0, index + 1).join('/')}`);
+  const modes = await Promise.all(folders.map(async (folder) => (await stat(folder)).mode));
+  return modes.every((mode) => (mode & 0o001) !== 0);
 };
 
 /**

@@ -39,6 +39,12 @@ const kubectl = async (args: string): Promise<string> => {
   return stdout + stderr;
 };
 
+/** How much a unit is exposed, from 0 to 10, as systemd-analyze(1) counts it. */
+const exposureOf = async (unit: string): Promise<number> => {
+  const said = await sh(vm, `systemd-analyze security --no-pager ${unit} | tail -n 1`);
+  return Number(/: ([\d.]+) /.exec(said)?.[1]);
+};
+
 const statusOf = (url: string): Promise<string> =>
   sh(vm, `curl -s -o /dev/null -w '%{http_code}' --cacert ${ca} ${url}`);
 
@@ -92,6 +98,66 @@ describe('who may come in', () => {
   });
 });
 
+describe('each component has its own rights on the machine', () => {
+  const accounts = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler'];
+  const secret = '/var/lib/hardway/certs/*-key.pem /var/lib/hardway/kubeconfigs/*.conf /var/lib/hardway/config/*.yaml';
+
+  test.each(accounts)(
+    '%s runs under its own account, without a capability, in a sandbox that systemd calls OK',
+    async (account) => {
+      const pid = await sh(vm, `systemctl show --value -p MainPID ${account}`);
+      expect(await sh(vm, `ps -o user:32= -p ${pid}`)).toBe(account);
+      const status = await sh(vm, `cat /proc/${pid}/status`);
+      expect(status).toMatch(/^CapEff:\t0+$/m);
+      expect(status).toMatch(/^CapBnd:\t0+$/m);
+      expect(status).toMatch(/^NoNewPrivs:\t1$/m);
+      expect(await exposureOf(account)).toBeLessThan(3);
+    },
+  );
+
+  test('kube-proxy has of root what it needs for rules, and no more', async () => {
+    expect(await exposureOf('kube-proxy')).toBeLessThan(6);
+    const pid = await sh(vm, 'systemctl show --value -p MainPID kube-proxy');
+    expect(await sh(vm, `grep CapBnd /proc/${pid}/status`)).toMatch(/\b0000000000003000$/); // CAP_NET_ADMIN, CAP_NET_RAW
+  });
+
+  test.each(accounts)('%s reads the keys that it is handed, and none of another', async (account) => {
+    const read = await sh(
+      vm,
+      `for file in ${secret} /run/credentials/*/* /var/lib/hardway/audit/* /var/lib/hardway/etcd/member/wal/*; do
+         setpriv --reuid=${account} --regid=${account} --clear-groups cat "$file" >/dev/null 2>&1 && echo "$file" || :
+       done`,
+    );
+    const files = read.split('\n').filter((file) => file !== '');
+    const own = [`/run/credentials/${account}.service/`];
+    if (account === 'etcd') own.push('/var/lib/hardway/etcd/');
+    if (account === 'kube-apiserver') own.push('/var/lib/hardway/audit/');
+    expect(files.filter((file) => !own.some((folder) => file.startsWith(folder)))).toEqual([]);
+    const handed = (await sh(vm, `sed -n 's/^LoadCredential=[^:]*://p' /etc/systemd/system/${account}.service`)).split(
+      '\n',
+    );
+    expect(files.filter((file) => file.startsWith('/run/'))).toHaveLength(handed.length);
+  });
+
+  test('what only root may read cannot be read by another user, and each unit, configuration and log is closed', async () => {
+    const open = await sh(
+      vm,
+      `find /var/lib/hardway /etc/systemd/system -type f -perm /077 -not -path '*/bin/*' -not -path '*/demo/*' |
+         grep -vE '/certs/[^/]*[^y].pem$' || :`,
+    );
+    const ours = open.split('\n').filter((file) => !file.endsWith('/config/resolv.conf'));
+    expect(ours.filter((file) => /hardway|etcd|kube|containerd/.test(file))).toEqual([]);
+  });
+
+  test('etcd’s data that root put back, as after a restore, are given to etcd by the next up', async () => {
+    await sh(vm, 'systemctl stop etcd kube-apiserver; chown -R root:root /var/lib/hardway/etcd');
+    const { code, stdout } = await hardway(vm, ['check', 'etcd']);
+    expect([code, stdout]).toEqual([1, expect.stringContaining('does not belong to the user etcd')]);
+    succeeded(await up(vm));
+    expect(await sh(vm, 'stat -c %U /var/lib/hardway/etcd/member/wal')).toBe('etcd');
+  });
+});
+
 describe('what is let in', () => {
   test('a privileged Pod wants a namespace that says so; kube-system is one', async () => {
     const run = (namespace: string) => kubectl(`run evil -n ${namespace} --image=none:1 --privileged --dry-run=server`);
@@ -115,7 +181,7 @@ describe('what is let in', () => {
     expect(await kubectl('get secret plain -o jsonpath={.data.word}')).not.toBe('');
     const pod = (await kubectl('-n kube-system get pods -o name')).split('\n')[0];
     await kubectl(`-n kube-system exec ${pod} -- /none`);
-    const log = await sh(vm, 'cat /var/lib/hardway/logs/audit.log');
+    const log = await sh(vm, 'cat /var/lib/hardway/audit/audit.log');
     const events = log.split('\n').map((line) => JSON.parse(line));
     const of = (resource: string, subresource?: string) =>
       events.filter(

@@ -1,6 +1,10 @@
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { unitFile } from '../../lib/daemons/systemd.ts';
-import { commandLine, type Daemon, filesReadBy, flag } from '../../lib/engine/daemon.ts';
+import { windowScript } from '../../lib/daemons/tmux.ts';
+import { commandLine, type Daemon, filesReadBy, flag, underOwnUser } from '../../lib/engine/daemon.ts';
+import { certFile, keyFile } from '../../lib/host/paths.ts';
+import { stepsWith } from '../../steps/index.ts';
+import { plainLab } from '../fixtures.ts';
 
 const daemon: Daemon = {
   name: 'etcd',
@@ -80,4 +84,46 @@ test('a daemon reads the files of ours that its flags and its configuration name
     '/var/lib/hardway/config/c.yaml',
     '/var/lib/hardway/kubeconfigs/b.conf',
   ]);
+});
+
+describe('a daemon under an account of its own', () => {
+  const key = keyFile('etcd-server');
+  const own = underOwnUser({
+    ...daemon,
+    flags: [flag('cert-file', certFile('etcd-server')), flag('key-file', key), flag('peer-key-file', key)],
+    writes: '/var/lib/etcd',
+  });
+
+  test('names the copies of what only root may read, and the certificate where it lies', () => {
+    const copy = '/run/credentials/etcd.service/etcd-server-key.pem';
+    expect(own.user).toBe('etcd');
+    expect(own.flags.map(({ value }) => value)).toEqual([certFile('etcd-server'), copy, copy]);
+  });
+
+  test('starts again when the file is newer of which it has a copy', () => {
+    expect(filesReadBy(own)).toEqual([certFile('etcd-server'), key]);
+  });
+
+  test('is handed each file once, and has in its unit one folder to write to and no capability', () => {
+    const lines = unitFile(own).split('\n');
+    expect(lines.filter((line) => line.startsWith('LoadCredential='))).toEqual([
+      `LoadCredential=etcd-server-key.pem:${key}`,
+    ]);
+    expect(lines).toEqual(
+      expect.arrayContaining(['User=etcd', 'CapabilityBoundingSet=', 'ReadWritePaths=/var/lib/etcd']),
+    );
+  });
+
+  test('gives up root’s rights in its window too, after the copies are made in a folder that it cannot change', () => {
+    const script = windowScript(own);
+    const [copied, started] = [script.indexOf(`install -m 440 -g etcd ${key}`), script.indexOf('exec setpriv')];
+    expect(script).toContain('install -d -m 750 -g etcd /run/credentials/etcd.service');
+    expect(copied).toBeGreaterThan(0);
+    expect(started).toBeGreaterThan(copied);
+    expect(script).toContain('--reuid=etcd --regid=etcd --clear-groups --no-new-privs --bounding-set=-all');
+  });
+
+  test('is as its step says', () => {
+    for (const { id, account, daemon: made } of stepsWith(plainLab)) expect([id, made?.user]).toEqual([id, account]);
+  });
 });

@@ -116,6 +116,7 @@ describe('each finding comes alone, names what was found and says what to do', (
     ['no default route', { node: undefined }, {}, /no IPv4 default route/, /hardway\.yaml/],
     ['a wrong interface', { node: undefined }, { interface: 'eth7' }, /interface eth7 is not up/, /hardway\.yaml/],
     ['a port in use', { listeners: [listener(6443)] }, {}, /^port 6443.*kube-apiserver.*python3 \(pid 4711\)/, /stop/],
+    ['a person by the name of a component', { people: ['root', 'etcd'] }, {}, /^etcd is to run/, /^give that person/],
     ['a port of etcd', { listeners: [listener(2380)] }, {}, /^port 2380.*etcd/, /stop/],
     [
       'a port held by nobody that we can see',

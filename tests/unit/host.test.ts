@@ -5,6 +5,7 @@ import {
   link,
   lstat,
   mkdir,
+  mkdtemp,
   readdir,
   readFile,
   readlink,
@@ -274,6 +275,23 @@ describe('placing a file', () => {
     expect(await readFile(at('etcd'), 'utf8')).toBe('binary');
     expect(await host.linkFile(at('etcd'), at('cached'))).toBe(true);
     expect(await readFile(at('etcd'), 'utf8')).toBe('another');
+  });
+
+  test('from a folder of another file system that only root enters is copied, as components have accounts of their own', async (context) => {
+    needsRoot(context);
+    const closed = await mkdtemp('/dev/shm/hardway-test-');
+    try {
+      await writeFile(`${closed}/etcd`, 'binary', { mode: 0o755 });
+      const host = open();
+      await host.linkFile(at('etcd'), `${closed}/etcd`);
+      expect((await lstat(at('etcd'))).isFile()).toBe(true);
+      expect(await host.linkFile(at('etcd'), `${closed}/etcd`)).toBe(false);
+      await chmod(closed, 0o711);
+      await host.linkFile(at('link'), `${closed}/etcd`);
+      expect(await readlink(at('link'))).toBe(`${closed}/etcd`);
+    } finally {
+      await rm(closed, { recursive: true });
+    }
   });
 
   test('of a person is copied, and the copy is root’s', async (context) => {

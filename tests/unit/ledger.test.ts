@@ -277,6 +277,6 @@ test('a ledger that was lost is written anew, with the folder around it, and rea
   const entries = [made({ kind: 'remove', path: '/x' }), made({ kind: 'unit', name: 'etcd', supervisor: 'systemd' })];
   await writeLedger(`${folder}/lab/ledger.jsonl`, entries);
   expect(await readLedgerContent(`${folder}/lab/ledger.jsonl`)).toEqual({ entries, unreadable: [] });
-  expect((await stat(`${folder}/lab`)).mode & 0o777).toBe(0o700);
+  expect((await stat(`${folder}/lab`)).mode & 0o777).toBe(0o711);
   await remove();
 });

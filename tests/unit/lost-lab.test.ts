@@ -83,7 +83,8 @@ const isFound =
       ) ||
       programPlaces().includes(path) ||
       (path.startsWith(`${paths.units}/`) && content.includes(paths.bin)) ||
-      path === `${paths.units}/hardway-tmux.service`
+      path === `${paths.units}/hardway-tmux.service` ||
+      /^\/etc\/(passwd|group|shadow|gshadow)-$/.test(path) // useradd and userdel write them at each change of an account
     );
   };
 

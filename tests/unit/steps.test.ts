@@ -1,7 +1,7 @@
 import { isAbsolute } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { imageReference, usualKubernetes, versions } from '../../lib/binaries/versions.ts';
-import { filesReadBy } from '../../lib/engine/daemon.ts';
+import { filesReadBy, handedPath } from '../../lib/engine/daemon.ts';
 import { cnis, type Lab } from '../../lib/engine/lab.ts';
 import { needsOf } from '../../lib/engine/step.ts';
 import { paths } from '../../lib/host/paths.ts';
@@ -68,7 +68,10 @@ describe.each(daemons)('the daemon of %s', (id, daemon) => {
     const named = daemon.flags.flatMap(({ name, value }) => (/file|cert|key$|ca$|config$/.test(name) && value) || []);
     const ours = named.filter((value) => isAbsolute(value));
     expect(ours.length).toBeGreaterThan(0);
-    expect(filesReadBy(daemon)).toEqual(expect.arrayContaining(ours));
+    const sources = ours.map(
+      (value) => daemon.handed?.find((file) => value === handedPath(daemon.name, file)) ?? value,
+    );
+    expect(filesReadBy(daemon)).toEqual(expect.arrayContaining(sources));
   });
 
   test('speaks only to this machine, where it can be told so', () => {
