@@ -128,7 +128,8 @@ export const kubeBench = async (vm: Vm, program: string): Promise<readonly Findi
   const flags = `--benchmark ${benchmark} --config-dir ${config} --config ${config}/config.yaml --json`;
   const text = await sh(
     vm,
-    `cd /tmp; KUBECONFIG=${kubeconfigFile('admin')} ${program} run --targets ${targets.join(',')} ${flags}`,
+    // Its checks name files by an open *etcd*, which the folders of PrivateTmp= in /tmp would match.
+    `cd /; KUBECONFIG=${kubeconfigFile('admin')} ${program} run --targets ${targets.join(',')} ${flags}`,
   );
   const { Controls } = report.parse(JSON.parse(text));
   return Controls.flatMap(({ tests }) => tests.flatMap(({ results }) => results)).map(
