@@ -1,14 +1,18 @@
+import { X509Certificate } from 'node:crypto';
 import { check } from '../lib/engine/check.ts';
 import { Bug } from '../lib/engine/errors.ts';
-import type { Lab } from '../lib/engine/lab.ts';
+import type { GivenCa, Lab, OwnTemplate } from '../lib/engine/lab.ts';
 import type { Context, Step } from '../lib/engine/step.ts';
 import { readIfThere, requireAccess, statIfThere } from '../lib/host/files.ts';
 import { certFile, keyFile, paths } from '../lib/host/paths.ts';
+import { readGivenCa } from '../lib/pki/given.ts';
 import { issue, type Pem, problemsOf } from '../lib/pki/issue.ts';
 import { type KeyPair, makeKeyPair } from '../lib/pki/make.ts';
 import { opensslCommands } from '../lib/pki/openssl.ts';
+import { readOwnTemplates } from '../lib/pki/own-templates.ts';
 import {
   asRotated,
+  chainProblem,
   filesIn,
   inUse,
   type Rotation,
@@ -16,7 +20,7 @@ import {
   rotationProblem,
   rotationText,
 } from '../lib/pki/rotation.ts';
-import { type CertificateRequest, readProfile } from '../lib/pki/templates.ts';
+import { type CertificateRequest, endAfter, isAuthority, isServer, readProfile } from '../lib/pki/templates.ts';
 import { fails, says } from './observe.ts';
 import { tell } from './tasks.ts';
 
@@ -28,25 +32,60 @@ const variables = ({ node, apiServiceAddress, domain }: Lab): Record<string, str
   domain,
 });
 
+/** Name of the CA of the cluster: the one that a person can give. */
+const clusterCa = 'ca';
+
+/** Names of the CAs of a lab that were given. */
+export const givenIn = ({ ca }: Lab): readonly string[] => (ca ? [clusterCa] : []);
+
+/** Says of a CA that was given that it is not made, and of the servers below it what they show. */
+const withGiven = (
+  request: CertificateRequest,
+  { fingerprint, certificate, key, chain }: GivenCa,
+): CertificateRequest => {
+  if (request.name === clusterCa) return { ...request, given: { fingerprint, certificate, key } };
+  return request.signer === clusterCa && isServer(request) && chain ? { ...request, chain } : request;
+};
+
 /** Reads the certificates of a lab, as data. */
-export const requestsFor = (lab: Lab): Promise<readonly CertificateRequest[]> => readProfile(lab.pki, variables(lab));
+export const requestsFor = async (lab: Lab): Promise<readonly CertificateRequest[]> => {
+  const requests = await readProfile(lab.pki, variables(lab), lab.templates);
+  const { ca } = lab;
+  return ca ? requests.map((request) => withGiven(request, ca)) : requests;
+};
+
+/** Reads the templates of a person's own for a lab. Throws UserError with file, line and field. */
+export const ownTemplatesFor = (lab: Lab, folder: string): Promise<Readonly<Record<string, OwnTemplate>>> =>
+  readOwnTemplates(folder, lab.pki, {
+    variables: variables(lab),
+    known: lab.templates,
+    ends: new Map(lab.ca ? [[clusterCa, new Date(lab.ca.ends)]] : []),
+  });
 
 /** Reads them once a run. */
 const requestsOf = ({ lab, memo }: Context): Promise<readonly CertificateRequest[]> =>
   memo('certificate requests', () => requestsFor(lab));
 
+/** A key pair that is being made, and its bits. */
+interface Prepared {
+  readonly size: number;
+  readonly making: Promise<KeyPair>;
+}
+
 /** Returns the key pairs that were begun before the step's turn: those of `begin`, if this is the first call of the run. */
-const preparedKeys = ({ memo }: Context, begin: () => Promise<Promise<KeyPair>[]>): Promise<Promise<KeyPair>[]> =>
+const preparedKeys = ({ memo }: Context, begin: () => Promise<Prepared[]>): Promise<Prepared[]> =>
   memo('key pairs', begin);
 
 /** Begins to make a key pair for each certificate: that is half a second of computing. */
 const prepareKeys = (context: Context): void =>
   void preparedKeys(context, async () =>
-    (await requestsOf(context)).map(() => {
-      const making = makeKeyPair();
-      making.catch(() => {}); // awaited where it is used
-      return making;
-    }),
+    (await requestsOf(context))
+      .filter(({ given }) => !given)
+      .map(({ key: { size } }) => {
+        const making = makeKeyPair(size);
+        making.catch(() => {}); // awaited where it is used
+        return { size, making };
+      }),
   );
 
 /** Reads the certificates and keys of these requests from the disk. */
@@ -58,6 +97,31 @@ export const readPems = async (requests: readonly CertificateRequest[]): Promise
     }),
   );
   return new Map(pems.filter(({ certificate, key }) => certificate && key).map((pem) => [pem.name, pem]));
+};
+
+/** Returns when a CA of a lab ends: by its file, else by its template. */
+const endOf = async (authority: CertificateRequest, { ca }: Lab, now: Date): Promise<Date> => {
+  if (authority.given && ca) return new Date(ca.ends);
+  const { certificate } = (await readPems([authority])).get(authority.name) ?? {};
+  try {
+    return certificate === undefined ? endAfter(now, authority) : new X509Certificate(certificate).validToDate;
+  } catch {
+    return endAfter(now, authority); // a torn one is made anew
+  }
+};
+
+/** Says of each CA that ends before what it would sign now that this ends with it. */
+export const earlyEnds = async (lab: Lab, now: Date = new Date()): Promise<readonly string[]> => {
+  const requests = await requestsFor(lab);
+  const said = requests.filter(isAuthority).map(async (authority) => {
+    const end = await endOf(authority, lab, now);
+    const cut = requests.filter((request) => request.signer === authority.name && endAfter(now, request) > end);
+    const on = end.toISOString().slice(0, 10);
+    return cut.length > 0
+      ? [`the CA ${authority.name} ends on ${on}, and with it what it signs, however long that was to be`]
+      : [];
+  });
+  return (await Promise.all(said)).flat();
 };
 
 /** A certificate under one of the names under which it is stored. */
@@ -78,6 +142,19 @@ export const readRotated = async (
 ): Promise<{ readonly pems: ReadonlyMap<string, Pem>; readonly rotation: Rotation }> => {
   const pems = await readPems(everyName(requests));
   return { pems, rotation: inUse(await readRotation(), pems) };
+};
+
+/** Puts a CA that was given into the place of what is on the disk, where it is not there already. */
+const withGivenCa = async (
+  { ca }: Lab,
+  requests: readonly CertificateRequest[],
+  pems: ReadonlyMap<string, Pem>,
+): Promise<ReadonlyMap<string, Pem>> => {
+  const request = requests.find(({ name }) => name === clusterCa);
+  const held = pems.get(clusterCa);
+  if (!ca || !request || (held && problemsOf(request, held, held.certificate).length === 0)) return pems;
+  const { pem } = await readGivenCa(ca);
+  return new Map([...pems, [clusterCa, { name: clusterCa, ...pem }]]);
 };
 
 /** Name of the pair that signs the tokens of ServiceAccounts. */
@@ -107,16 +184,20 @@ export const certificates: Step = {
       return;
     }
     const prepared = await preparedKeys(context, async () => []);
-    const newKeyPair = (): Promise<KeyPair> => prepared.shift() ?? makeKeyPair();
-    const { pems: there, rotation } = await readRotated(requests);
+    const newKeyPair = (size?: number): Promise<KeyPair> => {
+      const at = prepared.findIndex((pair) => pair.size === size);
+      return (at < 0 ? undefined : prepared.splice(at, 1)[0])?.making ?? makeKeyPair(size);
+    };
+    const { pems, rotation } = await readRotated(requests);
+    const there = await withGivenCa(context.lab, requests, pems);
     // Leaves out a CA that was put back or made anew, and mends the mode.
     if (await statIfThere(paths.rotation)) await host.writeFile(paths.rotation, rotationText(rotation), 0o600);
     const keepsKey = (request: CertificateRequest): boolean =>
       signsTokens(request) && rotation[request.signer ?? ''] !== undefined;
     const issued = await issue(requests, asRotated(there, rotation), { newKeyPair, keepsKey });
-    const pems = new Map(issued.map((pem) => [pem.name, pem]));
+    const byName = new Map(issued.map((pem) => [pem.name, pem]));
     for (const request of requests) {
-      const made = pems.get(request.name);
+      const made = byName.get(request.name);
       if (!made) throw new Bug(`no certificate was issued for ${request.name}`);
       const pem = filesIn(request, made, rotation);
       for (const name of [request.name, ...request.also]) await write(context, name, pem);
@@ -165,6 +246,7 @@ export const certificates: Step = {
         if (!pem) throw new Error(`${certFile(request.name)} or its key is missing`);
         const problem =
           rotationProblem(rotation[request.template], pem.certificate) ??
+          chainProblem(request, pem.certificate) ??
           problemsOf(request, pem, pems.get(request.signer ?? request.name)?.certificate ?? '')[0];
         if (problem) throw new Error(`${certFile(request.name)}: ${problem}`);
       }

@@ -46,8 +46,9 @@ export const kubeScheduler: Step = {
   },
 
   byHand: {
-    proofs: () => [
-      `openssl s_client -connect 127.0.0.1:10259 -CAfile ${certFile('ca')} -verify_return_error -brief </dev/null`,
+    // An intermediate CA that was given is trusted itself, not the one above it.
+    proofs: ({ ca }) => [
+      `openssl s_client -connect 127.0.0.1:10259 ${ca?.chain ? '-partial_chain ' : ''}-CAfile ${certFile('ca')} -verify_return_error -brief </dev/null`,
     ],
   },
 

@@ -7,9 +7,10 @@ import { parseChoice } from '../../lib/engine/nearest.ts';
 import { createHosts } from '../../lib/host/host.ts';
 import { certFile, keyFile, paths } from '../../lib/host/paths.ts';
 import { requireClock } from '../../lib/pki/clock.ts';
+import { giveAnother } from '../../lib/pki/given.ts';
 import { issue, type Pem } from '../../lib/pki/issue.ts';
 import type { CertificateRequest } from '../../lib/pki/templates.ts';
-import { certificates, everyName, readRotated, requestsFor, tokenSigner } from '../../steps/certificates.ts';
+import { certificates, everyName, givenIn, readRotated, requestsFor, tokenSigner } from '../../steps/certificates.ts';
 import { components } from '../../steps/index.ts';
 import { interruptible } from '../interrupt.ts';
 import { requireLab } from '../lab.ts';
@@ -48,6 +49,7 @@ export const chooseRenewed = (
   const template = names.find((one) => one.name === wanted)?.template;
   const request = requests.find((one) => one.name === template);
   if (request && mayBe(request)) return [request];
+  if (request?.given) throw new UserError(`the CA ${wanted} was given, and is not made here`, giveAnother);
   throw new UserError(
     `${wanted} signs others: a new one would end what it has signed`,
     request?.CN === undefined || newKey ? 'hardway certs rotate service-account' : `hardway certs rotate ca ${wanted}`,
@@ -116,7 +118,7 @@ const tryNew = async (
 
 const renewLocked = async (name: string | undefined, options: RenewOptions): Promise<void> => {
   const state = await requireLab();
-  await requireClock();
+  await requireClock({ given: givenIn(state.lab) });
   const requests = await requestsFor(state.lab);
   const chosen = chooseRenewed(requests, name, options);
   const { pems, rotation } = await readRotated(requests);

@@ -8,6 +8,7 @@ import { readOnlyContext } from '../../lib/engine/runner.ts';
 import { createHosts } from '../../lib/host/host.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { requireClock } from '../../lib/pki/clock.ts';
+import { giveAnother } from '../../lib/pki/given.ts';
 import {
   type PlannedStage,
   planRotation,
@@ -17,7 +18,7 @@ import {
   successorOf,
 } from '../../lib/pki/rotation.ts';
 import { type CertificateRequest, isAuthority } from '../../lib/pki/templates.ts';
-import { certificates, readRotated, requestsFor, tokenSigner } from '../../steps/certificates.ts';
+import { certificates, givenIn, readRotated, requestsFor, tokenSigner } from '../../steps/certificates.ts';
 import { components } from '../../steps/index.ts';
 import { interruptible } from '../interrupt.ts';
 import { requireLab } from '../lab.ts';
@@ -147,8 +148,19 @@ const takeStage = async (turn: Rotating, planned: PlannedStage): Promise<void> =
   if (turn.json) printJson({ event: 'stage', stage, names, state: 'done', text, seconds });
 };
 
+/** Throws UserError for a CA that was given: a new one is its owner's to make. */
+const refuseGiven = (names: readonly string[], requests: readonly CertificateRequest[]): readonly string[] => {
+  const given = requests.find((request) => request.given && names.includes(request.name));
+  if (!given) return names;
+  const ours = requests.filter((request) => isAuthority(request) && !request.given).map((request) => request.name);
+  throw new UserError(
+    `the CA ${given.name} was given: hardway does not make its successor`,
+    `${giveAnother}; hardway certs rotate ca ${ours.join('|')} replaces one of the lab's own`,
+  );
+};
+
 /** Chooses what is replaced. Throws UserError for what is no CA of this lab, and for what has no key of its own. */
-const chooseNames = (
+export const chooseNames = (
   kind: Kind,
   name: string | undefined,
   requests: readonly CertificateRequest[],
@@ -164,9 +176,9 @@ const chooseNames = (
   const known = requests.filter(isAuthority).map((request) => request.name);
   if (name !== undefined && !known.includes(name))
     throw new UserError(`${name} is no CA of this lab`, `one of: ${known.join(', ')}`);
-  if (name !== undefined) return [name];
+  if (name !== undefined) return refuseGiven([name], requests);
   const underWay = known.filter((one) => rotation[one]);
-  return underWay.length > 0 ? underWay : known;
+  return underWay.length > 0 ? underWay : refuseGiven(known, requests);
 };
 
 const closingWords = (kind: Kind, name: string | undefined, finished: boolean): string => {
@@ -180,7 +192,7 @@ const closingWords = (kind: Kind, name: string | undefined, finished: boolean): 
 
 const rotateLocked = async (kind: Kind, name: string | undefined, options: RotateOptions): Promise<void> => {
   const state = await requireLab();
-  await requireClock();
+  await requireClock({ given: givenIn(state.lab) });
   const steps = stepsFromCertificates(state);
   const requests = await requestsFor(state.lab);
   const { rotation } = await readRotated(requests);

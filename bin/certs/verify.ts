@@ -19,11 +19,16 @@ interface Finding {
 }
 
 /** Returns why a certificate does not verify by the strict rules of RFC 5280, in the words of openssl. */
-const strictProblem = async ({ name, CN, signer }: NamedCertificate): Promise<string | undefined> => {
+const strictProblem = async (
+  { name, CN, signer }: NamedCertificate,
+  authority: CertificateRequest,
+): Promise<string | undefined> => {
   if (CN === undefined) return undefined; // a key pair alone
   const file = certFile(name);
   // While a CA is replaced a server's file holds the new CA's certificate by the old one as well.
-  const args = ['verify', '-x509_strict', '-CAfile', certFile(signer ?? name), '-untrusted', file, file];
+  // An intermediate CA that was given is trusted itself, not the one above it.
+  const partial = authority.given ? ['-partial_chain'] : [];
+  const args = ['verify', '-x509_strict', ...partial, '-CAfile', certFile(signer ?? name), '-untrusted', file, file];
   const { code, stderr, stdout } = await tryRun('openssl', args);
   if (code === 0) return undefined;
   const said = `${stderr}\n${stdout}`.split('\n').find((line) => line.startsWith('error ')) ?? stderr.trim();
@@ -59,7 +64,7 @@ const ofCertificate = async (
   const signer = requests.find(({ name }) => name === request.signer) ?? request;
   const ca = isAuthority(request) ? pem.certificate : (pems.get(signer.name)?.certificate ?? '');
   const problems = problemsOf(request, pem, ca);
-  const unverified = strict && problems.length === 0 ? await strictProblem(request) : undefined;
+  const unverified = strict && problems.length === 0 ? await strictProblem(request, signer) : undefined;
   return { what, problems: [...problems, ...(unverified ? [unverified] : [])] };
 };
 

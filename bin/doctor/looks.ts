@@ -20,6 +20,7 @@ import { faultOfNameServer } from '../../lib/host/names.ts';
 import { mtuOf } from '../../lib/host/net.ts';
 import { launcher, paths, system } from '../../lib/host/paths.ts';
 import { requireClock } from '../../lib/pki/clock.ts';
+import { givenIn } from '../../steps/certificates.ts';
 import { components, everyStep, stepsWith } from '../../steps/index.ts';
 import { refuseLostLab } from '../lab.ts';
 import { type Asked, factsFor, type Old, parseOptions, readOld, reasonsAgainst } from '../up/plan.ts';
@@ -136,8 +137,9 @@ const atNameServers = async ({ site, sources }: Subject): Promise<Seen> => {
   return judgeNameServers(servers, missing.length > 0);
 };
 
-const atClock = async ({ sources }: Subject): Promise<Seen> => {
-  await requireClock();
+const atClock = async ({ lab, sources }: Subject): Promise<Seen> => {
+  const { state } = (await lab()).old;
+  await requireClock({ given: state ? givenIn(state.lab) : [] });
   const { sites, proxy } = await sources();
   return judgeClock([...sites, ...(proxy ? [proxy] : [])]);
 };

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import { hasTmux } from '../../lib/daemons/tmux.ts';
 import { UserError } from '../../lib/engine/errors.ts';
-import { architectures, type Cni, type Lab, labOf, type SupervisorName } from '../../lib/engine/lab.ts';
+import { architectures, type Cni, type GivenCa, type Lab, labOf, type SupervisorName } from '../../lib/engine/lab.ts';
 import { allLeaves } from '../../lib/engine/leaves.ts';
 import { type LedgerEntry, readLedger, supervisorIn } from '../../lib/engine/ledger.ts';
 import { parseChoice } from '../../lib/engine/nearest.ts';
@@ -18,6 +18,9 @@ import { type Context, needsOf } from '../../lib/engine/step.ts';
 import { gatherFacts, type HostFacts } from '../../lib/host/facts.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { requireClock } from '../../lib/pki/clock.ts';
+import { readGivenCa } from '../../lib/pki/given.ts';
+import { isAuthority } from '../../lib/pki/templates.ts';
+import { givenIn, ownTemplatesFor, requestsFor } from '../../steps/certificates.ts';
 import { components, everyStep, extras, stepIds, stepsWith } from '../../steps/index.ts';
 import { modules } from '../../steps/preflight.ts';
 import { refuseLostLab } from '../lab.ts';
@@ -93,6 +96,8 @@ export interface Facts {
   /** Network of a lab when none is asked for: Calico as in the guide; where its images cannot be had, the bridge. */
   readonly usualCni: Cni;
   readonly tmux: boolean;
+  /** The CA that is given by this run. */
+  readonly given?: GivenCa | undefined;
 }
 
 /** Returns the interface of the Node's address: the one asked for, else the lab's; undefined for the default route's. */
@@ -118,12 +123,26 @@ const refuseOtherLab = ({ lab: old }: State, lab: Lab): void => {
         .join('\n'),
       'hardway reset --to certificates, then hardway up with the new settings; or leave them as they are',
     );
+  if (old.ca?.fingerprint !== lab.ca?.fingerprint)
+    throw new UserError(
+      `this lab has ${old.ca ? `the CA ${old.ca.certificate}` : 'a CA of its own'}; another one cannot be given while it is up`,
+      'hardway reset --to certificates, then hardway up with the other CA; or leave --ca-cert and --ca-key out',
+    );
   refuseSkew(old.kubernetes, lab.kubernetes);
   // A Node is identified by its name: under another one the kubelet could not use the Pods and volumes that are here.
   if (old.node.name !== lab.node.name)
     throw new UserError(
       `this machine is now named ${lab.node.name}, but its Node ${old.node.name}`,
       `hostnamectl set-hostname ${old.node.name}; or hardway reset, then hardway up`,
+    );
+};
+
+/** Throws UserError for a given CA with the guide's certificates: whoever it signs would have etcd and everything else. */
+const refuseGuideUnder = ({ ca, pki }: Lab): void => {
+  if (ca && pki === 'guide')
+    throw new UserError(
+      'with --pki guide one CA is that of etcd and of the front proxy too: whoever a given CA has signed would own the cluster',
+      'hardway up --pki components with --ca-cert and --ca-key; or --pki guide without them',
     );
 };
 
@@ -170,7 +189,7 @@ export const reasonsAgainst = (asked: Asked, old: Old, { host, usualCni, tmux }:
  * Returns the lab for this machine: what is asked for, else as the lab that is here, else as usual. Throws UserError for
  * a machine that is not fit, and for a change that the lab cannot take.
  */
-export const planOf = (asked: Asked, old: Old, { host, usualCni, tmux }: Facts): Lab => {
+export const planOf = (asked: Asked, old: Old, { host, usualCni, tmux, given }: Facts): Lab => {
   const had = old.state?.lab;
   const kubernetes = kubernetesFor(asked.kubernetes, had?.kubernetes);
   const supervisor = asked.supervisor ?? old.supervisor ?? settings.supervisor.default;
@@ -178,6 +197,8 @@ export const planOf = (asked: Asked, old: Old, { host, usualCni, tmux }: Facts):
   refuseOtherSupervisor(old.supervisor, supervisor);
   const cni = asked.cni ?? had?.cni ?? usualCni;
   const networks = networksFor(asked, old);
+  const { templates } = had ?? {};
+  const ca = given ?? had?.ca;
   refuseUnfit(reasonsAgainst(asked, old, { host, usualCni, tmux }));
   const lab = labOf(host, {
     kubernetes,
@@ -189,7 +210,10 @@ export const planOf = (asked: Asked, old: Old, { host, usualCni, tmux }: Facts):
     supervisor,
     with: [...new Set([...(had?.with ?? []), ...(asked.extra ? [asked.extra] : [])])],
     ...(registryMirror && { registryMirror }),
+    ...(ca && { ca }),
+    ...(templates && { templates }),
   });
+  refuseGuideUnder(lab);
   if (old.state && hasObjects(old.state)) refuseOtherLab(old.state, lab);
   return lab;
 };
@@ -246,6 +270,34 @@ const requirePrograms = async ({ kind, from }: Asked['source'], lab: Lab): Promi
   });
 };
 
+/** Reads the CA that a run is given. Throws UserError where it cannot sign, and for half of it. */
+const givenFor = async ({ caCert, caKey }: Asked): Promise<GivenCa | undefined> => {
+  if (caCert === undefined && caKey === undefined) return undefined;
+  if (caCert === undefined || caKey === undefined)
+    throw new UserError(
+      caKey === undefined
+        ? `--ca-cert ${caCert} without --ca-key: what the CA signs is signed here`
+        : `--ca-key ${caKey} without --ca-cert: its certificate is needed as well`,
+      'hardway up --ca-cert ca.pem --ca-key ca-key.pem',
+    );
+  return (await readGivenCa({ certificate: resolve(caCert), key: resolve(caKey) })).ca;
+};
+
+/** Returns the lab with the templates that this run is given. Throws UserError for another CA of a cluster that is up. */
+const withTemplates = async (lab: Lab, { certsTemplates }: Asked, { state }: Old): Promise<Lab> => {
+  if (certsTemplates === undefined) return lab;
+  const templates = await ownTemplatesFor(lab, resolve(certsTemplates));
+  const wanted = { ...lab, templates };
+  if (!state || !hasObjects(state)) return wanted;
+  const authorities = async (one: Lab) => JSON.stringify((await requestsFor(one)).filter(isAuthority));
+  if ((await authorities(wanted)) !== (await authorities(lab)))
+    throw new UserError(
+      `--certs-templates ${certsTemplates}: a CA of this lab cannot become another one while it is up`,
+      'hardway reset --to certificates, then hardway up with it; hardway certs rotate ca replaces a CA as it is',
+    );
+  return wanted;
+};
+
 export interface UpPlan {
   readonly lab: Lab;
   readonly asked: Asked;
@@ -289,8 +341,10 @@ export const planUp = async (options: RequestedOptions): Promise<UpPlan> => {
   const host = await factsFor(asked, old);
   const { usualCni, whyBridge } = await usualCniFor(asked, old, mirrorFor(asked, old), host);
   const tmux = host.apt || (await hasTmux());
-  const lab = planOf(asked, old, { host, usualCni, tmux });
-  await requireClock();
+  const given = await givenFor(asked);
+  const lab = await withTemplates(planOf(asked, old, { host, usualCni, tmux, given }), asked, old);
+  const replaced = given && given.fingerprint !== old.state?.lab.ca?.fingerprint ? givenIn(lab) : [];
+  await requireClock({ given: givenIn(lab), replaced });
   await requirePrograms(asked.source, lab);
   return {
     lab,

@@ -11,6 +11,7 @@ import { languageOf } from '../../lib/engine/text.ts';
 import { newerFile, statIfThere } from '../../lib/host/files.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { notesOn, readRotation } from '../../lib/pki/rotation.ts';
+import { earlyEnds } from '../../steps/certificates.ts';
 import { store } from '../../steps/etcd.ts';
 import { components, everyStep, stepsWith } from '../../steps/index.ts';
 import { interruptible } from '../interrupt.ts';
@@ -131,6 +132,8 @@ const printWarnings = async ({ lab, state, whyBridge }: UpPlan, options: Options
   if (state) process.stderr.write(`${changedAddress(state, lab)}${await changedStore(state)}`);
   if (state) for (const note of notesOn(await readRotation())) process.stderr.write(asTyped(`${note}\n`));
   for (const warning of warningsOf(lab, languageOf(options.lang))) process.stderr.write(`${warning}\n`);
+  // The files of certificates are root's.
+  if (process.getuid?.() === 0) for (const early of await earlyEnds(lab)) process.stderr.write(`${early}\n`);
   if (whyBridge)
     process.stderr.write(
       `the network of Pods is the bridge, not Calico: ${whyBridge}; hardway up --cni calico insists\n`,

@@ -52,6 +52,9 @@ export const answerTo = (
     asked.end(body);
   });
 
+/** Trusts a CA's certificate as it is given, also that of an intermediate CA without the one above, as Go does. */
+export const trustAsGiven = { allowPartialTrustChain: true } as const;
+
 const readOptional = (path: string | undefined) => (path === undefined ? undefined : readText(path));
 
 interface RequestOptions {
@@ -73,7 +76,7 @@ export const requestText = async (
   const [ca, cert, key] = await Promise.all(
     [credentials?.ca, credentials?.cert, credentials?.key].map((path) => readOptional(path)),
   );
-  const tls = { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }) };
+  const tls = { ...(ca && { ca, ...trustAsGiven }), ...(cert && { cert }), ...(key && { key }) };
   const options = { method: body === undefined ? 'GET' : 'POST', timeout: timeoutMs, agent: false, ...tls };
   const asked = (url.startsWith('https:') ? secure : plain)(url, options);
   const answer = await answerTo(asked, { whom: url, timeoutMs, connectTimeoutMs, body });

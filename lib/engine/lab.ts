@@ -18,6 +18,29 @@ export type PkiProfile = (typeof pkiProfiles)[number];
 export const supervisorNames = ['systemd', 'tmux'] as const;
 export type SupervisorName = (typeof supervisorNames)[number];
 
+/** What a person wants otherwise in the template of a certificate; {{variables}} are in it. */
+export interface OwnTemplate {
+  readonly CN?: string;
+  readonly names?: readonly { readonly [part in 'C' | 'ST' | 'L' | 'O' | 'OU']?: string }[];
+  readonly hosts?: readonly string[];
+  readonly years?: number;
+  readonly days?: number;
+  readonly key?: { readonly algo?: 'rsa'; readonly size: number };
+}
+
+/** A CA that was given, and what of it is not secret. */
+export interface GivenCa {
+  /** SHA-256 of its certificate. */
+  readonly fingerprint: string;
+  /** Files that it was given in. */
+  readonly certificate: string;
+  readonly key: string;
+  /** Its end, as ISO 8601. */
+  readonly ends: string;
+  /** What a server shows behind its own certificate, as PEM: nothing under a root. */
+  readonly chain: string;
+}
+
 /** The settings of the cluster on this machine, resolved once by `hardway up` and kept in the state file. */
 export interface Lab {
   /** Version of its Kubernetes, such as v1.36.3. */
@@ -39,6 +62,10 @@ export interface Lab {
   readonly with: readonly string[];
   /** Mirror that is asked before the registry of an image. */
   readonly registryMirror?: string;
+  /** The CA of the cluster, where it was given. */
+  readonly ca?: GivenCa;
+  /** What is otherwise in certificates, by their names. */
+  readonly templates?: Readonly<Record<string, OwnTemplate>>;
   readonly machine: MachineFacts;
 }
 

@@ -31,6 +31,10 @@ export interface Settings {
   readonly interface: string;
   readonly cni: Cni;
   readonly pki: PkiProfile;
+  /** Paths: files of a CA that is given, folder of templates of certificates. */
+  readonly caCert: string;
+  readonly caKey: string;
+  readonly certsTemplates: string;
   readonly podSecurity: PodSecurity;
   readonly supervisor: SupervisorName;
   readonly source: Source;
@@ -90,6 +94,13 @@ const isDomain = (value: unknown): boolean =>
 const isMirror = (value: unknown): boolean =>
   typeof value === 'string' && isSecureUrl(value) && /^[\w.:/%~[\]-]+$/.test(value);
 
+const path = (placeholder: string, example: string) => ({
+  placeholder,
+  example,
+  accepts: (value: unknown) => typeof value === 'string' && /^[^\s\p{Cc}]+$/u.test(value),
+  rule: `a path without blanks such as ${example}`,
+});
+
 /** Every setting, in the order in which help, docs/settings.md and the settings file name them. */
 export const settings = {
   kubernetes: {
@@ -132,6 +143,17 @@ export const settings = {
     meaning: 'certificates; guide is one for everything, to see why that is bad',
     default: 'components',
     values: pkiProfiles,
+  },
+  caCert: {
+    ...path('file', '/root/ca.pem'),
+    meaning: "certificate of a CA of your own that signs the cluster's, also of an intermediate one",
+    otherwise: 'a new CA is made',
+  },
+  caKey: { ...path('file', '/root/ca-key.pem'), meaning: 'the private key of --ca-cert', otherwise: 'none' },
+  certsTemplates: {
+    ...path('folder', '/root/templates'),
+    meaning: 'templates of certificates with names, hosts, validity or key size of your own',
+    otherwise: "hardway's own",
   },
   podSecurity: {
     placeholder: 'level',

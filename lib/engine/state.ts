@@ -65,6 +65,8 @@ const labShape = fields({
   supervisor: oneOf(...supervisorNames),
   with: listOf(text),
   registryMirror: optional(text),
+  ca: optional(fields({ fingerprint: text, certificate: text, key: text, ends: text, chain: text })),
+  templates: optional(mapOf(fields({}))),
   machine: fields({
     arch: oneOf('amd64', 'arm64'),
     cgroup: oneOf('v1', 'v2'),

@@ -67,7 +67,8 @@ const faultOf = async (
   return {
     path,
     why: `has the mode ${(stat.mode & 0o7777).toString(8).padStart(4, '0')}`,
-    hint: quoted(['chmod', 'go-w', path]),
+    // A folder such as /tmp is everybody's by design.
+    hint: (stat.mode & 0o1000) === 0 ? quoted(['chmod', 'go-w', path]) : 'copy it to a folder of root',
   };
 };
 

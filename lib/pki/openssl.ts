@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { quoted } from '../host/run.ts';
 import { type CertificateRequest, extendedUsages, isAuthority, subjectOf } from './templates.ts';
 
 const keyUsages: Readonly<Record<string, string>> = {
@@ -10,6 +11,9 @@ const keyUsages: Readonly<Record<string, string>> = {
 
 const lineOf = (name: string, values: readonly string[]): readonly string[] =>
   values.length > 0 ? [`${name} = ${values.join(', ')}`] : [];
+
+/** Writes a value of openssl's request file: none of these characters means itself there (config(5)). */
+const escaped = (value: string): string => value.replaceAll(/[\\#$"'`]/g, '\\$&');
 
 /** Returns openssl's request file for a certificate: its subject and its extensions. */
 const requestFile = (request: CertificateRequest): string => {
@@ -23,7 +27,7 @@ const requestFile = (request: CertificateRequest): string => {
     'distinguished_name = subject',
     '[subject]',
     // The number in front allows the same part twice.
-    ...subjectOf(request).map(({ part, value }, index) => `${index}.${part} = ${value}`),
+    ...subjectOf(request).map(({ part, value }, index) => `${index}.${part} = ${escaped(value)}`),
     '[extensions]',
     `basicConstraints = critical, CA:${isAuthority(request) ? 'TRUE' : 'FALSE'}`,
     `keyUsage = critical, ${usages.flatMap((usage) => keyUsages[usage] ?? []).join(', ')}`,
@@ -42,20 +46,30 @@ const requestFile = (request: CertificateRequest): string => {
  * signer must run before. They contain no key: each run makes its own.
  */
 export const opensslCommands = (request: CertificateRequest): readonly string[] => {
-  const { name, CN, signer, years, also } = request;
+  const { name, CN, signer, also, given, chain, key } = request;
+  if (given)
+    return [
+      quoted(['openssl', 'x509', '-in', given.certificate, '-out', `${name}.pem`]),
+      quoted(['openssl', 'pkey', '-in', given.key, '-out', `${name}-key.pem`]),
+    ];
   if (CN === undefined)
-    return [`openssl genrsa -out ${name}-key.pem 2048`, `openssl rsa -in ${name}-key.pem -pubout -out ${name}.pem`];
+    return [
+      `openssl genrsa -out ${name}-key.pem ${key.size}`,
+      `openssl rsa -in ${name}-key.pem -pubout -out ${name}.pem`,
+    ];
+  const days = request.days ?? 365 * request.years;
   const config = [`cat >${name}.cnf <<'EOF'`, requestFile(request), 'EOF'];
-  const key = `-newkey rsa:2048 -nodes -keyout ${name}-key.pem -config ${name}.cnf`;
+  const making = `-newkey rsa:${key.size} -nodes -keyout ${name}-key.pem -config ${name}.cnf`;
   const made = signer
     ? [
-        `openssl req -new ${key} -out ${name}.csr`,
-        `openssl x509 -req -in ${name}.csr -CA ${signer}.pem -CAkey ${signer}-key.pem -CAcreateserial -days ${365 * years} -extfile ${name}.cnf -extensions extensions -out ${name}.pem`,
+        `openssl req -new ${making} -out ${name}.csr`,
+        `openssl x509 -req -in ${name}.csr -CA ${signer}.pem -CAkey ${signer}-key.pem -CAcreateserial -days ${days} -extfile ${name}.cnf -extensions extensions -out ${name}.pem`,
       ]
-    : [`openssl req -x509 -new ${key} -extensions extensions -days ${365 * years} -out ${name}.pem`];
+    : [`openssl req -x509 -new ${making} -extensions extensions -days ${days} -out ${name}.pem`];
+  const shown = chain ? [`cat >>${name}.pem <<'EOF'`, chain.trimEnd(), 'EOF'] : [];
   const copies =
     also.length > 0
       ? [`for name in ${also.join(' ')}; do cp ${name}.pem $name.pem; cp ${name}-key.pem $name-key.pem; done`]
       : [];
-  return [...config, ...made, ...copies];
+  return [...config, ...made, ...shown, ...copies];
 };

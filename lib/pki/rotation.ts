@@ -1,4 +1,3 @@
-import { X509Certificate } from 'node:crypto';
 import { UserError } from '../engine/errors.ts';
 import { readJsonV1 } from '../engine/state.ts';
 import { paths } from '../host/paths.ts';
@@ -63,15 +62,14 @@ export const successorOf = async (
   now = new Date(),
 ): Promise<Rotated> => {
   const old = firstBlock(held);
-  const { publicKey, privateKey: key } = await makeKeyPair();
+  const { publicKey, privateKey: key } = await makeKeyPair(request.key.size);
   const begun = { stage: 'trust', whole: false, since: now.toISOString(), old } as const;
   if (request.CN === undefined) return { ...begun, certificate: publicKey, key };
-  const end = new X509Certificate(old).validToDate;
   return {
     ...begun,
-    certificate: await makeCertificate(request, publicKey, { request, key }, now),
+    certificate: await makeCertificate(request, publicKey, { key }, now),
     key,
-    cross: await makeCertificate(request, publicKey, { request, key: oldKey, end }, now),
+    cross: await makeCertificate(request, publicKey, { certificate: old, key: oldKey }, now),
   };
 };
 
@@ -104,11 +102,13 @@ const newPairOf = ({ certificate, key }: Rotated): Pick<Pem, 'certificate' | 'ke
 
 /**
  * Returns the content of the files of a certificate while a rotation is under way: a CA's file has all that is trusted.
- * A server shows its own certificate and the new CA's that the old one signed.
+ * A server shows its own certificate and the new CA's that the old one signed; under a given intermediate CA also that and
+ * those above it, for who trusts only what is above.
  */
 export const filesIn = (request: CertificateRequest, pem: Pem, rotation: Rotation): Pem => {
   const own = rotation[request.name];
   if (own) return { ...pem, certificate: trustedIn(own) };
+  if (request.chain) return { ...pem, certificate: `${firstBlock(pem.certificate)}${request.chain}` };
   const { stage, cross } = rotation[request.signer ?? ''] ?? {};
   if (!cross || stage === 'trust' || !request.usages.includes('server auth')) return pem;
   return { ...pem, certificate: `${firstBlock(pem.certificate)}${cross}` };
@@ -117,6 +117,10 @@ export const filesIn = (request: CertificateRequest, pem: Pem, rotation: Rotatio
 /** Says why the file of a pair does not hold what its stage needs; undefined where it does. */
 export const rotationProblem = (pair: Rotated | undefined, held: string): string | undefined =>
   pair && held !== trustedIn(pair) ? `it does not hold what the stage ${pair.stage} of its rotation needs` : undefined;
+
+/** Says why the file of a server does not hold what it has to show under a given intermediate CA; undefined where it does. */
+export const chainProblem = ({ chain }: CertificateRequest, held: string): string | undefined =>
+  chain && held !== `${firstBlock(held)}${chain}` ? 'it does not show the certificates of the CAs above it' : undefined;
 
 /** A stage that is to be taken, and the pairs that take it. */
 export interface PlannedStage {

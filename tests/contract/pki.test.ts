@@ -1,19 +1,38 @@
 import { X509Certificate } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { run, tryRun } from '../../lib/host/run.ts';
-import { issue, type Pem } from '../../lib/pki/issue.ts';
+import { issue, type Pem, problemsOf } from '../../lib/pki/issue.ts';
 import { kubeconfig } from '../../lib/pki/kubeconfig.ts';
+import { opensslCommands } from '../../lib/pki/openssl.ts';
 import { asRotated, successorOf } from '../../lib/pki/rotation.ts';
-import { type CertificateRequest, isAuthority, readProfile } from '../../lib/pki/templates.ts';
+import { type CertificateRequest, endAfter, isAuthority, readProfile } from '../../lib/pki/templates.ts';
 import { scratchFolder } from '../fixtures.ts';
 import { coldCache, labBinaries } from './lab-binaries.ts';
 
 const variables = { node: 'lab-1', address: '10.240.0.10', apiServiceAddress: '10.32.0.1', domain: 'cluster.local' };
-const profiles = ['components', 'guide'] as const;
+/** A person's own for some of them: keys, validity, names with every character that means something to openssl. */
+const own = {
+  ca: { CN: 'École « Lab » CA', names: [{ C: 'FR', L: 'Pessac', O: `A $b #c "d" \\e 'f'` }], years: 40 },
+  'etcd-ca': { days: 400, key: { size: 3072 } },
+  apiserver: {
+    CN: 'api.{{domain}}',
+    hosts: ['api.lab.test', '2001:db8::7', '{{node}}'],
+    years: 3,
+    key: { size: 3072 },
+  },
+  kubelet: { names: [{ C: 'DE', OU: 'Übung' }], days: 90 },
+  'service-account': { key: { size: 3072 } },
+};
+const sets = {
+  components: ['components', {}],
+  guide: ['guide', {}],
+  own: ['components', own],
+} as const;
+const profiles = ['components', 'guide', 'own'] as const;
 
 const folders = new Map<string, string>();
 const requests = new Map<string, readonly CertificateRequest[]>();
@@ -22,7 +41,8 @@ const pems = new Map<string, readonly Pem[]>();
 beforeAll(async () => {
   const scratch = await scratchFolder();
   for (const profile of profiles) {
-    const wanted = await readProfile(profile, variables);
+    const [shipped, templates] = sets[profile];
+    const wanted = await readProfile(shipped, variables, templates);
     const issued = await issue(wanted, new Map());
     const folder = join(scratch.path, profile);
     await mkdir(folder);
@@ -82,7 +102,8 @@ describe.each(profiles)('openssl on the profile %s', (profile) => {
   test('finds the names of the API server', async () => {
     const name = profile === 'guide' ? 'admin' : 'apiserver';
     const { stdout } = await openssl('x509', '-noout', '-ext', 'subjectAltName', '-in', `${name}.pem`);
-    expect(stdout.trim().split('\n')[1]?.trim().split(', ').sort()).toEqual([
+    const added = profile === 'own' ? ['DNS:api.lab.test', 'IP Address:2001:DB8:0:0:0:0:0:7'] : [];
+    const wanted = [
       'DNS:kubernetes',
       'DNS:kubernetes.default',
       'DNS:kubernetes.default.svc',
@@ -92,15 +113,16 @@ describe.each(profiles)('openssl on the profile %s', (profile) => {
       'IP Address:10.240.0.10',
       'IP Address:10.32.0.1',
       'IP Address:127.0.0.1',
-    ]);
+    ];
+    expect(stdout.trim().split('\n')[1]?.trim().split(', ').sort()).toEqual([...wanted, ...added].sort());
   });
 
-  test('finds in each certificate RSA 2048, SHA-256, both key identifiers, critical constraints and usages', async () => {
-    for (const { name, signer = name } of certificates()) {
+  test('finds in each certificate RSA of its size, SHA-256, both key identifiers, critical constraints and usages', async () => {
+    for (const { name, signer = name, key } of certificates()) {
       const { stdout } = await openssl('x509', '-noout', '-text', '-in', `${name}.pem`);
       const { stdout: ca } = await openssl('x509', '-noout', '-ext', 'subjectKeyIdentifier', '-in', `${signer}.pem`);
       expect(stdout).toContain('Version: 3');
-      expect(stdout).toContain('Public-Key: (2048 bit)');
+      expect(stdout).toContain(`Public-Key: (${key.size} bit)`);
       expect(stdout.match(/sha256WithRSAEncryption/g)).toHaveLength(2);
       expect(stdout).toContain('X509v3 Basic Constraints: critical');
       expect(stdout).toContain('X509v3 Key Usage: critical');
@@ -118,14 +140,16 @@ describe.each(profiles)('openssl on the profile %s', (profile) => {
     expect(new Set(serials).size).toBe(serials.length);
   });
 
-  test('finds certificates that are valid for a slow clock too, CAs for ten years and leaves for one', async () => {
+  test('finds certificates that are valid for a slow clock too, and as long as their templates say', async () => {
     const minute = 60 * 1000;
-    for (const { name, years } of certificates()) {
+    for (const request of certificates()) {
+      const { name, years } = request;
       const pem = pems.get(profile)?.find((candidate) => candidate.name === name);
       const { validFromDate, validToDate } = new X509Certificate(pem?.certificate ?? '');
       expect(validFromDate.getTime()).toBeLessThanOrEqual(Date.now() - 5 * minute);
-      expect(validToDate.getUTCFullYear() - validFromDate.getUTCFullYear()).toBeGreaterThanOrEqual(years);
-      expect(years).toBe(name.endsWith('ca') ? 10 : 1);
+      const wanted = endAfter(validFromDate, request).getTime();
+      expect(Math.abs(validToDate.getTime() - wanted), name).toBeLessThanOrEqual(10 * minute);
+      if (profile !== 'own') expect(years).toBe(name.endsWith('ca') ? 10 : 1);
       expect(
         (
           await verify(
@@ -148,6 +172,25 @@ describe.each(profiles)('openssl on the profile %s', (profile) => {
       expect(ofKey, name).toBe(held);
     }
   });
+});
+
+test('by hand openssl makes each certificate of one’s own with the same subject, names, size and end', async () => {
+  const scratch = await scratchFolder();
+  const folder = folders.get('own') ?? '';
+  const wanted = requests.get('own') ?? [];
+  const script = wanted.flatMap((request) => opensslCommands(request)).join('\n');
+  await run('sh', ['-euc', script], { cwd: scratch.path });
+  for (const request of wanted) {
+    const read = (name: string) => readFile(join(scratch.path, name), 'utf8');
+    const { name, signer = name } = request;
+    const pem = { name, certificate: await read(`${name}.pem`), key: await read(`${name}-key.pem`) };
+    expect(problemsOf(request, pem, await read(`${signer}.pem`)), name).toEqual([]);
+    const args = ['x509', '-noout', '-subject', '-nameopt', 'utf8,show_type,sep_multiline', '-in', `${name}.pem`];
+    if (request.CN === undefined) continue;
+    const [ours, byHand] = await Promise.all([folder, scratch.path].map((cwd) => run('openssl', args, { cwd })));
+    expect(byHand?.stdout, name).toBe(ours?.stdout);
+  }
+  await scratch.remove();
 });
 
 test('the guide’s subject keeps its accents, as UTF-8', async () => {

@@ -160,3 +160,67 @@ test('csr gives a person a kubeconfig: the cluster has signed it, who it is is k
   const master = await hardway(vm, ['certs', 'csr', 'jane', '--group', 'system:masters', '--out', '/root/other.conf']);
   expect([master.code, master.stderr]).toEqual([2, expect.stringContaining('does not begin with system:')]);
 });
+
+/** What makes an intermediate CA below a root, in /root/own, as a company has them. */
+const ownCa = `
+  mkdir -p -m 700 /root/own && cd /root/own
+  printf '%s\\n' 'basicConstraints = critical, CA:TRUE' 'keyUsage = critical, keyCertSign, cRLSign' \\
+    'subjectKeyIdentifier = hash' 'authorityKeyIdentifier = keyid' >ext
+  umask 077
+  for name in root lab other; do
+    openssl req -newkey rsa:2048 -nodes -keyout $name-key.pem -subj "/C=FR/O=Example/CN=$name" -out $name.csr 2>/dev/null
+  done
+  openssl x509 -req -in root.csr -signkey root-key.pem -extfile ext -days 3650 -out root.pem 2>/dev/null
+  for name in lab other; do
+    openssl x509 -req -in $name.csr -CA root.pem -CAkey root-key.pem -CAcreateserial -extfile ext -days 1000 -out $name.pem 2>/dev/null
+  done
+  mkdir templates
+  printf '%s\\n' 'hosts: [api.lab.test]' 'days: 200' 'key: { size: 3072 }' >templates/apiserver.yaml`;
+
+test('a CA of one’s own, below a root, signs the certificates of a lab: whoever trusts the root believes the API server', async () => {
+  await sh(vm, ownCa);
+  const own = ['--ca-cert', '/root/own/lab.pem', '--ca-key', '/root/own/lab-key.pem'] as const;
+  const late = await up(vm, ...own);
+  expect([late.code, late.stderr]).toEqual([2, expect.stringContaining('this lab has a CA of its own')]);
+  succeeded(await hardway(vm, ['reset', '--to', 'certificates', '--yes']));
+  const templates = ['--certs-templates', '/root/own/templates'] as const;
+  succeeded(await up(vm, ...own, ...templates, '--to', 'kube-controller-manager'));
+  expect(await wrong()).toEqual({ code: 0, findings: [] });
+  // Once more, and without the files.
+  await sh(vm, 'mv /root/own/lab-key.pem /root/own/away.pem');
+  succeeded(await up(vm, '--to', 'kube-controller-manager'));
+  const server = '-connect 127.0.0.1:6443 -verify_return_error -verify_hostname api.lab.test';
+  expect(await sh(vm, `openssl s_client ${server} -CAfile /root/own/root.pem -brief </dev/null 2>&1`)).toContain(
+    'Verification: OK',
+  );
+  expect(await sh(vm, `openssl x509 -noout -text -in ${certFile('apiserver')} | grep Public-Key`)).toContain('3072');
+  expect(await sh(vm, `cmp /root/own/lab.pem ${certFile('ca')}; stat -c %a ${keyFile('ca')}`)).toBe('600');
+  expect(await sh(vm, `openssl x509 -noout -issuer -in ${certFile('etcd-server')}`)).toContain('etcd-ca');
+  const { stdout } = succeeded(await hardway(vm, ['explain', 'cert', 'admin']));
+  expect(await sh(vm, stdout.trim().split('\n').at(-1) ?? '')).toContain('OK');
+});
+
+test('a person whose certificate another CA below the same root has signed is nobody to the API server', async () => {
+  const asked = (ca: string) => `
+    cd /root/own
+    openssl req -newkey rsa:2048 -nodes -keyout p-key.pem -subj "/O=system:masters/CN=jane" -out p.csr 2>/dev/null
+    openssl x509 -req -in p.csr -CA ${ca}.pem -CAkey ${ca === 'lab' ? 'away' : `${ca}-key`}.pem -CAcreateserial -out p.pem 2>/dev/null
+    curl -sS -o /dev/null -w '%{http_code}' --cacert root.pem --cert p.pem --key p-key.pem https://127.0.0.1:6443/api/v1/nodes`;
+  expect(await sh(vm, asked('lab'))).toBe('200');
+  expect(await sh(vm, asked('other'))).toBe('401');
+});
+
+test('a CA that was given is neither rotated, renewed nor made anew, and another file in its place is refused', async () => {
+  const rotate = await hardway(vm, ['certs', 'rotate', 'ca']);
+  expect([rotate.code, rotate.stderr]).toEqual([2, expect.stringContaining('the CA ca was given')]);
+  await sh(vm, `rm ${certFile('ca')}`);
+  const lost = await up(vm, '--to', 'kube-controller-manager');
+  expect([lost.code, lost.stderr]).toEqual([2, expect.stringContaining('lab-key.pem is missing')]);
+  const swapped = ['--ca-cert', '/root/own/lab.pem', '--ca-key', '/root/own/root-key.pem'] as const;
+  const other = await up(vm, ...swapped);
+  expect([other.code, other.stderr]).toEqual([2, expect.stringContaining('it is not the key of the certificate')]);
+  succeeded(
+    await up(vm, '--ca-cert', '/root/own/lab.pem', '--ca-key', '/root/own/away.pem', '--to', 'kube-controller-manager'),
+  );
+  expect(await wrong()).toEqual({ code: 0, findings: [] });
+});

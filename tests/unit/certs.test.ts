@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { parseExpires, requirePersonal } from '../../bin/certs/csr.ts';
 import { readersOf } from '../../bin/certs/list.ts';
 import { chooseRenewed } from '../../bin/certs/renew.ts';
+import { chooseNames } from '../../bin/certs/rotate.ts';
 import { machineProblem } from '../../bin/certs/verify.ts';
 import { UserError } from '../../lib/engine/errors.ts';
 import { requestsFor } from '../../steps/certificates.ts';
@@ -33,6 +34,25 @@ test('a machine with another name or address than the certificates is named, wit
     `this machine is called other, and the certificates name ${node.name}`,
   );
   expect(machineProblem(plainLab, node.name, ['127.0.0.1', '192.0.2.9'])).toContain('it has 127.0.0.1, 192.0.2.9');
+});
+
+test('a CA that was given is neither renewed nor rotated, and what to do instead is said; those of the lab are', async () => {
+  const given = { fingerprint: 'AA', certificate: '/ca.pem', key: '/ca-key.pem', ends: '2040-01-01T00:00:00.000Z' };
+  const requests = await requestsFor({ ...plainLab, ca: { ...given, chain: '' } });
+  const instead = { next: expect.stringContaining('hardway reset --to certificates, then hardway up --ca-cert') };
+  for (const refused of [
+    () => chooseNames('ca', 'ca', requests, {}),
+    () => chooseNames('ca', undefined, requests, {}),
+    () => chooseRenewed(requests, 'ca', {}),
+  ]) {
+    expect(refused).toThrow('the CA ca was given');
+    expect(refused).toThrow(expect.objectContaining(instead));
+  }
+  expect(() => chooseNames('ca', undefined, requests, {})).toThrow(
+    expect.objectContaining({ next: expect.stringContaining('hardway certs rotate ca etcd-ca|front-proxy-ca') }),
+  );
+  expect(chooseNames('ca', 'etcd-ca', requests, {})).toEqual(['etcd-ca']);
+  expect(chooseRenewed(requests, 'apiserver', {}).map(({ name }) => name)).toEqual(['apiserver']);
 });
 
 describe('what is renewed', () => {

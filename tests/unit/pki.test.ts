@@ -38,20 +38,56 @@ describe('a template', () => {
     expect((await read('hosts: [kubernetes, "{{node}}"]')).hosts).toEqual(['kubernetes']);
   });
 
+  test.each(['a', 'A-1.b', '10.240.0.1', '::1', '2001:db8::7', `${'a'.repeat(63)}.test`, '007'])(
+    'names the host %s',
+    async (host) => {
+      expect((await read(`hosts: ["${host}"]`)).hosts).toEqual([host]);
+    },
+  );
+
   test.each([
-    ['an unknown variable', 'hosts: [a, "{{nod}}"]', 'hosts[1]: no variable is called "nod"; there are node, '],
-    ['an unknown field', 'CM: a', '"CM"'],
-    ['an unknown part of a name', 'CN: a\nnames: [{ X: y }]', 'names[0]: '],
-    ['a usage that does not exist', 'usages: [server aut]', 'usages[0]: '],
-    ['a host that is none', 'hosts: ["a b"]', 'hosts[0]: is neither a DNS name nor an IP address'],
-    ['years that are no number', 'years: soon', 'years: '],
-    ['text that is not YAML', 'CN: [', 'this is not YAML'],
-    ['an empty file', '', 'x.yaml: '],
-  ])('with %s is refused with the file and the field', async (_, yaml, words) => {
+    ...[
+      'a..b',
+      '.a',
+      'a.',
+      '-a',
+      'a-',
+      'a_b',
+      '*.a',
+      'a:b',
+      ':::',
+      '::1%lo',
+      '::ffff:10.0.0.1',
+      '10.240.0.300',
+      '1.2.3',
+    ],
+    ...['10.0.0.0/8', `${'a'.repeat(64)}.test`, Array.from({ length: 52 }, () => 'abcd').join('.')],
+  ])('does not name the host %s', async (host) => {
+    await expect(read(`hosts: ["${host}"]`)).rejects.toThrow('x.yaml:1: hosts[0]: is neither a DNS name nor an IP');
+  });
+
+  test.each([
+    [
+      'an unknown variable',
+      'CN: a\nhosts: [a, "{{nod}}"]',
+      'x.yaml:2: hosts[1]: no variable is called "nod"; there are node, ',
+    ],
+    ['a variable on a line of its own', 'hosts:\n  - a\n  - "{{nod}}"', 'x.yaml:3: hosts[1]: no variable'],
+    ['an unknown field', '# a\n\nCM: a', 'x.yaml:3: CM: '],
+    ['an unknown part of a name', 'CN: a\nnames: [{ X: y }]', 'x.yaml:2: names[0].X: '],
+    ['a usage that does not exist', 'usages: [server aut]', 'x.yaml:1: usages[0]: '],
+    ['a host that is none', 'hosts: ["a b"]', 'x.yaml:1: hosts[0]: is neither a DNS name nor an IP address'],
+    ['a key of too few bits', 'key: { algo: rsa,\n  size: 1024 }', 'x.yaml:2: key.size: '],
+    ['a country that is none', 'CN: a\nnames: [{ C: Fr }]', 'x.yaml:2: names[0].C: is not the code of a country'],
+    ['an organisation that is too long', `names: [{ O: ${'a'.repeat(65)} }]`, 'x.yaml:1: names[0].O: '],
+    ['an alias that leads nowhere', 'CN: *a', 'x.yaml:1: this is not YAML'],
+    ['years that are no number', 'CN: a\nyears: soon', 'x.yaml:2: years: '],
+    ['text that is not YAML', 'CN: a\nhosts: [', 'x.yaml:2: this is not YAML'],
+    ['an empty file', '', 'x.yaml:1: '],
+  ])('with %s is refused with the file, the line and the field', async (_, yaml, words) => {
     const refusal = await read(yaml).catch((error: unknown) => error);
     expect(refusal).toBeInstanceOf(UserError);
     expect(refusal).toMatchObject({ next: 'correct x.yaml, then run hardway again' });
-    expect((refusal as UserError).message).toContain('x.yaml: ');
     expect((refusal as UserError).message).toContain(words);
   });
 });
@@ -141,6 +177,18 @@ describe('a set of certificates', () => {
     expect(problems('service-account', { pem: { key } })).toEqual(['its public key is not that of its private key']);
   });
 
+  test('is not fit with a key of another size, or with another validity', () => {
+    const key = { algo: 'rsa', size: 3072 };
+    expect(problems('admin', { request: { key } })).toEqual(['its key has 2048 bits instead of 3072']);
+    expect(problems('service-account', { request: { key } })).toEqual(['its key has 2048 bits instead of 3072']);
+    const [, to] = ((pem) => [pem.validFromDate, pem.validToDate])(
+      new X509Certificate(find(pems, 'admin').certificate),
+    );
+    expect(problems('admin', { request: { years: 2 } })[0]).toContain(`it ends on ${to.toISOString()} instead of `);
+    expect(problems('admin', { request: { days: 90 } })[0]).toContain(`it ends on ${to.toISOString()} instead of `);
+    expect(problems('admin', { request: { days: 365 } })).toEqual([]);
+  });
+
   test('is not fit when it cannot be read', () => {
     expect(problems('admin', { pem: { certificate: 'x' } })).toEqual(['it cannot be read as a certificate']);
     expect(problems('admin', { pem: { key: 'x' } })).toEqual(['its private key cannot be read']);
@@ -209,7 +257,7 @@ describe('a set of certificates', () => {
 
 describe('the clock', () => {
   test('of a machine is refused when it is behind the day on which hardway was installed', async () => {
-    await expect(requireClock(new Date('2016-01-01T00:00:00Z'))).rejects.toThrow(
+    await expect(requireClock({ now: new Date('2016-01-01T00:00:00Z') })).rejects.toThrow(
       /the clock of this machine says 2016-01-01T00:00:00\.000Z, but hardway was installed on 20/,
     );
     await expect(requireClock()).resolves.toBeUndefined();

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type Asked, type Facts, type Old, parseOptions, planOf, type RequestedOptions } from '../../bin/up/plan.ts';
-import type { Lab } from '../../lib/engine/lab.ts';
+import type { GivenCa, Lab } from '../../lib/engine/lab.ts';
 import type { Given } from '../../lib/engine/settings.ts';
 import type { State } from '../../lib/engine/state.ts';
 import type { HostFacts } from '../../lib/host/facts.ts';
@@ -19,6 +19,14 @@ const here = (last: string, lab: Lab = plainLab): Old => {
   return { state, supervisor: done.includes('etcd') ? lab.supervisor : undefined, begun: true };
 };
 
+const givenCa: GivenCa = {
+  fingerprint: 'AA',
+  certificate: '/root/ca.pem',
+  key: '/root/ca-key.pem',
+  ends: '2040-01-01T00:00:00.000Z',
+  chain: '',
+};
+
 const plan = (
   asked: Partial<Asked> = {},
   {
@@ -26,7 +34,7 @@ const plan = (
     old = nobody,
     host = {},
     ...facts
-  }: Partial<{ file: Given; old: Old; host: Partial<HostFacts>; tmux: boolean }> = {},
+  }: Partial<{ file: Given; old: Old; host: Partial<HostFacts>; tmux: boolean; given: GivenCa }> = {},
 ): Lab =>
   planOf({ ...file, ...nothing, ...asked }, old, {
     ...machine,
@@ -101,6 +109,21 @@ describe('a lab that is here already', () => {
   ])('cannot get another %s once it has objects, and can before', (field, asked, file) => {
     expect(() => plan(asked, { file, old: here('etcd') })).toThrow(`this lab has ${field} `);
     expect(plan(asked, { file, old: here('kubeconfigs') })).toMatchObject({ ...asked, ...file });
+  });
+
+  test('keeps a CA that was given and templates of one’s own, and cannot get another CA once it has objects', () => {
+    const ca = { ...givenCa, fingerprint: 'AA' };
+    const lab = { ...plainLab, ca, templates: { apiserver: { years: 2 } } };
+    expect(plan({}, { old: here('smoke', lab) })).toEqual(lab);
+    expect(plan({}, { old: here('smoke', lab), given: { ...ca, certificate: '/elsewhere/ca.pem' } }).ca).toEqual({
+      ...ca,
+      certificate: '/elsewhere/ca.pem',
+    });
+    const given = { ...givenCa, fingerprint: 'BB' };
+    expect(() => plan({}, { old: here('etcd', lab), given })).toThrow('this lab has the CA /root/ca.pem; another one');
+    expect(() => plan({}, { old: here('etcd'), given })).toThrow('this lab has a CA of its own; another one');
+    expect(plan({}, { old: here('kubeconfigs', lab), given }).ca).toEqual(given);
+    expect(() => plan({ pki: 'guide' }, { given })).toThrow('with --pki guide one CA is that of etcd');
   });
 
   test('keeps its minor version of Kubernetes, at the patch release that this hardway has', () => {

@@ -20,6 +20,9 @@ export const explainCertificate = async (request: CertificateRequest, reason: st
   const { name, CN, signer } = request;
   if (CN === undefined) return `${keyFile(name)}\n  ${reason}`;
   const certificate = new X509Certificate(await readText(certFile(name)));
+  const authority = new X509Certificate(await readText(certFile(signer ?? name)));
+  // An intermediate CA is trusted itself, not the one above it.
+  const partial = authority.checkIssued(authority) ? '' : '-partial_chain ';
   const rows: readonly (readonly [string, string | undefined])[] = [
     ['subject', certificate.subject.split('\n').join(', ')],
     ['issuer', certificate.issuer.split('\n').join(', ')],
@@ -33,6 +36,6 @@ export const explainCertificate = async (request: CertificateRequest, reason: st
     certFile(name),
     `  ${reason}`,
     ...rows.flatMap(([field, value]) => (value ? [`  ${field.padEnd(8)} ${value}`] : [])),
-    `  openssl verify -CAfile ${certFile(signer ?? name)} ${certFile(name)}`,
+    `  openssl verify ${partial}-CAfile ${certFile(signer ?? name)} ${certFile(name)}`,
   ].join('\n');
 };
