@@ -110,12 +110,12 @@ const step =
 /** Starts the command and kills it at the first event that is meant. */
 const killed = async (args: readonly string[], isMeant: (event: RunEvent) => boolean): Promise<void> => {
   let at: RunEvent | undefined;
-  const { code, text } = await watched(vm, ['hardway', 'certs', 'rotate', ...args], async (event, run) => {
+  const { code, events, text } = await watched(vm, ['hardway', 'certs', 'rotate', ...args], async (event, run) => {
     if (at || !isMeant(event)) return;
     at = event;
     await run.kill();
   });
-  expect(at, `${args.join(' ')} came to no such event: ${text}`).toBeDefined();
+  expect(at, `${args.join(' ')} came to no such event: ${JSON.stringify(events.at(-1))}\n${text}`).toBeDefined();
   expect(code, text).toBe(137);
 };
 
