@@ -9,6 +9,6 @@ export const command = (): Command =>
     )
     .addHelpText(
       'after',
-      '\nExamples:\n  sudo hardway up\n  sudo hardway up --to kube-apiserver\n  sudo hardway up --source go --json\n  sudo hardway up --ca-cert ca.pem --ca-key ca-key.pem --certs-templates ./templates',
+      '\nExamples:\n  sudo hardway up\n  sudo hardway up --to kube-apiserver\n  sudo hardway up --source go --json\n  sudo hardway up --ca-cert ca.pem --ca-key ca-key.pem\n  sudo hardway up --certs-templates ./templates',
     )
     .action((options: Options) => up(options));
