@@ -1,7 +1,7 @@
 #!/bin/sh
 # One container VM, three stages. lib/vm/container.ts calls `run` and `enter`; `run` calls `boot`.
-#   run   FOLDER TREE NET PORT NSPAWN-ARGS...  keep it running: a reboot inside boots it again, a power-off ends this
-#   boot  FOLDER TREE NET PORT NSPAWN-ARGS...  in mount and network namespaces of its own: disk, network card, systemd-nspawn
+#   run   FOLDER TREE CACHE NET PORT NSPAWN-ARGS...  keep it running: a reboot inside boots it again, a power-off ends this
+#   boot  FOLDER TREE CACHE NET PORT NSPAWN-ARGS...  in mount and network namespaces of its own: disk, network card, systemd-nspawn
 #   enter INIT COMMAND...                 run a command beside the systemd that is process INIT here
 # All mounts and links live in those namespaces, so they are gone with the last process, however it ended.
 set -eu
@@ -21,7 +21,7 @@ within_10s() {
 }
 
 run() {
-  folder=$2 net=$4 port=$5
+  folder=$2 net=$5 port=$6
   while read -r cgroup; do
     # Version 2 gives controllers only to a cgroup without own processes: systemd-nspawn leaves it, this script stays.
     if [ -e "$cgroup/cgroup.controllers" ]; then
@@ -58,10 +58,12 @@ run() {
 }
 
 boot() {
-  folder=$2 tree=$3 net=$4
-  shift 5
+  folder=$2 tree=$3 cache=$4 net=$5
+  shift 6
   while read -r cgroup; do echo $$ >"$cgroup/cgroup.procs"; done <"$folder/cgroups"
   mount -t overlay hardway-vm -o "lowerdir=$tree,upperdir=$folder/upper,workdir=$folder/work" "$folder/root"
+  # What the VM writes to the cache stays with it: root of this machine runs what lies there.
+  mount -t overlay hardway-cache -o "lowerdir=$cache,upperdir=$folder/cache/upper,workdir=$folder/cache/work" "$folder/cache/root"
   ip link set lo up
   if [ "$net" = net ]; then
     gateway=10.240.0.2

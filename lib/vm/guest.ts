@@ -56,6 +56,52 @@ ExecStart=/bin/sh -c 'for d in /sys/fs/cgroup/*/; do mount -o remount,bind,rw "$
   },
 ];
 
+/** Parameters that a kubelet sets (setupKernelTunables in kubernetes/pkg/kubelet/cm), and does not start without. */
+const ofKubelet = [
+  ...['vm/overcommit_memory', 'vm/panic_on_oom', 'kernel/panic', 'kernel/panic_on_oops'],
+  ...['kernel/keys/root_maxkeys', 'kernel/keys/root_maxbytes'],
+];
+
+/**
+ * Unit that keeps a container VM from the kernel parameters of the machine that it runs on: those of its own network are
+ * its own, those that a kubelet sets become files of the VM's that change nothing, and all others are read-only.
+ */
+export const ownParameters: GuestFile[] = [
+  {
+    path: '/usr/local/lib/hardway-parameters.sh',
+    text: `set -eu
+for folder in /proc/sys/*/; do
+  [ "$folder" != /proc/sys/net/ ] || continue
+  mount --bind "$folder" "$folder"
+  mount -o remount,bind,ro "$folder"
+done
+for name in ${ofKubelet.join(' ')}; do
+  file=$(mktemp -p /run)
+  cat "/proc/sys/$name" >"$file"
+  chmod 644 "$file"
+  mount --bind "$file" "/proc/sys/$name"
+  rm "$file"
+done
+`,
+  },
+  {
+    path: '/etc/systemd/system/hardway-parameters.service',
+    text: `[Unit]
+Description=Keep the kernel parameters of the machine that this VM runs on
+DefaultDependencies=no
+Before=sysinit.target systemd-sysctl.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh /usr/local/lib/hardway-parameters.sh
+`,
+  },
+  {
+    path: '/etc/systemd/system/sysinit.target.wants/hardway-parameters.service',
+    link: '../hardway-parameters.service',
+  },
+];
+
 /** Writes files below `root`. */
 export const writeGuestFiles = async (root: string, files: readonly GuestFile[]): Promise<void> => {
   for (const { path, text = '', link, mode = 0o644 } of files) {

@@ -77,11 +77,10 @@ test('keys, kubeconfigs and folders that others could read are faults, which up 
   const folders = ['/var/lib/hardway', '/var/lib/hardway/certs', '/var/lib/hardway/kubeconfigs'];
   const files = ['/var/lib/hardway/certs/ca-key.pem', '/var/lib/hardway/kubeconfigs/admin.conf'];
   const right = await modesOf(...folders, ...files);
-  await sh(vm, `chmod 755 ${folders.join(' ')}; chmod 644 ${files.join(' ')}; chown bob ${files[0]}`);
+  await sh(vm, `chmod 750 ${folders.join(' ')}; chmod 644 ${files.join(' ')}; chown bob ${files[0]}`);
   const { code, stdout } = await hardway(vm, ['check']);
   expect(code).toBe(1);
-  for (const path of ['/var/lib/hardway has the mode 0755', 'certs has the mode 0755', 'kubeconfigs has the mode 0755'])
-    expect(stdout).toContain(path);
+  for (const path of folders) expect(stdout).toContain(`${path} has the mode 0750`);
   succeeded(await upAsAlice());
   expect(await modesOf(...folders, ...files)).toBe(right);
 });
