@@ -31,6 +31,26 @@ export const requireLab = async (): Promise<State> => {
   return state;
 };
 
+/** Beginning of the step under which the ledger has the changes of an exercise. */
+export const exercisePrefix = 'exercise ';
+
+/** Returns the id of the exercise that runs in this lab: the ledger has changes of it. */
+export const runningExercise = async (): Promise<string | undefined> =>
+  (await readLedger(paths.ledger))
+    .find(({ step }) => step.startsWith(exercisePrefix))
+    ?.step.slice(exercisePrefix.length);
+
+/** Throws UserError while an exercise runs, for a command that would repair the lab or name the fault. */
+export const refuseDuringExercise = async (): Promise<void> => {
+  if (process.getuid?.() !== 0) return;
+  const id = await runningExercise();
+  if (id === undefined) return;
+  throw new UserError(
+    `the exercise ${id} runs: this command would repair its fault or name it`,
+    'hardway practice check marks it; hardway practice give-up takes it back',
+  );
+};
+
 /** Returns the command that undoes the steps after one, or everything. */
 export const resetTo = (step?: string): string => `hardway reset${step === undefined ? '' : ` --to ${step}`}`;
 

@@ -53,6 +53,11 @@ export const commands: Readonly<Record<CommandName, Entry>> = {
     needs: 'lab',
     load: () => import('./commands/certs.ts'),
   },
+  practice: {
+    summary: 'a fault in this lab to repair, marked by what is true then',
+    needs: 'lab',
+    load: () => import('./commands/practice.ts'),
+  },
   explain: {
     summary: 'what a step, a flag, a Service, a Pod or a request really is',
     needs: 'nobody',

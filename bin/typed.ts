@@ -16,6 +16,7 @@ export const commandNames = [
   'check',
   'doctor',
   'certs',
+  'practice',
   'explain',
   'logs',
   'attach',

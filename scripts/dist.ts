@@ -14,7 +14,8 @@ import packageJson from '../package.json' with { type: 'json' };
 const project = resolve(import.meta.dirname, '..');
 
 /** What of the project a person needs to use it; the rest is for who works on it. */
-const product = /^(bin|lib|steps|lessons|manifests|certs-templates|docs)\/|^(package(-lock)?\.json|[A-Z]+(\.md)?)$/;
+const product =
+  /^(bin|exercises|lib|steps|lessons|manifests|certs-templates|docs)\/|^(package(-lock)?\.json|[A-Z]+(\.md)?)$/;
 
 /** Copies the product's own files into a folder: those that git knows. */
 const copyProduct = async (into: string): Promise<void> => {

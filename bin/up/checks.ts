@@ -3,7 +3,7 @@ import { Unhealthy } from '../../lib/engine/errors.ts';
 import { parseChoice } from '../../lib/engine/nearest.ts';
 import { readOnlyContext } from '../../lib/engine/runner.ts';
 import { stepIds, stepsWith } from '../../steps/index.ts';
-import { chosenSteps, requireLab } from '../lab.ts';
+import { chosenSteps, refuseDuringExercise, requireLab } from '../lab.ts';
 
 /** Formats the result of one check; `failure` is undefined where it passed. */
 type Format = (step: string, phrase: string, failure: Failure | undefined) => string;
@@ -38,6 +38,7 @@ const summary = (failures: readonly Failure[]): string => {
 export const showChecks = async (wanted: string | undefined, { json }: { json?: boolean }): Promise<void> => {
   const id = wanted === undefined ? undefined : parseChoice('step', stepIds, wanted);
   const state = await requireLab();
+  await refuseDuringExercise();
   const steps = stepsWith(state.lab);
   const context = readOnlyContext(state.lab, steps);
   const found: Failure[] = [];

@@ -8,7 +8,7 @@ import type { State } from '../../lib/engine/state.ts';
 import { languageOf } from '../../lib/engine/text.ts';
 import { notesOn, readRotation } from '../../lib/pki/rotation.ts';
 import { stepsWith } from '../../steps/index.ts';
-import { requireLab } from '../lab.ts';
+import { refuseDuringExercise, requireLab } from '../lab.ts';
 import { asTyped } from '../typed.ts';
 
 interface Row {
@@ -92,6 +92,7 @@ export const verdict = (rows: readonly Pick<Row, 'step' | 'state'>[]): Unhealthy
 export const showStatus = async ({ json, watch }: { json?: boolean; watch?: boolean }): Promise<void> => {
   for (;;) {
     const state = await requireLab();
+    await refuseDuringExercise();
     const now = await rows(state);
     if (watch && process.stdout.isTTY && !json) process.stdout.write('\x1b[H\x1b[2J');
     process.stdout.write(now.map((row) => `${json ? jsonLine(row) : statusLine(row)}\n`).join(''));

@@ -15,7 +15,7 @@ import { earlyEnds } from '../../steps/certificates.ts';
 import { store } from '../../steps/etcd.ts';
 import { components, everyStep, stepsWith } from '../../steps/index.ts';
 import { interruptible } from '../interrupt.ts';
-import { noSuchStep } from '../lab.ts';
+import { noSuchStep, refuseDuringExercise } from '../lab.ts';
 import { farewellWords, lessonHooks } from '../teach/hooks.ts';
 import { Stopped } from '../teach/pause.ts';
 import { hasNoPause, type LessonOptions, parseLessonOptions, parsePauses, skippedPauses } from '../teach/session.ts';
@@ -143,6 +143,7 @@ const printWarnings = async ({ lab, state, whyBridge }: UpPlan, options: Options
 /** Plans the run, prints warnings, brings up the steps, and prints the result. */
 const upLocked = async (options: Options, telling: LessonOptions | undefined): Promise<void> => {
   const seconds = (): number => Math.round(performance.now()) / 1000; // since the start of the program
+  await refuseDuringExercise();
   const plan = await planUp(options);
   const { lab, state } = plan;
   const last = plan.asked.to;

@@ -29,6 +29,8 @@ export const paths = {
   seen: `${root}/seen.json`,
   /** Guesses and tasks of whoever learns with this lab. */
   learner: `${root}/learner.json`,
+  /** Files of the exercise that runs. */
+  practice: `${root}/practice`,
   ledger: `${root}/ledger.jsonl`,
   /** Snapshot of this machine before the first change. */
   snapshot: `${root}/picture.json`,

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 
 const project = join(import.meta.dirname, '../..');
-const rooms = /^(?:bin|steps|lib|certs-templates|lessons|manifests|tests|docs|bench)\/[\w./-]*$/;
+const rooms = /^(?:bin|exercises|steps|lib|certs-templates|lessons|manifests|tests|docs|bench)\/[\w./-]*$/;
 
 /** The paths of this project that a page names, in its sentences and its pictures. */
 const pathsOf = (page: string): readonly string[] => {
@@ -22,7 +22,18 @@ test.each(['docs/architecture.md', 'CONTRIBUTING.md'])('every path that %s names
 
 test('docs/architecture.md shows every room of bin/ and lib/', () => {
   const paths = pathsOf('docs/architecture.md');
-  const house = ['bin/commands', 'bin/up', 'bin/reset', 'bin/teach', 'bin/certs', 'bin/vm', 'bin/manual', 'steps'];
+  const house = [
+    'bin/commands',
+    'bin/up',
+    'bin/reset',
+    'bin/teach',
+    'bin/certs',
+    'bin/vm',
+    'bin/manual',
+    'bin/practice',
+    'exercises',
+    'steps',
+  ];
   const lib = ['pki', 'binaries', 'daemons', 'cluster', 'vm', 'engine', 'host'].map((room) => `lib/${room}`);
   for (const room of [...house, ...lib]) expect(paths).toContain(`${room}/`);
 });

@@ -20,7 +20,14 @@ const importsOf = (file: string): string[] =>
 const imports = new Map(sources.map((file) => [file, importsOf(file)]));
 
 /** The floors of the house, the highest first; rooms on one floor may visit each other. */
-const floors = [/^bin\//, /^steps\//, /^lib\/(pki|binaries|daemons|cluster|vm)\//, /^lib\/engine\//, /^lib\/host\//];
+const floors = [
+  /^bin\//,
+  /^exercises\//,
+  /^steps\//,
+  /^lib\/(pki|binaries|daemons|cluster|vm)\//,
+  /^lib\/engine\//,
+  /^lib\/host\//,
+];
 const floorOf = (file: string): number => floors.findIndex((floor) => floor.test(file));
 
 test('the imports of this house are found', () => {
@@ -45,11 +52,12 @@ test('arrows point down only: bin, steps, what steps are made of, engine, host',
 /** The rooms of bin/, each with those that it may enter. `program` and `shared` are the files outside of any folder. */
 const rooms: Readonly<Record<string, readonly string[]>> = {
   program: ['commands', 'shared'],
-  commands: ['up', 'reset', 'teach', 'vm', 'doctor', 'manual', 'certs', 'bundle', 'shared'],
+  commands: ['up', 'reset', 'teach', 'vm', 'doctor', 'manual', 'certs', 'bundle', 'practice', 'shared'],
   bundle: ['shared'],
   certs: ['up', 'teach', 'shared'], // shows the restarts as an up does, and a certificate as explain does
   doctor: ['up', 'shared'], // judges the machine as an up does
   manual: ['shared'],
+  practice: ['reset', 'teach', 'shared'], // takes changes back as a reset does, and records what a learner has done
   vm: ['up', 'teach', 'shared'], // reads the flags of an up before there is a machine
   up: ['teach', 'shared'], // shows the lesson of a step and pauses after it
   reset: ['shared'],
