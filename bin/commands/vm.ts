@@ -24,9 +24,21 @@ const ofOne = [
   ['kubeconfig', 'write a kubeconfig for kubectl, k9s or Headlamp on this machine', kubeconfig, 'kubeconfig lab'],
 ] as const;
 
+/** What a VM is kept from, and what it is not: a container shares this machine's kernel. */
+const boundary = `
+What a VM is kept from: a VM writes nothing to this machine, neither to hardway's
+cache nor to its kernel parameters, and reaches no network but with --net. But the
+kernel of a container VM is this machine's, and root in it is root of that kernel:
+it keeps accidents in, not an attacker. For programs that you do not trust there
+is --kind qemu, which has a kernel of its own.
+
+For example:
+  hardway vm up lab`;
+
 /** Makes the command `hardway vm`: throw-away VMs on this machine to try, teach and test in. */
 export const command = (): Command => {
   const vm = new Command('vm').description('throw-away VMs on this machine: with the project in them, and no way out');
+  vm.addHelpText('after', boundary);
   const sub = (name: string, description: string, ...examples: readonly string[]): Command =>
     vm
       .command(name)

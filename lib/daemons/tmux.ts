@@ -64,6 +64,9 @@ TasksMax=infinity
 const environmentOf = ({ service = [] }: Daemon): readonly string[] =>
   service.flatMap((line) => (line.startsWith('Environment=') ? [line.slice('Environment='.length)] : []));
 
+/** What stands between two words of a command that has one on each line. */
+const lineBreak = ' \\\n  ';
+
 /**
  * Returns the lines that hand a daemon its files, as systemd does: its account may read them and change nothing in their
  * folder, into which root writes.
@@ -72,7 +75,7 @@ const handOver = ({ name, user, handed = [] }: Daemon): string => {
   if (user === undefined) return '';
   const folder = handedFolder(name);
   return `install -d -m 750 -g ${user} ${folder}
-install -m 440 -g ${user} ${quoted(handed)} ${folder}
+${[`install -m 440 -g ${user}`, ...handed.map((path) => quoted([path])), folder].join(lineBreak)}
 `;
 };
 
@@ -80,7 +83,10 @@ install -m 440 -g ${user} ${quoted(handed)} ${folder}
 const asUser = ({ user }: Daemon): string =>
   user === undefined
     ? ''
-    : `setpriv --reuid=${user} --regid=${user} --clear-groups --no-new-privs --bounding-set=-all --inh-caps=-all \\\n  `;
+    : [
+        ...['setpriv', `--reuid=${user}`, `--regid=${user}`, '--clear-groups'],
+        ...['--no-new-privs', '--bounding-set=-all', '--inh-caps=-all', ''],
+      ].join(lineBreak);
 
 /** Returns the script of a component's window: it prints the command, then replaces itself by it. */
 export const windowScript = (daemon: Daemon): string => `#!/bin/bash
@@ -93,7 +99,7 @@ ${environmentOf(daemon)
   .map((one) => `export ${quoted([one])}\n`)
   .join('')}${handOver(daemon)}exec ${asUser(daemon)}${commandLine(daemon)
   .map((word) => quoted([word]))
-  .join(' \\\n  ')}
+  .join(lineBreak)}
 `;
 
 interface Pane {

@@ -34,7 +34,7 @@ test('each component gets a tmux session under the guide’s name, and the whole
 test('a window shows the command and what it writes; the log has the same, for root only', async () => {
   const seen = await sh(vm, `${ours} capture-pane -p -S - -t =scheduler:`);
   expect(seen).toMatch(
-    /^exec setpriv --reuid=kube-scheduler [^\n]*\\\n {2}\/var\/lib\/hardway\/bin\/kube-scheduler \\\n {2}--kubeconfig=/m,
+    /^exec setpriv \\\n {2}--reuid=kube-scheduler \\\n[^/]* {2}\/var\/lib\/hardway\/bin\/kube-scheduler \\\n {2}--kubeconfig=/m,
   );
   expect(seen).toContain('Starting Kubernetes Scheduler');
   const logged = await hardway(vm, ['logs', 'kube-scheduler']);

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, readlinkSync, statSync } from 'node:fs';
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -89,6 +89,26 @@ describe('a container VM', () => {
 
   test('does not see the trees that the VMs are made of', async () => {
     expect(await inside(vm, 'ls -A /var/cache/hardway/vm')).toBe('');
+  });
+
+  test('writes to a cache of its own: what root here runs stays as it is', async () => {
+    const [first = ''] = await readdir(`${paths.cache}/images/${architectures[process.arch]}`);
+    const image = `${paths.cache}/images/${architectures[process.arch]}/${first}`;
+    const before = await stat(image);
+    await inside(vm, `echo changed >${image}; echo evil >/var/cache/hardway/node/evil; cat ${image}`);
+    expect(await stat(image)).toMatchObject({ size: before.size, mtimeMs: before.mtimeMs, ino: before.ino });
+    expect(existsSync(`${paths.cache}/node/evil`)).toBe(false);
+  });
+
+  test('changes no kernel parameter of this machine, not even those that a kubelet sets', async () => {
+    const names = ['kernel/panic', 'vm/overcommit_memory', 'kernel/pid_max', 'fs/file-max'];
+    const here = () => Promise.all(names.map((parameter) => readFile(`/proc/sys/${parameter}`, 'utf8')));
+    const before = await here();
+    expect(await inside(vm, 'sysctl -qw kernel.panic=77 vm.overcommit_memory=2; sysctl -n kernel.panic')).toBe('77');
+    for (const name of ['kernel.pid_max=77777', 'fs.file-max=77777'])
+      expect(await inside(vm, `sysctl -qw ${name} 2>&1 || :`)).toContain('denied');
+    expect(await inside(vm, 'sysctl -qw net.ipv4.ip_forward=1; sysctl -n net.ipv4.ip_forward')).toBe('1');
+    expect(await here()).toEqual(before);
   });
 
   test('passes exit codes, awkward words, standard input and environment', async () => {

@@ -116,11 +116,15 @@ describe('a daemon under an account of its own', () => {
 
   test('gives up root’s rights in its window too, after the copies are made in a folder that it cannot change', () => {
     const script = windowScript(own);
-    const [copied, started] = [script.indexOf(`install -m 440 -g etcd ${key}`), script.indexOf('exec setpriv')];
+    const [copied, started] = [
+      script.indexOf(`install -m 440 -g etcd \\\n  ${key} \\\n`),
+      script.indexOf('exec setpriv'),
+    ];
     expect(script).toContain('install -d -m 750 -g etcd /run/credentials/etcd.service');
     expect(copied).toBeGreaterThan(0);
     expect(started).toBeGreaterThan(copied);
-    expect(script).toContain('--reuid=etcd --regid=etcd --clear-groups --no-new-privs --bounding-set=-all');
+    for (const flag of ['--reuid=etcd', '--regid=etcd', '--clear-groups', '--no-new-privs', '--bounding-set=-all'])
+      expect(script).toContain(`  ${flag} \\\n`);
   });
 
   test('is as its step says', () => {
