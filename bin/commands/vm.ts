@@ -3,6 +3,7 @@ import { flavours, kinds } from '../../lib/vm/record.ts';
 import { suiteNames } from '../../lib/vm/suites.ts';
 import { oneOf } from '../values.ts';
 import { createOnly, execute, kubeconfig, list, openShell, remove, start, stop, upInVm } from '../vm/actions.ts';
+import { boundary } from '../vm/boundary.ts';
 
 const creatable = (command: Command): Command =>
   command
@@ -24,29 +25,16 @@ const ofOne = [
   ['kubeconfig', 'write a kubeconfig for kubectl, k9s or Headlamp on this machine', kubeconfig, 'kubeconfig lab'],
 ] as const;
 
-/** What a VM is kept from, and what it is not: a container shares this machine's kernel. */
-const boundary = `
-What a VM is kept from: a VM writes nothing to this machine, neither to hardway's
-cache nor to its kernel parameters, and reaches no network but with --net. But the
-kernel of a container VM is this machine's, and root in it is root of that kernel:
-it keeps accidents in, not an attacker. For programs that you do not trust there
-is --kind qemu, which has a kernel of its own.
-
-For example:
-  hardway vm up lab`;
-
 /** Makes the command `hardway vm`: throw-away VMs on this machine to try, teach and test in. */
 export const command = (): Command => {
   const vm = new Command('vm').description('throw-away VMs on this machine: with the project in them, and no way out');
-  vm.addHelpText('after', boundary);
   const sub = (name: string, description: string, ...examples: readonly string[]): Command =>
     vm
       .command(name)
       .description(description)
       .addHelpText('after', `\nFor example:\n${examples.map((line) => `  hardway vm ${line}`).join('\n')}`);
 
-  const cluster = 'a VM with a cluster in it: create or boot it, then `up` inside';
-  creatable(sub('up', cluster, 'up', 'up lab -- --to etcd --pause', 'up real --kind qemu'))
+  creatable(sub('up', 'a VM with a cluster in it: create or boot it, then `up` inside', 'up', 'up lab -- --to etcd'))
     .argument('[UP-FLAGS...]', 'after --: what `up` inside is given')
     .showHelpAfterError('What up is given goes after --, such as: hardway vm up lab -- --cni bridge')
     .action(upInVm);
@@ -67,5 +55,5 @@ export const command = (): Command => {
       .action(action);
   sub('list', 'the VMs of this machine', 'list', 'list --json').option('--json', 'an object a line').action(list);
   sub('delete', 'throw a VM away, in whatever state it is', 'delete lab').argument('<NAME>', 'the VM').action(remove);
-  return vm;
+  return vm.addHelpText('after', boundary);
 };

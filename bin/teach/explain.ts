@@ -79,7 +79,8 @@ export const explainWord = async (word: string, { lab }: Pick<Context, 'lab'>, l
   );
   const topic = topics.find((one) => one === name);
   if (topic) return lessonPage(await readTopic(topic, language));
-  return stepIds.includes(name) ? explainStep(name, lab, language) : `${name}: ${known[name]}`;
+  const colon = language === 'fr' ? ' :' : ':';
+  return stepIds.includes(name) ? explainStep(name, lab, language) : `${name}${colon} ${known[name]}`;
 };
 
 /** Kinds of things of a live cluster that can be explained. */

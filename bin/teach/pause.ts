@@ -137,8 +137,11 @@ export const pauseAfter = async (
     const key = await screens.show(afterView(after, language), note);
     if (key === undefined) throw new Stopped(step.id);
     if (key === 'space') {
-      problems = await problemsOf(pause, again);
-      if (problems.length === 0) return;
+      note = await noteOf(pause, async () => {
+        problems = await problemsOf(pause, again);
+        return undefined;
+      });
+      if (note === '' && problems.length === 0) return;
       continue;
     }
     note = await noteOf(pause, async () => {

@@ -25,9 +25,31 @@ export interface Pause {
   readonly screens: Screens;
 }
 
+/** Begins a line that goes on where the one before ended: neither a heading, an item, a table, code nor an indent. */
+const goesOn = /^(?![#|>\s]|```|[-*] |\d+\. )/;
+
+/**
+ * Joins the lines of each paragraph and of each item of a list, which the terminal breaks where it ends; code stays as it
+ * is.
+ */
+export const joined = (text: string): readonly string[] => {
+  const lines: string[] = [];
+  let code = false;
+  for (const line of text.split('\n')) {
+    const last = lines.at(-1) ?? '';
+    const isItem = /^([-*]|\d+\.) /.test(last);
+    const continues = isItem ? /^ {2,3}\S/.test(line) : goesOn.test(last) && goesOn.test(line);
+    if (!code && last !== '' && line !== '' && continues) lines[lines.length - 1] = `${last} ${line.trim()}`;
+    else lines.push(line);
+    if (line.startsWith('```')) code = !code;
+  }
+  return lines;
+};
+
 /** Turns a text into blocks: what an empty line divides stays together. */
 export const blocksOf = (text: string): readonly Block[] =>
-  text
+  joined(text)
+    .join('\n')
     .split(/\n{2,}/)
     .map((part) =>
       part.split('\n').map((line) => ({ text: line, ...(line.startsWith('#') && { tone: 'strong' as const }) })),

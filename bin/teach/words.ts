@@ -31,7 +31,8 @@ export const words: Readonly<Record<Language, Words>> = {
     observations: 'What is true now',
     putBack: (files) => `put back, as it was not there: ${files.map((file) => `kubectl apply -f ${file}`).join(', ')}`,
     whichWord: 'which word? ',
-    stopped: 'stopped for today; everything stays as it is\nnext: hardway up --pause --lang en goes on from here',
+    stopped:
+      'stopped for today; everything stays as it is\nnext: hardway up --pause --lang en goes on from here, and so does hardway learn',
     passed: (steps, last, way) =>
       `no pause after ${steps.join(', ')}: ${last} is there already, and the story goes on from it. To hear it again: ${way}, or hardway back step by step, then hardway up --pause=${steps.join(',')}`,
     next: (step) =>
@@ -49,7 +50,8 @@ export const words: Readonly<Record<Language, Words>> = {
     observations: 'Ce qui est vrai maintenant',
     putBack: (files) => `remis, car absent : ${files.map((file) => `kubectl apply -f ${file}`).join(', ')}`,
     whichWord: 'quel mot ? ',
-    stopped: 'arrêté pour aujourd’hui ; tout reste en l’état\nla suite : hardway up --pause --lang fr reprend ici',
+    stopped:
+      'arrêté pour aujourd’hui ; tout reste en l’état\nla suite : hardway up --pause --lang fr reprend ici, hardway learn aussi',
     passed: (steps, last, way) =>
       `pas de pause après ${steps.join(', ')} : ${last} est déjà là, et l’histoire reprend à partir de là. Pour la réentendre : ${way}, ou hardway back pas à pas, puis hardway up --pause=${steps.join(',')}`,
     next: (step) =>

@@ -109,7 +109,7 @@ test.each(components.flatMap((id) => languages.map((language) => [id, language] 
 );
 
 test('a word of the glossary is explained in the language asked for, and a wrong one names the nearest', async () => {
-  expect(await explainWord('Taint', { lab: exampleLab }, 'fr')).toMatch(/^taint: une marque/);
+  expect(await explainWord('Taint', { lab: exampleLab }, 'fr')).toMatch(/^taint : une marque/);
   await expect(explainWord('tiant', { lab: exampleLab }, 'en')).rejects.toThrow('did you mean taint');
 });
 

@@ -6,12 +6,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 /** Milliseconds in which the terminal hands over what was typed while something was running. */
 const drainMs = 30;
 
+/** Milliseconds after which a program that was not stopped by SIGTSTP, as no shell would wake it, goes on. */
+const stopMs = 50;
+
 /**
- * Asks for a line. The terminal itself edits it and nothing is redrawn, so it works in tmux, over a slow line and with
- * a screen reader. Undefined at the end of the input (Ctrl-D). Throws when `signal` is aborted.
+ * Asks for a line. Where `edited`, Node edits it, and Ctrl-D takes the question back; otherwise the terminal itself does and
+ * nothing is redrawn, for a screen reader, and Ctrl-D ends the input. Undefined where no line was typed. Throws when
+ * `signal` is aborted.
  */
-export const ask = async (prompt: string, signal: AbortSignal): Promise<string | undefined> => {
-  const lines = createInterface({ input: process.stdin, output: process.stdout, terminal: false });
+export const ask = async (prompt: string, signal: AbortSignal, edited = false): Promise<string | undefined> => {
+  const lines = createInterface({ input: process.stdin, output: process.stdout, terminal: edited, historySize: 0 });
+  lines.on('SIGINT', () => process.kill(process.pid, 'SIGINT'));
   try {
     const closed = once(lines, 'close').then(() => undefined);
     return await Promise.race([lines.question(prompt, { signal }), closed]);
@@ -20,11 +25,16 @@ export const ask = async (prompt: string, signal: AbortSignal): Promise<string |
   }
 };
 
-/** Returns the name of a key that was pressed: the character itself, or space, enter, pageup, pagedown, up, down. */
-const nameOf = (text: string | undefined, key: Key): string => {
-  if (key.name === 'return' || key.name === 'enter') return 'enter';
-  if (text !== undefined && text > ' ' && !key.ctrl && !key.meta) return text;
-  return key.name ?? '';
+/**
+ * Returns the name of a key that was pressed: the character itself, or space, enter, escape, pageup, pagedown, up, down. One
+ * that was pressed with Ctrl or Alt has that before its name.
+ */
+export const nameOf = (text: string | undefined, { name = '', ctrl, meta }: Key): string => {
+  if (name === 'return' || name === 'enter') return 'enter';
+  if (name === 'escape') return name; // Node takes it for Alt
+  if (ctrl) return `Ctrl-${name}`;
+  if (meta) return `Alt-${name}`;
+  return text !== undefined && text > ' ' && text !== '\x7f' ? text : name;
 };
 
 /** Drops what was typed while something was running. To be called before a new screen is drawn. */
@@ -48,6 +58,7 @@ export const dropKeys = async (signal: AbortSignal): Promise<void> => {
  */
 export const readKey = async (signal: AbortSignal): Promise<string | undefined> => {
   const { stdin, stdout } = process;
+  if (stdin.readableEnded || stdin.destroyed) return undefined;
   const { promise, resolve, reject } = Promise.withResolvers<string | undefined>();
   const onKey = (text: string | undefined, key: Key): void => {
     if (key.ctrl && key.name === 'c') process.kill(process.pid, 'SIGINT');
@@ -57,7 +68,7 @@ export const readKey = async (signal: AbortSignal): Promise<string | undefined> 
   };
   const stop = (): void => {
     stdin.setRawMode(false);
-    process.once('SIGCONT', () => resolve('resize'));
+    setTimeout(() => resolve('resize'), stopMs);
     process.kill(process.pid, 'SIGTSTP');
   };
   const onResize = (): void => resolve('resize');

@@ -1,6 +1,16 @@
 import { styleText } from 'node:util';
 import { ask, dropKeys, readKey } from './keyboard.ts';
-import { type Block, type Choice, draw, pagesOf, type Row, type Size, type Tone, type View } from './layout.ts';
+import {
+  type Block,
+  type Choice,
+  draw,
+  pagesOf,
+  type Row,
+  type Size,
+  type Tone,
+  type View,
+  wrapLine,
+} from './layout.ts';
 
 /** Texts of the screens themselves. */
 export interface ScreenWords {
@@ -51,18 +61,33 @@ const scrollAway = ({ rows }: Size): void => {
   process.stdout.write(`\x1b[${rows};1H${'\n'.repeat(rows)}`);
 };
 
-const next = ['space', 'enter', 'pagedown', 'down'];
-const previous = ['pageup', 'up'];
+/**
+ * Keys that stand for another one: Enter for Space, Esc for the key that closes, and what a French keyboard gives for 1, 2
+ * and 3 without Shift.
+ */
+const sameAs: Readonly<Record<string, string>> = { enter: 'space', escape: 'q', '&': '1', é: '2', '"': '3' };
 
-/** A key as a view names it: Space for the space bar. */
-const keyOf = (view: View, typed: string): Choice | undefined =>
-  view.footer.find(({ key }) => key === typed || (key === 'space' && typed === 'enter'));
+/** Finds the choice that a key stands for; a capital letter counts as the small one. */
+export const choiceOf = (footer: readonly Choice[], typed: string): Choice | undefined =>
+  footer.find(({ key }) => key === typed) ??
+  footer.find(({ key }) => key === (sameAs[typed] ?? (typed.length === 1 ? typed.toLowerCase() : typed)));
 
-/** Returns the page that a key leads to; undefined for a key that turns none. */
-const turned = (key: string, page: number, pages: number): number | undefined => {
+/** Returns the page that a key leads to; undefined for a key that turns none, as Space on the last page, which is a choice. */
+export const turned = (key: string, page: number, pages: number): number | undefined => {
   if (key === 'resize') return page;
-  if (next.includes(key)) return page < pages - 1 ? page + 1 : undefined;
-  return previous.includes(key) ? Math.max(0, page - 1) : undefined;
+  if (key === 'space' || key === 'enter') return page < pages - 1 ? page + 1 : undefined;
+  if (key === 'pagedown' || key === 'down') return Math.min(page + 1, pages - 1);
+  return key === 'pageup' || key === 'up' ? Math.max(0, page - 1) : undefined;
+};
+
+/**
+ * Returns the rows below the footer: a note in the place of the prompt, or above it in rows of its own where it is longer
+ * than the terminal is wide.
+ */
+export const promptRows = (prompt: string, place: string, note: string, { columns }: Size): readonly string[] => {
+  const one = ` ${place}${note || prompt} `;
+  if (one.length < columns) return [one];
+  return [...(note ? wrapLine(` ${note}`, columns - 1) : []), ` ${place}${prompt} `.slice(0, columns - 1)];
 };
 
 /** Screens on a terminal that can be redrawn. */
@@ -70,11 +95,14 @@ const redrawn = (words: ScreenWords, signal: AbortSignal): Screens => {
   /** Draws a page of a view over what is on the screen, and puts the cursor behind its prompt. */
   const drawPage = (view: View, page: number, note: string): number => {
     const size = sizeNow();
-    const pages = pagesOf(view, size).length;
+    const longest = words.page(99, 99); // a place that is shorter makes no other number of rows
+    const below = promptRows(words.prompt, longest, note, size).length - 1;
+    const room = { ...size, rows: size.rows - below };
+    const pages = pagesOf(view, room).length;
     const place = pages > 1 ? `${words.page(Math.min(page, pages - 1) + 1, pages)}  ` : '';
-    const prompt = ` ${place}${note || words.prompt} `.slice(0, size.columns - 1);
-    const rows = draw(view, size, Math.min(page, pages - 1));
-    process.stdout.write(`\x1b[H\x1b[J${rows.map(painted).join('\n')}\n${prompt}`);
+    const rows = draw(view, room, Math.min(page, pages - 1)).map(painted);
+    const last = promptRows(words.prompt, place, note, size);
+    process.stdout.write(`\x1b[H\x1b[J${[...rows, ...last].join('\n')}`);
     return pages;
   };
 
@@ -86,7 +114,7 @@ const redrawn = (words: ScreenWords, signal: AbortSignal): Screens => {
       const key = await readKey(signal);
       if (key === undefined) return undefined;
       const other = turned(key, Math.min(page, pages - 1), pages);
-      const choice = other === undefined ? keyOf(view, key) : undefined;
+      const choice = other === undefined ? choiceOf(view.footer, key) : undefined;
       if (choice) return choice.key;
       page = other ?? page;
       note = other === undefined ? words.unknownKey(key) : '';
@@ -106,7 +134,7 @@ const redrawn = (words: ScreenWords, signal: AbortSignal): Screens => {
       await showPages({ left: title, right: '', body, footer }, '');
       process.stdout.write('\n');
     },
-    ask: (prompt) => ask(prompt, signal),
+    ask: (prompt) => ask(prompt, signal, true),
   };
 };
 
@@ -117,7 +145,7 @@ const typed = (words: ScreenWords, signal: AbortSignal): Screens => {
     const body = pagesOf(view, size).flat();
     const footer = view.footer
       .filter(({ hidden }) => !hidden)
-      .map(({ key, does }) => `  ${key === 'space' ? words.enterKey : key}  ${does}`);
+      .map(({ key, name = key, does }) => `  ${key === 'space' ? words.enterKey : name}  ${does}`);
     process.stdout.write(
       `\n${view.left}  ${view.right}\n\n${[...body.map(({ text }) => text), '', ...footer].join('\n')}\n`,
     );
@@ -130,7 +158,7 @@ const typed = (words: ScreenWords, signal: AbortSignal): Screens => {
         const line = await ask(words.typedPrompt, signal);
         if (line === undefined) return undefined;
         const key = line.trim().toLowerCase();
-        const choice = keyOf(view, key === '' ? 'space' : key);
+        const choice = choiceOf(view.footer, key === '' ? 'space' : key);
         if (choice) return choice.key;
         said = words.unknownKey(key);
       }
