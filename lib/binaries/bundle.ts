@@ -84,7 +84,8 @@ const markOf = (sums: string | Buffer): string => sha256(sums).slice(0, 16);
 const parseSums = (from: string, text: string): ReadonlyMap<string, string> => {
   const rows = text.trimEnd().split('\n');
   const parsed = rows.map((row) => /^([0-9a-f]{64}) {2}(\S+)$/.exec(row));
-  if (parsed.some((row) => row === null)) throw unfit(from, `its list ${sumsName} is none`);
+  const wrong = parsed.indexOf(null) + 1;
+  if (wrong > 0) throw unfit(from, `its list ${sumsName} was altered: line ${wrong} has no checksum and name`);
   return new Map(parsed.map((row) => [row?.[2] ?? '', row?.[1] ?? '']));
 };
 

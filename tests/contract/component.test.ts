@@ -11,7 +11,7 @@ let scratch: Awaited<ReturnType<typeof scratchFolder>>;
 /** A copy of the project with a made-up component in it. */
 beforeAll(async () => {
   scratch = await scratchFolder();
-  const parts = ['bin', 'lib', 'steps', 'certs-templates', 'lessons', 'manifests', 'tests', 'bench'];
+  const parts = ['bin', 'lib', 'steps', 'exercises', 'certs-templates', 'lessons', 'manifests', 'tests', 'bench'];
   const settings = ['package.json', 'tsconfig.json', 'vitest.config.ts', 'biome.json'];
   for (const part of [...parts, ...settings])
     await cp(join(project, part), join(scratch.path, part), { recursive: true });
