@@ -72,11 +72,19 @@ const faultOf = async (
   };
 };
 
-/** Tells whether every user can come to what a path leads to: the mode of each folder above it lets them. */
+/** Lists the folders above a path, from the outermost on. */
+const foldersAbove = (path: string): readonly string[] => {
+  const names = namesIn(dirname(path));
+  return names.map((_, index) => `/${names.slice(0, index + 1).join('/')}`);
+};
+
+/**
+ * Tells whether every user can come to what a path leads to: the mode of each folder lets them, of those that the path names
+ * and of those that its links lead to.
+ */
 export const isReachable = async (path: string): Promise<boolean> => {
-  const names = namesIn(dirname(await realpath(path)));
-  const folders = names.map((_, index) => `/${names.slice(0, index + 1).join('/')}`);
-  const modes = await Promise.all(folders.map(async (folder) => (await stat(folder)).mode));
+  const folders = new Set([...foldersAbove(resolve(path)), ...foldersAbove(await realpath(path))]);
+  const modes = await Promise.all([...folders].map(async (folder) => (await stat(folder)).mode));
   return modes.every((mode) => (mode & 0o001) !== 0);
 };
 

@@ -145,8 +145,10 @@ describe('each component has its own rights on the machine', () => {
       `find /var/lib/hardway /etc/systemd/system -path '*/bin' -prune -o -path '*/demo' -prune -o -path '*/before' -prune -o \
          -type f -perm /077 -not \\( -path '*/certs/*' -not -name '*-key.pem' \\) -print`,
     );
-    // Pods read the first; the second is of the VM.
-    const known = ['/var/lib/hardway/config/resolv.conf', '/etc/systemd/system/hardway-cgroups.service'];
+    // Pods read the first; the others are of the VM.
+    const known = ['/var/lib/hardway/config/resolv.conf'].concat(
+      ['cgroups', 'parameters'].map((name) => `/etc/systemd/system/hardway-${name}.service`),
+    );
     expect(
       open.split('\n').filter((file) => !known.includes(file) && /hardway|etcd|kube|containerd/.test(file)),
     ).toEqual([]);

@@ -286,6 +286,9 @@ describe('placing a file', () => {
       await host.linkFile(at('etcd'), `${closed}/etcd`);
       expect((await lstat(at('etcd'))).isFile()).toBe(true);
       expect(await host.linkFile(at('etcd'), `${closed}/etcd`)).toBe(false);
+      await symlink('/proc/version', `${closed}/link`);
+      await host.linkFile(at('through'), `${closed}/link`);
+      expect((await lstat(at('through'))).isFile()).toBe(true);
       await chmod(closed, 0o711);
       await host.linkFile(at('link'), `${closed}/etcd`);
       expect(await readlink(at('link'))).toBe(`${closed}/etcd`);
