@@ -48,7 +48,7 @@ const say = (text: string): void => {
 const explain = (error: unknown): number => {
   if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
   if (error instanceof Interrupted) {
-    say(`\ninterrupted; what is done stays done\nnext: ${error.next}`);
+    say(`\n${error.message}\nnext: ${error.next}`);
     return 130;
   }
   if (error instanceof UserError) {

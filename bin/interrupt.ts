@@ -3,15 +3,15 @@ export class Interrupted extends Error {
   override readonly name = 'Interrupted';
   /** Command that continues from here. */
   readonly next: string;
-  constructor(next: string) {
-    super('interrupted');
+  constructor(next: string, message = 'interrupted; what is done stays done') {
+    super(message);
     this.next = next;
   }
 }
 
 /**
  * Runs `work` with a signal that Ctrl-C and SIGTERM abort; a second Ctrl-C ends the program at once. Throws
- * Interrupted, naming `next`, whatever error the interruption caused in `work`.
+ * Interrupted, naming `next`, whatever error the interruption caused in `work`; one that `work` threw itself passes.
  */
 export const interruptible = async <T>(next: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> => {
   const controller = new AbortController();
@@ -25,7 +25,7 @@ export const interruptible = async <T>(next: string, work: (signal: AbortSignal)
   try {
     return await work(controller.signal);
   } catch (error) {
-    throw controller.signal.aborted ? new Interrupted(next) : error;
+    throw controller.signal.aborted && !(error instanceof Interrupted) ? new Interrupted(next) : error;
   } finally {
     process.off('SIGINT', stop);
     process.off('SIGTERM', stop);

@@ -13,6 +13,7 @@ interface Words {
   readonly noMore: string;
   readonly back: string;
   readonly preparing: string;
+  readonly takenBack: string;
 }
 
 /** What `hardway practice` says besides the texts of an exercise. */
@@ -30,6 +31,7 @@ export const labels: Readonly<Record<Language, Words>> = {
     noMore: 'there is no further hint; hardway practice solution shows one way',
     back: 'The exercise is taken back, and the lab is healthy.',
     preparing: 'the fault is being made',
+    takenBack: 'interrupted; the fault is taken back',
   },
   fr: {
     done: 'fait',
@@ -44,5 +46,6 @@ export const labels: Readonly<Record<Language, Words>> = {
     noMore: 'il n’y a plus d’indice ; hardway practice solution montre une réponse',
     back: 'L’exercice est annulé, et le lab est sain.',
     preparing: 'la panne est en cours de préparation',
+    takenBack: 'interrompu ; la panne est annulée',
   },
 };

@@ -1,7 +1,7 @@
 import type { Exercise } from '../../exercises/exercise.ts';
 import { exercises } from '../../exercises/index.ts';
 import { check, type Failure, runChecks } from '../../lib/engine/check.ts';
-import { Unhealthy, UserError } from '../../lib/engine/errors.ts';
+import { reasonOf, Unhealthy, UserError } from '../../lib/engine/errors.ts';
 import { openLedger } from '../../lib/engine/ledger.ts';
 import { takeLock } from '../../lib/engine/lock.ts';
 import { parseChoice } from '../../lib/engine/nearest.ts';
@@ -13,7 +13,7 @@ import { statIfThere } from '../../lib/host/files.ts';
 import { createHosts } from '../../lib/host/host.ts';
 import { paths } from '../../lib/host/paths.ts';
 import { stepsWith } from '../../steps/index.ts';
-import { interruptible } from '../interrupt.ts';
+import { Interrupted, interruptible } from '../interrupt.ts';
 import { exercisePrefix, requireLab, runningExercise } from '../lab.ts';
 import { readRecord, saveDone, saveGuess } from '../teach/record.ts';
 import { asTyped } from '../typed.ts';
@@ -168,12 +168,15 @@ export const start = async (id: string | undefined, options: StartOptions): Prom
     const running = await runningExercise();
     if (running) throw new UserError(`the exercise ${running} runs`, 'hardway practice give-up takes it back');
     await requireFit(state, exercise);
-    process.stderr.write(`${labels[languageOf(options.lang)].preparing}\n`);
+    const label = labels[languageOf(options.lang)];
+    process.stderr.write(`${label.preparing}\n`);
     try {
       await prepare(state, exercise, signal);
     } catch (error) {
-      await takeBack(state, exercise.restarts, new AbortController().signal);
-      throw error;
+      await takeBack(state, exercise.restarts, new AbortController().signal).catch((reason: unknown) => {
+        throw signal.aborted ? new Interrupted('hardway practice give-up', `interrupted; ${reasonOf(reason)}`) : reason;
+      });
+      throw signal.aborted ? new Interrupted(`hardway practice start ${exercise.id}`, label.takenBack) : error;
     }
   });
   await task(options);

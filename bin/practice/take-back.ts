@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { check, waitFor } from '../../lib/engine/check.ts';
 import { Unhealthy } from '../../lib/engine/errors.ts';
 import { openGate } from '../../lib/engine/gate.ts';
@@ -48,6 +49,7 @@ export const takeBack = async ({ lab }: State, restarts: readonly string[], sign
   await run('systemctl', ['reset-failed', ...units], { signal, timeout: 30_000 });
   await run('systemctl', ['restart', ...units], { signal, timeout: 120_000 });
   await keepEntries(paths.ledger, stepIds);
+  await rm(paths.practice, { recursive: true, force: true }); // also what an interrupted start put there last
   const steps = stepsWith(lab);
   const failure = await waitFor(
     steps.flatMap(({ checks }) => checks.map(({ phrase, probe }) => check(phrase, probe))),

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { exercises } from '../../exercises/index.ts';
 import type { Vm } from '../../lib/vm/vm.ts';
-import { dropVm, freshVm, hardway, sh, succeeded, up } from './lib.ts';
+import { dropVm, freshVm, hardway, sh, succeeded, until, up } from './lib.ts';
 
 const name = 'e2e-practice';
 let vm: Vm;
@@ -88,6 +88,22 @@ describe.each(exercises)('the exercise $id', ({ id, ticket, solution }) => {
     expect(await files()).toBe(before);
     succeeded(await hardway(vm, ['check']));
   });
+});
+
+test('Ctrl-C while the fault is made takes it back, and leaves nothing', async () => {
+  const before = await files();
+  await sh(
+    vm,
+    `nohup setsid hardway practice start pending >/tmp/out 2>&1 & echo $! >/tmp/pid
+     until [ -e /var/lib/hardway/practice ]; do sleep 0.05; done; kill -INT "$(cat /run/hardway.lock | cut -d' ' -f1)"
+     while [ -e /run/hardway.lock ]; do sleep 0.1; done`,
+  );
+  await until(vm, 'grep -q "^next:" /tmp/out');
+  expect(await sh(vm, 'cat /tmp/out')).toContain(
+    'interrupted; the fault is taken back\nnext: hardway practice start pending',
+  );
+  expect(await files()).toBe(before);
+  expect(await sh(vm, 'ls -d /var/lib/hardway/practice 2>/dev/null || echo gone')).toBe('gone');
 });
 
 test('what was solved is in the list', async () => {
