@@ -1,4 +1,6 @@
+import { imageReference } from '../lib/binaries/versions.ts';
 import { type Api, apiOf, type KubeObject } from '../lib/cluster/api.ts';
+import { requestText } from '../lib/cluster/http.ts';
 import { whyPodsAreNotReady } from '../lib/cluster/pods.ts';
 import { type Probe, until } from '../lib/engine/check.ts';
 import type { Context } from '../lib/engine/step.ts';
@@ -59,6 +61,36 @@ export const spoilFile = async ({ host }: Context, path: string, edit: (content:
   });
 };
 
+const unitOf = (component: string): string => `${paths.units}/${component}.service`;
+
+/** Replaces a part of a component's unit, and starts the component with it. */
+export const spoilUnit = async (context: Context, component: string, right: string, wrong: string): Promise<void> => {
+  await spoilFile(context, unitOf(component), (text) => text.replace(right, wrong));
+  await context.host.sh(['systemctl', 'daemon-reload']);
+  await context.host.sh(['systemctl', 'restart', `${component}.service`]);
+};
+
+/** Returns the commands that put the part of a unit right again. */
+export const repairUnit = (component: string, right: string, wrong: string): readonly string[] => [
+  `sed -i 's#${wrong}#${right}#' ${unitOf(component)}`,
+  'systemctl daemon-reload',
+  `systemctl restart ${component}`,
+];
+
+/** Returns the files of a unit, which its repair may change: itself, and its drop-ins. */
+export const unitFiles = (component: string): readonly string[] => [unitOf(component), `${unitOf(component)}.d`];
+
+/** Replaces a part of a file that a component reads, and starts the component with it. */
+export const spoilInput = async (
+  context: Context,
+  { file, component }: { readonly file: string; readonly component: string },
+  right: string,
+  wrong: string,
+): Promise<void> => {
+  await spoilFile(context, file, (text) => text.replace(right, wrong));
+  await context.host.sh(['systemctl', 'restart', `${component}.service`]);
+};
+
 interface Pod extends KubeObject {
   readonly spec: { readonly nodeName?: string };
   readonly status: {
@@ -71,12 +103,11 @@ interface Pod extends KubeObject {
 const podDeadlineMs = 20_000;
 
 /**
- * Makes a Pod, waits until `isRight` stops throwing, and deletes it in any case. Throws the last reason, or why the Pod
- * does not start.
+ * Makes a Pod that serves HTTP on port 8080, waits until `isRight` stops throwing, and deletes it in any case. Throws the
+ * last reason, or why the Pod does not start.
  */
 export const withNewPod = async (
   context: Context,
-  image: string,
   isRight: (pod: Pod, api: Api) => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> => {
@@ -84,11 +115,12 @@ export const withNewPod = async (
   const name = `practice-${Date.now().toString(36)}`;
   const labels = { practice: name };
   const path = `/api/v1/namespaces/default/pods/${name}`;
+  const image = imageReference('agnhost', context.lab.kubernetes);
   await api.apply({
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: { name, namespace: 'default', labels },
-    spec: { terminationGracePeriodSeconds: 0, containers: [{ name: 'main', image, args: ['pause'] }] },
+    spec: { terminationGracePeriodSeconds: 0, containers: [{ name: 'main', image, args: ['netexec'] }] },
   });
   try {
     await until('a new Pod', async () => isRight(await api.get<Pod>(path), api), { signal, deadline: podDeadlineMs });
@@ -97,6 +129,58 @@ export const withNewPod = async (
     throw why && error instanceof Error ? new Error(`${error.message}; ${why}`) : error;
   } finally {
     await api.removeAt(path, { gracePeriodSeconds: 0 });
+  }
+};
+
+interface Service extends KubeObject {
+  readonly spec: { readonly clusterIP: string };
+}
+
+/** Throws unless a Service that is made now leads to its Pod. */
+export const newServiceAnswers = (context: Context, signal: AbortSignal): Promise<void> => {
+  let made: Service | undefined;
+  const answers = async (pod: Pod, api: Api): Promise<void> => {
+    await podIsReady(pod);
+    const { name, labels } = pod.metadata as { name: string; labels: object };
+    made ??= (await api.apply({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name, namespace: 'default' },
+      spec: { selector: labels, ports: [{ port: 80, targetPort: 8080 }] },
+    })) as Service;
+    await requestText(`http://${made.spec.clusterIP}/hostname`, { timeoutMs: 2000 });
+  };
+  return withNewPod(context, answers, signal).finally(async () => {
+    if (made) await (await apiOf(context)).remove(made);
+  });
+};
+
+/** Throws unless a Deployment that is made now is taken up by its controller. */
+export const newDeploymentIsObserved = async (context: Context, signal: AbortSignal): Promise<void> => {
+  const api = await apiOf(context);
+  const name = `practice-${Date.now().toString(36)}`;
+  const labels = { practice: name };
+  const image = imageReference('agnhost', context.lab.kubernetes);
+  const deployment = {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name, namespace: 'default' },
+    spec: {
+      replicas: 1,
+      selector: { matchLabels: labels },
+      template: { metadata: { labels }, spec: { containers: [{ name: 'main', image, args: ['pause'] }] } },
+    },
+  };
+  await api.apply(deployment);
+  const isObserved = async (): Promise<void> => {
+    const path = `/apis/apps/v1/namespaces/default/replicasets?labelSelector=practice%3D${name}`;
+    const { items } = await api.get<{ items: readonly unknown[] }>(path);
+    if (items.length === 0) throw new Error('it has no ReplicaSet');
+  };
+  try {
+    await until('a ReplicaSet', isObserved, { signal, deadline: podDeadlineMs });
+  } finally {
+    await api.remove(deployment, { propagationPolicy: 'Foreground' });
   }
 };
 

@@ -1,8 +1,7 @@
-import { imageReference } from '../lib/binaries/versions.ts';
 import { handedFolder } from '../lib/engine/daemon.ts';
 import { readText } from '../lib/host/files.ts';
 import { paths } from '../lib/host/paths.ts';
-import { type Exercise, spoilFile, withNewPod } from './exercise.ts';
+import { type Exercise, repairUnit, spoilUnit, unitFiles, withNewPod } from './exercise.ts';
 
 const unit = `${paths.units}/kube-scheduler.service`;
 const right = `${handedFolder('kube-scheduler')}/kube-scheduler.conf`;
@@ -15,11 +14,7 @@ export const pending: Exercise = {
   topics: ['scheduler', 'kubeconfig'],
   level: 1,
   minutes: 5,
-  async prepare(context) {
-    await spoilFile(context, unit, (text) => text.replace(` --kubeconfig=${right}`, ` --kubeconfig=${wrong}`));
-    await context.host.sh(['systemctl', 'daemon-reload']);
-    await context.host.sh(['systemctl', 'restart', '--no-block', 'kube-scheduler.service']);
-  },
+  prepare: (context) => spoilUnit(context, 'kube-scheduler', `--kubeconfig=${right}`, `--kubeconfig=${wrong}`),
   ticket: {
     en: 'Since this morning each new Pod stays Pending. kubectl describe shows no event. What ran before still runs.',
     fr: 'Depuis ce matin, chaque nouveau Pod reste Pending. kubectl describe ne montre aucun événement. Ce qui tournait avant tourne encore.',
@@ -46,7 +41,6 @@ export const pending: Exercise = {
       probe: (context, signal) =>
         withNewPod(
           context,
-          imageReference('agnhost', context.lab.kubernetes),
           async ({ metadata, spec }, api) => {
             if (!spec.nodeName) throw new Error('it has no Node');
             const { items } = await api.get<{ items: readonly { reason: string }[] }>(
@@ -58,13 +52,9 @@ export const pending: Exercise = {
         ),
     },
   ],
-  free: [unit, `${unit}.d`],
+  free: unitFiles('kube-scheduler'),
   restarts: ['kube-scheduler'],
-  solution: [
-    `sed -i 's#--kubeconfig=${wrong}#--kubeconfig=${right}#' ${unit}`,
-    'systemctl daemon-reload',
-    'systemctl restart kube-scheduler',
-  ],
+  solution: repairUnit('kube-scheduler', `--kubeconfig=${right}`, `--kubeconfig=${wrong}`),
   explanation: {
     en: 'kube-scheduler was given a kubeconfig that does not exist, ended, and systemd started it again and again. A Pod that nobody looks at has no event at all, which tells a missing scheduler from one that finds no Node. It happens when a file is renamed and one unit forgotten.',
     fr: 'kube-scheduler avait reçu un kubeconfig qui n’existe pas ; il s’arrêtait, et systemd le relançait sans fin. Un Pod que personne ne regarde n’a aucun événement : c’est ce qui distingue un scheduler absent d’un scheduler qui ne trouve pas de Node. Cela arrive quand un fichier est renommé et qu’une unit est oubliée.',

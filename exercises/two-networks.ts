@@ -1,4 +1,3 @@
-import { imageReference } from '../lib/binaries/versions.ts';
 import { nodeIsReady } from '../lib/cluster/objects.ts';
 import { statIfThere } from '../lib/host/files.ts';
 import { system } from '../lib/host/paths.ts';
@@ -42,8 +41,7 @@ export const twoNetworks: Exercise = {
     { phrase: { en: 'the Node is Ready', fr: 'le Node est Ready' }, probe: nodeIsReady },
     {
       phrase: { en: 'a new Pod runs', fr: 'un nouveau Pod tourne' },
-      probe: (context, signal) =>
-        withNewPod(context, imageReference('agnhost', context.lab.kubernetes), podIsReady, signal),
+      probe: (context, signal) => withNewPod(context, podIsReady, signal),
     },
   ],
   free: [file],
