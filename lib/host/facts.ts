@@ -97,6 +97,7 @@ export const hostCommands: Readonly<Record<string, string>> = {
   modprobe: 'kmod',
   sysctl: 'procps',
   mount: 'mount',
+  useradd: 'passwd',
 };
 
 /** A file of name servers. */
