@@ -188,12 +188,12 @@ END
     // 60: the server's certificate is not one that the CA signed. 401: the token does not count.
     expect(all.filter(({ exit, status }) => exit === '60' || status === '401')).toEqual([]);
     // One that had begun is cut. The API server takes its address out of the Service until it is ready: kube-proxy
-    // puts it back within a second.
-    const during = ({ at }: Call): boolean => restarts.some(({ from, to }) => at > from - 1 && at < to + 1);
+    // puts it back within a second, on a machine with much to do within some.
+    const during = ({ at }: Call): boolean => restarts.some(({ from, to }) => at > from - 2 && at < to + 5);
     const outside = all.filter((call) => failed(call) && !during(call));
     expect(outside, JSON.stringify(restarts)).toEqual([]);
     expect(restarts).toHaveLength(5);
-    for (const { from, to } of restarts) expect(to - from).toBeLessThan(15); // 4 s on a machine that does nothing else
+    for (const { from, to } of restarts) expect(to - from).toBeLessThan(30); // 4 s on a machine that does nothing else
     const restarted = "jsonpath='{.status.containerStatuses[0].restartCount}'";
     expect(await sh(vm, `${kubectl} -n caller get pod caller -o ${restarted}`)).toBe('0');
   });
