@@ -72,7 +72,7 @@ export const spoilUnit = async (context: Context, component: string, right: stri
 
 /** Returns the commands that put the part of a unit right again. */
 export const repairUnit = (component: string, right: string, wrong: string): readonly string[] => [
-  `sed -i 's#${wrong}#${right}#' ${unitOf(component)}`,
+  `sed -i 's#${wrong.replaceAll(/[.*[\]^$\\]/g, '\\$&')}#${right}#' ${unitOf(component)}`,
   'systemctl daemon-reload',
   `systemctl restart ${component}`,
 ];
