@@ -73,6 +73,9 @@ export const ownParameters: GuestFile[] = [
 for folder in /proc/sys/*/; do
   [ "$folder" != /proc/sys/net/ ] || continue
   mount --bind "$folder" "$folder"
+  if [ "$folder" = /proc/sys/kernel/ ]; then # these names are the VM's own
+    for name in hostname domainname; do mount --bind "$folder$name" "$folder$name"; done
+  fi
   mount -o remount,bind,ro "$folder"
 done
 for name in ${ofKubelet.join(' ')}; do
