@@ -60,7 +60,7 @@ describe('up from nothing', () => {
       `stat -c '%a %U' /var/lib/hardway/certs/*-key.pem /var/lib/hardway/kubeconfigs/* ~/.kube/config`,
     );
     expect(new Set(keys.split('\n'))).toEqual(new Set(['600 root']));
-    expect(await sh(vm, `stat -c %a /var/lib/hardway`)).toBe('700');
+    expect(await sh(vm, `stat -c %a /var/lib/hardway`)).toBe('711');
     const readable = await sh(
       vm,
       `grep -rlF 'PRIVATE KEY' /var/lib/hardway /etc /root | xargs stat -c '%a %n' | grep -v ^600 || :`,
@@ -77,7 +77,7 @@ describe('up from nothing', () => {
     expect(Number(await sh(vm, 'wc -l </tmp/secrets'))).toBeGreaterThan(15);
     const found = await sh(
       vm,
-      'grep -rlF -f /tmp/secrets /tmp/journal /tmp/argv /var/lib/hardway/ledger.jsonl /var/lib/hardway/state.json /var/lib/hardway/logs /etc/systemd || :',
+      'grep -rlF -f /tmp/secrets /tmp/journal /tmp/argv /var/lib/hardway/ledger.jsonl /var/lib/hardway/state.json /var/lib/hardway/audit /etc/systemd || :',
     );
     expect(found).toBe('');
     expect(Number(await sh(vm, 'wc -l </tmp/journal'))).toBeGreaterThan(100);
@@ -103,7 +103,7 @@ describe('a second up', () => {
       vm,
       `sha256sum /var/lib/hardway/ledger.jsonl /var/lib/hardway/state.json
        systemctl show -p Id,ExecMainPID,ActiveEnterTimestampMonotonic ${components.join(' ')}
-       find /etc /opt/cni /usr/local/bin /root /var/lib/hardway -path /var/lib/hardway/etcd -prune -o -path /var/lib/hardway/logs -prune -o -printf '%p %m %s %T@\\n' | sort`,
+       find /etc /opt/cni /usr/local/bin /root /var/lib/hardway -path /var/lib/hardway/etcd -prune -o -path /var/lib/hardway/audit -prune -o -printf '%p %m %s %T@\\n' | sort`,
     );
 
   test('finds everything healthy and touches nothing', async () => {
