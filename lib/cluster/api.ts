@@ -1,6 +1,5 @@
 import { Agent, request } from 'node:https';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { ApiError, isBug } from '../engine/errors.ts';
+import { ApiError } from '../engine/errors.ts';
 import type { Context } from '../engine/step.ts';
 import { readText } from '../host/files.ts';
 import { certFile, keyFile } from '../host/paths.ts';
@@ -26,10 +25,7 @@ export interface Api {
   readonly text: (path: string) => Promise<string>;
   /** Returns the body of a GET as JSON. Throws ApiError. */
   readonly get: <T>(path: string) => Promise<T>;
-  /**
-   * Applies one object (server-side apply) and returns it as the server stored it. Repeats a request that nobody answered.
-   * Throws ApiError.
-   */
+  /** Applies one object (server-side apply) and returns it as the server stored it. Throws ApiError. */
   readonly apply: (object: KubeObject) => Promise<KubeObject>;
   /** Merges `patch` into the object at this path, or into the part of it that the path ends with, such as its status. */
   readonly patchAt: (path: string, patch: object) => Promise<void>;
@@ -44,25 +40,6 @@ interface Resource {
   readonly kind: string;
   readonly namespaced: boolean;
 }
-
-/** Tries of an apply, and milliseconds between them. A machine with much to do may leave one request without an answer. */
-const tries = { count: 4, pauseMs: 1000 };
-
-/** Tells whether the same request may succeed later: nobody answered, or the server says that it has too much to do. */
-const isPassing = (error: unknown): boolean =>
-  error instanceof ApiError ? error.status === 429 || error.status >= 500 : !isBug(error);
-
-/** Repeats a request that changes nothing when it is made twice, as long as what fails is passing. */
-const repeated = async <T>(ask: () => Promise<T>): Promise<T> => {
-  for (let left = tries.count - 1; ; left -= 1) {
-    try {
-      return await ask();
-    } catch (error) {
-      if (left === 0 || !isPassing(error)) throw error;
-      await sleep(tries.pauseMs);
-    }
-  }
-};
 
 /** Milliseconds without a byte until the API server counts as not answering. */
 const timeoutMs = 10_000;
@@ -118,11 +95,10 @@ const openApi = async (identity: string): Promise<Api> => {
   return {
     text: (path) => ask('GET', path),
     get: async <T>(path: string) => JSON.parse(await ask('GET', path)) as T,
-    apply: (object) =>
-      repeated(async () => {
-        const path = `${await collection(object)}/${object.metadata.name}?fieldManager=hardway&force=true`;
-        return JSON.parse(await ask('PATCH', path, object, 'application/apply-patch+yaml')) as KubeObject;
-      }),
+    apply: async (object) => {
+      const path = `${await collection(object)}/${object.metadata.name}?fieldManager=hardway&force=true`;
+      return JSON.parse(await ask('PATCH', path, object, 'application/apply-patch+yaml')) as KubeObject;
+    },
     patchAt: async (path, patch) => {
       await ask('PATCH', path, patch, 'application/strategic-merge-patch+json');
     },

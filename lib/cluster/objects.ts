@@ -1,11 +1,12 @@
-import { reasonOf, Unhealthy, UserError } from '../engine/errors.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { ApiError, isBug, reasonOf, Unhealthy, UserError } from '../engine/errors.ts';
 import type { Lab } from '../engine/lab.ts';
 import type { Context } from '../engine/step.ts';
 import { readText, sha256 } from '../host/files.ts';
 import { mtuOf } from '../host/net.ts';
 import { certFile } from '../host/paths.ts';
 import { blocksOf, firstBlock } from '../pki/pem.ts';
-import { apiOf, ifThere, type KubeObject } from './api.ts';
+import { type Api, apiOf, ifThere, type KubeObject } from './api.ts';
 import { whyPodsAreNotReady } from './pods.ts';
 
 interface Workload extends KubeObject {
@@ -43,6 +44,29 @@ const withStarts = async (lab: Lab, objects: readonly KubeObject[]): Promise<rea
   return objects.map((object) => withStart(object, start));
 };
 
+/** Tries of an apply, and milliseconds between them. A machine with much to do may leave one request without an answer. */
+const tries = { count: 4, pauseMs: 1000 };
+
+/** Tells whether the same request may succeed later: nobody answered, or the server says that it has too much to do. */
+const isPassing = (error: unknown): boolean =>
+  error instanceof ApiError ? error.status === 429 || error.status >= 500 : !isBug(error);
+
+/**
+ * Applies an object, and once more as long as what fails is passing: applied twice it is the same. A check has no need of
+ * that, as it is repeated itself.
+ */
+export const applyOne = async (api: Pick<Api, 'apply'>, object: KubeObject, signal: AbortSignal): Promise<void> => {
+  for (let left = tries.count - 1; ; left -= 1) {
+    try {
+      await api.apply(object);
+      return;
+    } catch (error) {
+      if (left === 0 || !isPassing(error)) throw error;
+      await sleep(tries.pauseMs, undefined, { signal });
+    }
+  }
+};
+
 /**
  * Applies objects (server-side apply) in their order. The ledger has no entry for them: they live in etcd and end with
  * it. Throws ApiError with the server's own message and the object's name.
@@ -51,7 +75,7 @@ export const applyObjects = async (context: Context, objects: readonly KubeObjec
   if (context.host.dryRun) return;
   const api = await apiOf(context);
   for (const object of await withStarts(context.lab, objects)) {
-    await api.apply(object).catch((error: unknown) => {
+    await applyOne(api, object, context.signal).catch((error: unknown) => {
       throw new Error(refusal(object, error));
     });
   }
@@ -69,7 +93,7 @@ export const applyObjectsAtOnce = async (context: Context, objects: readonly Kub
   const api = await apiOf(context);
   const outcomes = await Promise.all(
     (await withStarts(context.lab, objects)).map((object) =>
-      api.apply(object).then(
+      applyOne(api, object, context.signal).then(
         () => [],
         (error: unknown) => [refusal(object, error)],
       ),

@@ -1,6 +1,7 @@
-import { describe, expect, test } from 'vitest';
-import { deploymentIsAvailable, withStart } from '../../lib/cluster/objects.ts';
+import { describe, expect, test, vi } from 'vitest';
+import { applyOne, deploymentIsAvailable, withStart } from '../../lib/cluster/objects.ts';
 import { runChecks } from '../../lib/engine/check.ts';
+import { ApiError } from '../../lib/engine/errors.ts';
 import type { Context } from '../../lib/engine/step.ts';
 import { coreDnsIsAvailable, isLoop } from '../../steps/coredns.ts';
 import { kubelet } from '../../steps/kubelet.ts';
@@ -22,6 +23,30 @@ test.each(['Deployment', 'DaemonSet'])(
     expect(one).toMatchObject(workload(kind));
   },
 );
+
+describe('an object that is applied', () => {
+  const object = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'web' } };
+  const { signal } = new AbortController();
+
+  test.each([
+    ['nobody answered', new Error('no answer from the API server in 10 s')],
+    ['the server was not ready', new ApiError(503, 'apiserver not ready')],
+    ['the server had too much to do', new ApiError(429, 'too many requests')],
+  ])('is applied once more where %s', async (_, error) => {
+    const apply = vi.fn(async () => object).mockRejectedValueOnce(error);
+    await applyOne({ apply }, object, signal);
+    expect(apply).toHaveBeenCalledTimes(2);
+  });
+
+  test.each([
+    ['the server refuses', new ApiError(422, 'spec is wrong')],
+    ['the code is wrong', new TypeError('x is not a function')],
+  ])('is not where %s', async (_, error) => {
+    const apply = vi.fn(async () => object).mockRejectedValue(error);
+    await expect(applyOne({ apply }, object, signal)).rejects.toBe(error);
+    expect(apply).toHaveBeenCalledTimes(1);
+  });
+});
 
 test('what makes no Pods is left as it is', () => {
   const service = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'web' } };
