@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { Unhealthy, UserError } from '../../lib/engine/errors.ts';
 import { openLedger, ownedPaths, readLedger } from '../../lib/engine/ledger.ts';
-import { takeLock } from '../../lib/engine/lock.ts';
+import { withLock } from '../../lib/engine/lock.ts';
 import { parseChoice } from '../../lib/engine/nearest.ts';
 import { createHosts } from '../../lib/host/host.ts';
 import { certFile, keyFile, paths } from '../../lib/host/paths.ts';
@@ -147,11 +147,5 @@ const renewLocked = async (name: string | undefined, options: RenewOptions): Pro
 };
 
 /** Makes certificates anew and starts again what reads them. Throws UserError, and Unhealthy where the old ones are back. */
-export const renew = async (name: string | undefined, options: RenewOptions): Promise<void> => {
-  const release = takeLock(paths.lock);
-  try {
-    await renewLocked(name, options);
-  } finally {
-    release();
-  }
-};
+export const renew = (name: string | undefined, options: RenewOptions): Promise<void> =>
+  withLock(paths.lock, () => renewLocked(name, options));

@@ -3,7 +3,7 @@ import { podsHaveCa, podsHaveNoTokenOf, secretsWithTokenOf } from '../../lib/clu
 import { supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { UserError } from '../../lib/engine/errors.ts';
 import { openLedger, ownedPaths, readLedger } from '../../lib/engine/ledger.ts';
-import { takeLock } from '../../lib/engine/lock.ts';
+import { withLock } from '../../lib/engine/lock.ts';
 import { readOnlyContext } from '../../lib/engine/runner.ts';
 import { createHosts } from '../../lib/host/host.ts';
 import { paths } from '../../lib/host/paths.ts';
@@ -223,11 +223,5 @@ const rotateLocked = async (kind: Kind, name: string | undefined, options: Rotat
 };
 
 /** Replaces CAs or the key of tokens, stage by stage. Throws UserError, and Unhealthy where a component does not come up. */
-export const rotate = async (kind: Kind, name: string | undefined, options: RotateOptions): Promise<void> => {
-  const release = takeLock(paths.lock);
-  try {
-    await rotateLocked(kind, name, options);
-  } finally {
-    release();
-  }
-};
+export const rotate = (kind: Kind, name: string | undefined, options: RotateOptions): Promise<void> =>
+  withLock(paths.lock, () => rotateLocked(kind, name, options));

@@ -1,14 +1,14 @@
 import type { Exercise } from '../../exercises/exercise.ts';
 import { exercises } from '../../exercises/index.ts';
-import { check, type Failure, runChecks } from '../../lib/engine/check.ts';
-import { reasonOf, Unhealthy, UserError } from '../../lib/engine/errors.ts';
+import { type Check, check, type Failure, runChecks } from '../../lib/engine/check.ts';
+import { Bug, reasonOf, Unhealthy, UserError } from '../../lib/engine/errors.ts';
 import { openLedger } from '../../lib/engine/ledger.ts';
-import { takeLock } from '../../lib/engine/lock.ts';
+import { withLock } from '../../lib/engine/lock.ts';
 import { parseChoice } from '../../lib/engine/nearest.ts';
 import { readOnlyContext } from '../../lib/engine/runner.ts';
 import type { State } from '../../lib/engine/state.ts';
 import type { Context } from '../../lib/engine/step.ts';
-import { languageOf } from '../../lib/engine/text.ts';
+import { type Language, languageOf } from '../../lib/engine/text.ts';
 import { statIfThere } from '../../lib/host/files.ts';
 import { createHosts } from '../../lib/host/host.ts';
 import { paths } from '../../lib/host/paths.ts';
@@ -18,7 +18,7 @@ import { exercisePrefix, requireLab, runningExercise } from '../lab.ts';
 import { readRecord, saveDone, saveGuess } from '../teach/record.ts';
 import { asTyped } from '../typed.ts';
 import { labels } from './labels.ts';
-import { baselineOf, clusterIsSpared, filesAreSpared, saveBaseline } from './spared.ts';
+import { clusterIsSpared, filesAreSpared, saveBaseline } from './spared.ts';
 import { takeBack } from './take-back.ts';
 
 export interface PracticeOptions {
@@ -35,21 +35,18 @@ const limitMs = 40_000;
 
 const say = (text: string): void => void process.stdout.write(asTyped(`${text}\n`));
 
-const withLock = async <T>(next: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> => {
-  const release = takeLock(paths.lock);
-  try {
-    return await interruptible(next, work);
-  } finally {
-    release();
-  }
-};
+/** Holds the lock for as long as `work` goes on, which Ctrl-C interrupts. */
+const locked = <T>(next: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> =>
+  withLock(paths.lock, () => interruptible(next, work));
 
+const ids = exercises.map(({ id }) => id);
+
+/** Finds an exercise. Throws UserError that names the nearest one. */
 const byId = (id: string): Exercise => {
-  const found = exercises.find((one) => one.id === id);
-  if (found) return found;
-  const ids = exercises.map((one) => one.id);
-  parseChoice('exercise', ids, id);
-  throw new UserError(`there is no exercise ${id}`, `one of: ${ids.join(', ')}`);
+  const known = parseChoice('exercise', ids, id);
+  const found = exercises.find((one) => one.id === known);
+  if (!found) throw new Bug(`${known} was found and is not there`);
+  return found;
 };
 
 /** Returns the exercise that runs. Throws UserError where none does, or its start was interrupted. */
@@ -115,11 +112,10 @@ const prepare = async (state: State, exercise: Exercise, signal: AbortSignal): P
   const host = createHosts({ dryRun: false, owned: new Set() })({ record, tell: () => {} }, signal);
   const context: Context = { ...contextOf(state), host, signal };
   try {
-    const baseline = await baselineOf(context, exercise);
     await host.makeDir(paths.practice, 0o700);
-    await saveBaseline(context, baseline);
+    await saveBaseline(context, exercise);
     await exercise.prepare(context);
-    const failures = await mark(context, exercise, 'en', signal);
+    const failures = await runChecks(checksOf(exercise, 'en'), context, { signal, limitMs });
     if (failures.length === 0) throw new Error('the fault shows no symptom');
     await host.writeFile(ready, `${exercise.id}\n`, 0o600);
   } finally {
@@ -127,18 +123,9 @@ const prepare = async (state: State, exercise: Exercise, signal: AbortSignal): P
   }
 };
 
-/** Looks at what must be true when an exercise is repaired. Returns the failures. */
-const mark = (
-  context: Context,
-  { solved }: Exercise,
-  language: 'en' | 'fr',
-  signal: AbortSignal,
-): Promise<readonly Failure[]> =>
-  runChecks(
-    solved.map(({ phrase, probe }) => check(phrase[language], probe)),
-    context,
-    { signal, limitMs },
-  );
+/** Returns what must be true when an exercise is repaired, as checks in a language. */
+const checksOf = ({ solved }: Exercise, language: Language): readonly Check<Context>[] =>
+  solved.map(({ phrase, probe }) => check(phrase[language], probe));
 
 /** Chooses an exercise that was not done yet. Throws UserError where no exercise has this topic and level. */
 const choose = async ({ topic, level }: StartOptions): Promise<Exercise> => {
@@ -165,7 +152,7 @@ export const start = async (id: string | undefined, options: StartOptions): Prom
   if (id === undefined && !options.random)
     throw new UserError('practice start needs an exercise', 'hardway practice start pending, or --random');
   const exercise = id === undefined ? await choose(options) : byId(id);
-  await withLock('hardway practice', async (signal) => {
+  await locked('hardway practice', async (signal) => {
     const running = await runningExercise();
     if (running) throw new UserError(`the exercise ${running} runs`, 'hardway practice give-up takes it back');
     await requireFit(state, exercise);
@@ -209,11 +196,11 @@ export const checkExercise = async ({ lang, json }: PracticeOptions): Promise<vo
   const language = languageOf(lang);
   const label = labels[language];
   const all = [
-    ...exercise.solved.map(({ phrase, probe }) => check(phrase[language], probe)),
+    ...checksOf(exercise, language),
     check(label.files, filesAreSpared),
     check(label.cluster, clusterIsSpared),
   ];
-  const failures = await withLock('hardway practice check', (signal) =>
+  const failures = await locked('hardway practice check', (signal) =>
     runChecks(all, contextOf(state), { signal, limitMs }),
   );
   for (const { phrase } of all) {
@@ -249,7 +236,7 @@ export const solution = async ({ lang }: PracticeOptions): Promise<void> => {
 /** Takes the exercise back, whether it was solved or not. */
 export const giveUp = async ({ lang }: PracticeOptions): Promise<void> => {
   const state = await requireLab();
-  await withLock('hardway practice give-up', async (signal) => {
+  await locked('hardway practice give-up', async (signal) => {
     const id = await runningExercise();
     if (id === undefined) throw new UserError('no exercise runs in this lab', 'hardway practice start ID');
     await takeBack(state, byId(id).restarts, signal);

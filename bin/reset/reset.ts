@@ -4,7 +4,7 @@ import { supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { Unhealthy, UserError } from '../../lib/engine/errors.ts';
 import { openGate } from '../../lib/engine/gate.ts';
 import { writeLedger } from '../../lib/engine/ledger.ts';
-import { takeLock } from '../../lib/engine/lock.ts';
+import { withLock } from '../../lib/engine/lock.ts';
 import { paths } from '../../lib/host/paths.ts';
 import type { Difference } from '../../lib/host/snapshot.ts';
 import { interruptible } from '../interrupt.ts';
@@ -90,8 +90,7 @@ const resetUntil = async (signal: AbortSignal, options: ResetOptions): Promise<v
   if (!dryRun && !yes) await mustAgree(await lostWith(asked.plan), again);
   if (dryRun) return perform(asked, options, { signal, again });
 
-  const release = takeLock(paths.lock);
-  try {
+  await withLock(paths.lock, async () => {
     const now = await prepare(options); // another hardway may have changed it meanwhile
     if (now?.plan.installed.join() !== asked.plan.installed.join() && !yes)
       throw new UserError('the lab has changed since you were asked; nothing was changed by this reset', resetTo(to));
@@ -99,9 +98,7 @@ const resetUntil = async (signal: AbortSignal, options: ResetOptions): Promise<v
     // Once its units are gone nothing would tell a second reset of it.
     if (now.found.lost) await writeLedger(paths.ledger, now.found.entries);
     await perform(now, options, { signal, again });
-  } finally {
-    release();
-  }
+  });
 };
 
 /** Resets a machine without a lab: deletes the cache if that was asked for. */

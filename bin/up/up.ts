@@ -3,7 +3,7 @@ import { statusOf, supervisorOf } from '../../lib/daemons/supervisor.ts';
 import { type Lab, warningsOf } from '../../lib/engine/lab.ts';
 import { allLeaves } from '../../lib/engine/leaves.ts';
 import { openLedger, ownedPaths } from '../../lib/engine/ledger.ts';
-import { takeLock } from '../../lib/engine/lock.ts';
+import { withLock } from '../../lib/engine/lock.ts';
 import { createRunner } from '../../lib/engine/runner.ts';
 import type { State } from '../../lib/engine/state.ts';
 import { type LabStep, needsOf } from '../../lib/engine/step.ts';
@@ -173,10 +173,6 @@ const upLocked = async (options: Options, telling: LessonOptions | undefined): P
 export const up = async (options: Options, telling = parseLessonOptions(options)): Promise<void> => {
   // Takes the lock before the lab is read, or another command could change it meanwhile. Without root nothing is
   // changed.
-  const release = options.dryRun || process.getuid?.() !== 0 ? () => {} : takeLock(paths.lock);
-  try {
-    await upLocked(options, telling);
-  } finally {
-    release();
-  }
+  const bringUp = (): Promise<void> => upLocked(options, telling);
+  await (options.dryRun || process.getuid?.() !== 0 ? bringUp() : withLock(paths.lock, bringUp));
 };

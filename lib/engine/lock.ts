@@ -79,3 +79,13 @@ export const takeLock = (path: string): (() => void) => {
     rmSync(mine, { force: true });
   }
 };
+
+/** Holds the lock, as takeLock takes it, for as long as `work` goes on. */
+export const withLock = async <T>(path: string, work: () => Promise<T>): Promise<T> => {
+  const release = takeLock(path);
+  try {
+    return await work();
+  } finally {
+    release();
+  }
+};
