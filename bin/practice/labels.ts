@@ -1,7 +1,6 @@
 import type { Language } from '../../lib/engine/text.ts';
 
 interface Words {
-  readonly done: string;
   readonly points: (done: number, all: number) => string;
   readonly runs: (id: string) => string;
   readonly start: string;
@@ -19,7 +18,6 @@ interface Words {
 /** What `hardway practice` says besides the texts of an exercise. */
 export const labels: Readonly<Record<Language, Words>> = {
   en: {
-    done: 'done',
     points: (done, all) => `${done} of ${all} done`,
     runs: (id) => `${id} runs: hardway practice task`,
     start: 'next: hardway practice start ID',
@@ -34,7 +32,6 @@ export const labels: Readonly<Record<Language, Words>> = {
     takenBack: 'interrupted; the fault is taken back',
   },
   fr: {
-    done: 'fait',
     points: (done, all) => `${done} sur ${all} faits`,
     runs: (id) => `${id} est en cours : hardway practice task`,
     start: 'la suite : hardway practice start ID',

@@ -26,37 +26,32 @@ const fingerprint = async (path: string): Promise<string> => {
 const uidOf = async (api: Api): Promise<string> =>
   (await api.get<{ metadata: { uid: string } }>('/api/v1/namespaces/kube-system')).metadata.uid;
 
-/** Takes down what must stay; units of a component count with their drop-ins. */
-export const baselineOf = async (context: Context, { free }: Exercise): Promise<string> => {
+/** Writes down what must stay, as a part of the exercise; units of a component count with their drop-ins. */
+export const saveBaseline = async (context: Context, { free }: Exercise): Promise<void> => {
   const folders = [paths.certs, paths.kubeconfigs, paths.config, system.cniConfig];
   const units = components.flatMap((name) => [`${paths.units}/${name}.service`, `${paths.units}/${name}.service.d`]);
   const files = [...(await Promise.all(folders.map(filesIn))).flat(), ...units].filter((path) => !free.includes(path));
   const entries = await Promise.all(files.map(async (path) => [path, await fingerprint(path)]));
   const kept: Baseline = { ...Object.fromEntries(entries), [cluster]: await uidOf(await apiOf(context)) };
-  return JSON.stringify({ version: 1, kept });
+  await context.host.writeFile(baselineFile, JSON.stringify({ version: 1, kept }), 0o600);
 };
 
-/** Writes the baseline through the host, as a part of the exercise. */
-export const saveBaseline = async ({ host }: Context, baseline: string): Promise<void> => {
-  await host.writeFile(baselineFile, baseline, 0o600);
+const readBaseline = async (): Promise<Baseline> => {
+  const read = await readJsonV1(baselineFile, fields({ kept: mapOf(text) }), 'hardway practice give-up');
+  return (read as { readonly kept: Baseline }).kept;
 };
 
 /** Throws which of the files that must stay were changed. */
 export const filesAreSpared = async (): Promise<void> => {
-  const { kept } = (await readJsonV1(baselineFile, fields({ kept: mapOf(text) }), 'hardway practice give-up')) as {
-    kept: Baseline;
-  };
   const changed: string[] = [];
-  for (const [path, before] of Object.entries(kept))
+  for (const [path, before] of Object.entries(await readBaseline()))
     if (path !== cluster && (await fingerprint(path)) !== before) changed.push(path);
   if (changed.length > 0) throw new Error(`changed: ${changed.join(', ')}`);
 };
 
 /** Throws where the cluster is another one than before. */
 export const clusterIsSpared = async (context: Context): Promise<void> => {
-  const { kept } = (await readJsonV1(baselineFile, fields({ kept: mapOf(text) }), 'hardway practice give-up')) as {
-    kept: Baseline;
-  };
+  const { [cluster]: before } = await readBaseline();
   const now = await uidOf(await apiOf(context));
-  if (now !== kept[cluster]) throw new Error(`the ${cluster} was ${kept[cluster]}, is ${now}: etcd's data are others`);
+  if (now !== before) throw new Error(`the ${cluster} was ${before}, is ${now}: etcd's data are others`);
 };
