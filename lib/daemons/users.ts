@@ -1,6 +1,6 @@
 import { lstat, readdir } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
-import { type Account, accounts, hasGroup, isPersons } from '../host/accounts.ts';
+import { type Account, accounts, groups, isPersons } from '../host/accounts.ts';
 import { statIfThere } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import { run } from '../host/run.ts';
@@ -13,6 +13,8 @@ const backups = ['passwd', 'group', 'shadow', 'gshadow'].map((name) => `/etc/${n
 
 const accountOf = async (name: string): Promise<Account | undefined> =>
   (await accounts()).find((account) => account.name === name);
+
+const hasGroup = async (name: string): Promise<boolean> => (await groups()).some((group) => group.name === name);
 
 /** Lists the accounts of this machine that hardway made. */
 export const ownUsers = async (): Promise<readonly string[]> =>

@@ -1,5 +1,5 @@
+import { accounts } from './accounts.ts';
 import type { Owner } from './files.ts';
-import { readIfThere } from './files.ts';
 
 export interface Person {
   readonly name: string;
@@ -13,9 +13,9 @@ export interface Person {
  */
 export const person = async (): Promise<Person> => {
   const name = process.env['SUDO_USER'] ?? 'root';
-  const line = ((await readIfThere('/etc/passwd')) ?? '').split('\n').find((entry) => entry.startsWith(`${name}:`));
-  const [, , uid, gid, , home] = (line ?? 'root:x:0:0:root:/root').split(':');
-  return { name, home: home ?? '/root', owner: { uid: Number(uid), gid: Number(gid) } };
+  const account = (await accounts()).find((one) => one.name === name);
+  const { uid, gid, home } = account ?? { uid: 0, gid: 0, home: '/root' };
+  return { name, home, owner: { uid, gid } };
 };
 
 /** Returns the homes of those who call hardway here: root's, and that of the person. */

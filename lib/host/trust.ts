@@ -1,8 +1,9 @@
 import type { Stats } from 'node:fs';
 import { readlink, realpath, stat } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { accounts, groups } from './accounts.ts';
 import { mostLinks, namesIn } from './anchor.ts';
-import { readIfThere, statIfThere } from './files.ts';
+import { statIfThere } from './files.ts';
 import { quoted, tryRun } from './run.ts';
 
 /** A part of a path that somebody else can change, the reason, and the command that ends it. */
@@ -21,12 +22,9 @@ export const askingUser = (): number | undefined => {
   return process.getuid?.() === 0 && /^\d+$/.test(uid) ? Number(uid) : undefined;
 };
 
-const linesOf = async (file: string): Promise<readonly (readonly string[])[]> =>
-  ((await readIfThere(file)) ?? '').split('\n').map((line) => line.split(':'));
-
 const nameOf = async (uid: number): Promise<string> => {
-  const found = (await linesOf('/etc/passwd')).find(([, , id]) => id === String(uid));
-  return found?.[0] ? `${found[0]} (uid ${uid})` : `uid ${uid}`;
+  const found = (await accounts()).find((account) => account.uid === uid);
+  return found ? `${found.name} (uid ${uid})` : `uid ${uid}`;
 };
 
 /**
@@ -35,15 +33,14 @@ const nameOf = async (uid: number): Promise<string> => {
  * may have anybody.
  */
 const isGroupOf = async (gid: number, owners: readonly number[]): Promise<boolean> => {
-  const [users, groups] = await Promise.all([linesOf('/etc/passwd'), linesOf('/etc/group')]);
-  const group = groups.find(([, , id]) => id === String(gid));
+  const [users, group] = [await accounts(), (await groups()).find((one) => one.gid === gid)];
   if (!group && (await tryRun('getent', ['group', String(gid)])).code === 0) return false;
-  const listed = (group?.[3] ?? '').split(',').filter((name) => name !== '');
+  const listed = group?.members ?? [];
   const members = [
-    ...listed.map((name) => users.find(([user]) => user === name)?.[2]),
-    ...users.filter(([, , , id]) => id === String(gid)).map(([, , uid]) => uid),
+    ...listed.map((name) => users.find((user) => user.name === name)?.uid),
+    ...users.filter((user) => user.gid === gid).map(({ uid }) => uid),
   ];
-  return members.every((uid) => uid !== undefined && owners.includes(Number(uid)));
+  return members.every((uid) => uid !== undefined && owners.includes(uid));
 };
 
 /** Judges one component of a path. `last` is that to which the path leads. */
