@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { askEtcd, base64, etcdCredentials, etcdUrl } from '../lib/cluster/etcd.ts';
 import { requestText } from '../lib/cluster/http.ts';
 import { ensureRunning, supervisorOf } from '../lib/daemons/supervisor.ts';
-import { ensureFolderOf, ensureUser, requireFolderOf } from '../lib/daemons/users.ts';
+import { requireFolderOf } from '../lib/daemons/users.ts';
 import { check } from '../lib/engine/check.ts';
 import { flag, underOwnUser } from '../lib/engine/daemon.ts';
 import { UserError } from '../lib/engine/errors.ts';
@@ -81,8 +81,6 @@ export const etcd: Step = {
 
   async apply({ lab, host }) {
     if (!host.dryRun) await refuseLostStore(lab);
-    await ensureUser(host, user);
-    await ensureFolderOf(host, paths.etcd, user);
     await ensureRunning({ lab, host }, daemon(lab));
   },
 

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { stringify } from 'yaml';
 import { apiOf, superAdminApiOf } from '../lib/cluster/api.ts';
 import { ensureRunning } from '../lib/daemons/supervisor.ts';
-import { ensureFolderOf, ensureUser, requireFolderOf } from '../lib/daemons/users.ts';
+import { requireFolderOf } from '../lib/daemons/users.ts';
 import { check, until } from '../lib/engine/check.ts';
 import { flag, underOwnUser } from '../lib/engine/daemon.ts';
 import type { Lab, PkiProfile } from '../lib/engine/lab.ts';
@@ -129,8 +129,6 @@ export const kubeApiserver: Step = {
 
   async apply(context) {
     const { lab, host } = context;
-    await ensureUser(host, user);
-    await ensureFolderOf(host, paths.audit, user);
     for (const [file, content] of filesOf(lab)) await host.writeFile(file, stringify(content), 0o600);
     await host.writeFile(encryption, await encryptionConfig(context), 0o600);
     await ensureRunning({ lab, host }, daemon(lab));

@@ -41,6 +41,7 @@ import {
   windowLogCommand,
   windowStatuses,
 } from './tmux.ts';
+import { ensureFolderOf, ensureUser } from './users.ts';
 
 /** Keeps the components running: systemd or tmux. */
 export interface Supervisor {
@@ -173,6 +174,13 @@ export const requireOwnPort = async (
   if (holders.length === 0) throw new Error(`ss shows no program on port ${port}`);
 };
 
-/** Makes a daemon run as described under the lab's supervisor. Every component's step calls it. */
-export const ensureRunning = ({ lab, host }: Pick<Context, 'lab' | 'host'>, daemon: Daemon): Promise<void> =>
-  supervisorOf(lab).ensure(host, daemon);
+/**
+ * Makes a daemon run as described under the lab's supervisor, with its account and the folder that it writes to. Every
+ * component's step calls it.
+ */
+export const ensureRunning = async ({ lab, host }: Pick<Context, 'lab' | 'host'>, daemon: Daemon): Promise<void> => {
+  const { user, writes } = daemon;
+  if (user !== undefined) await ensureUser(host, user);
+  if (user !== undefined && writes !== undefined) await ensureFolderOf(host, writes, user);
+  await supervisorOf(lab).ensure(host, daemon);
+};

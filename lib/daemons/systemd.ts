@@ -11,7 +11,6 @@ import { paths } from '../host/paths.ts';
 import { runsFile } from '../host/proc.ts';
 import { CommandFailed, run, tryRun } from '../host/run.ts';
 import { accountSandbox } from './sandbox.ts';
-import { ensureUser } from './users.ts';
 
 /**
  * Returns the file name of a unit. A component's unit is named after it; a unit of the machine, such as network.target,
@@ -229,7 +228,6 @@ const startLoaded = async (host: Host, argv: readonly string[], unit: string, un
 export const ensureUnit = async (host: Host, daemon: Daemon): Promise<void> => {
   const unit = unitName(daemon.name);
   const before = await unitStatus(daemon.name);
-  if (daemon.user) await ensureUser(host, daemon.user);
   const rewritten = await host.writeFile(unitPath(daemon.name), unitFile(daemon), 0o600);
   if (rewritten && before.exists) await host.sh(['systemctl', 'daemon-reload']);
   // Skips the reload, which takes a third of a second: systemd reads the unit when it starts it.

@@ -10,7 +10,6 @@ import { paths } from '../host/paths.ts';
 import { endProcess } from '../host/proc.ts';
 import { CommandFailed, findCommand, quoted, run, tryRun } from '../host/run.ts';
 import { type Component, isOutdated, proxyVariables, type UnitStatus } from './systemd.ts';
-import { ensureUser } from './users.ts';
 
 /** Socket of our own tmux server; other tmux servers of this machine are never touched. */
 const socket = '/run/hardway-tmux';
@@ -200,9 +199,8 @@ const haveTmux = async (host: Host): Promise<void> => {
  * changed command, or when a file that it reads is newer than the process; leaves it alone otherwise.
  */
 export const ensureWindow = async (host: Host, daemon: Daemon): Promise<void> => {
-  const { name, user } = daemon;
+  const { name } = daemon;
   await haveTmux(host);
-  if (user) await ensureUser(host, user);
   await host.makeDir(paths.logs, 0o700);
   await host.makeDir(folder, 0o700);
   await host.writeFile(settingsFile, settings, 0o600);

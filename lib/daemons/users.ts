@@ -1,7 +1,7 @@
-import { lstat, readdir } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { UserError } from '../engine/errors.ts';
 import { type Account, accounts, groups, isPersons } from '../host/accounts.ts';
-import { statIfThere } from '../host/files.ts';
+import { requireAccess, statIfThere } from '../host/files.ts';
 import type { Host } from '../host/host.ts';
 import { run } from '../host/run.ts';
 
@@ -51,11 +51,11 @@ export const removeUser = async (name: string): Promise<void> => {
   if (await hasGroup(name)) await run('groupdel', [name]); // where login.defs(5) says USERGROUPS_ENAB no
 };
 
-/** Tells whether a folder and all that is in it belong to a user. */
+/** Tells whether a folder and all that is in it belong to a user. A file that goes meanwhile, as a log of etcd does, counts no more. */
 const isAllOf = async (folder: string, uid: number): Promise<boolean> => {
   const names = await readdir(folder, { recursive: true });
-  const stats = await Promise.all([folder, ...names.map((name) => `${folder}/${name}`)].map((path) => lstat(path)));
-  return stats.every((stat) => stat.uid === uid);
+  const stats = await Promise.all([folder, ...names.map((name) => `${folder}/${name}`)].map(statIfThere));
+  return stats.every((stat) => stat === undefined || stat.uid === uid);
 };
 
 /**
@@ -72,9 +72,9 @@ export const ensureFolderOf = async (host: Host, folder: string, name: string): 
 
 /** Throws unless a folder and all that is in it belong to a user, and nobody else may enter it. */
 export const requireFolderOf = async (folder: string, name: string): Promise<void> => {
-  const uid = (await accountOf(name))?.uid;
-  if (uid === undefined) throw new Error(`there is no user ${name}`);
-  const { mode } = await lstat(folder);
-  if ((mode & 0o777) !== 0o700) throw new Error(`${folder} has the mode 0${(mode & 0o777).toString(8)}, not 0700`);
-  if (!(await isAllOf(folder, uid))) throw new Error(`${folder}, or a file in it, does not belong to the user ${name}`);
+  const account = await accountOf(name);
+  if (!account) throw new Error(`there is no user ${name}`);
+  if (!(await isAllOf(folder, account.uid)))
+    throw new Error(`${folder}, or a file in it, does not belong to the user ${name}`);
+  await requireAccess(folder, 0o700, account);
 };

@@ -262,10 +262,14 @@ export const writeAtomically = async (
 export const writeNew = (path: string, content: Buffer, access: Omit<WriteOptions, 'temporary'>): Promise<void> =>
   inFolderOf(path, (place) => createFile(place, content, access));
 
-/** Throws an error unless a file or folder of ours belongs to whoever runs this, which is root, and has this mode. */
-export const requireAccess = async (path: string, mode: number): Promise<void> => {
+/** Throws an error unless a file or folder of ours belongs to its owner, by default whoever runs this, and has this mode. */
+export const requireAccess = async (
+  path: string,
+  mode: number,
+  owner: { readonly name: string; readonly uid: number | undefined } = { name: 'root', uid: process.getuid?.() },
+): Promise<void> => {
   const stat = await lstat(path);
   const found = (stat.mode & 0o7777).toString(8).padStart(4, '0');
-  if (stat.uid !== process.getuid?.()) throw new Error(`${path} belongs to uid ${stat.uid}, not to root`);
+  if (stat.uid !== owner.uid) throw new Error(`${path} belongs to uid ${stat.uid}, not to ${owner.name}`);
   if ((stat.mode & 0o777) !== mode) throw new Error(`${path} has the mode ${found}, not 0${mode.toString(8)}`);
 };
