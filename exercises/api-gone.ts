@@ -1,9 +1,10 @@
 import { apiOf } from '../lib/cluster/api.ts';
 import { reasonOf } from '../lib/engine/errors.ts';
 import { certFile } from '../lib/host/paths.ts';
-import { type Exercise, podIsReady, repairUnit, spoilUnit, unitFiles, withNewPod } from './exercise.ts';
+import type { Exercise } from './exercise.ts';
+import { wrongPart } from './fault.ts';
+import { aNewPodRuns } from './look.ts';
 
-const component = 'kube-apiserver';
 const right = `--etcd-cafile=${certFile('etcd-ca')}`;
 const wrong = `--etcd-cafile=${certFile('ca')}`;
 
@@ -14,7 +15,6 @@ export const apiGone: Exercise = {
   topics: ['apiserver', 'etcd', 'certificates'],
   level: 2,
   minutes: 10,
-  prepare: (context) => spoilUnit(context, component, right, wrong),
   ticket: {
     en: 'kubectl says that the connection was refused, or does not answer. The machine is up, and our application in the Pods still works.',
     fr: 'kubectl dit que la connexion est refusée, ou ne répond pas. La machine est là, et notre application dans les Pods fonctionne encore.',
@@ -42,14 +42,9 @@ export const apiGone: Exercise = {
         });
       },
     },
-    {
-      phrase: { en: 'a new Pod runs', fr: 'un nouveau Pod tourne' },
-      probe: (context, signal) => withNewPod(context, podIsReady, signal),
-    },
+    aNewPodRuns,
   ],
-  free: unitFiles(component),
-  restarts: [component],
-  solution: repairUnit(component, right, wrong),
+  ...wrongPart({ component: 'kube-apiserver', right, wrong }),
   explanation: {
     en: 'etcd has a CA of its own, and kube-apiserver was told to trust another one: it could not read a single object, and ended. Controllers, scheduler and kubelet wait meanwhile, and what runs goes on. It happens when files of two CAs have names that are alike.',
     fr: 'etcd a sa propre CA, et kube-apiserver devait en croire une autre : il ne pouvait lire aucun objet, et s’arrêtait. Les contrôleurs, le scheduler et le kubelet attendent, et ce qui tourne continue. Cela arrive quand les fichiers de deux CA ont des noms proches.',

@@ -1,5 +1,7 @@
 import { certFile, paths } from '../lib/host/paths.ts';
-import { type Exercise, podIsReady, spoilInput, withNewPod } from './exercise.ts';
+import type { Exercise } from './exercise.ts';
+import { wrongPart } from './fault.ts';
+import { podIsReady, withNewPod } from './look.ts';
 
 const file = `${paths.config}/kubelet.yaml`;
 const right = `clientCAFile: ${certFile('ca')}`;
@@ -12,7 +14,6 @@ export const logsRefused: Exercise = {
   topics: ['kubelet', 'certificates', 'apiserver'],
   level: 3,
   minutes: 12,
-  prepare: (context) => spoilInput(context, { file, component: 'kubelet' }, right, wrong),
   ticket: {
     en: 'All is green: Nodes, Pods, Services. But kubectl logs and kubectl exec say "You must be logged in to the server", though kubectl get works.',
     fr: 'Tout est vert : Nodes, Pods, Services. Mais kubectl logs et kubectl exec disent « You must be logged in to the server », alors que kubectl get fonctionne.',
@@ -45,9 +46,7 @@ export const logsRefused: Exercise = {
         ),
     },
   ],
-  free: [file],
-  restarts: ['kubelet'],
-  solution: [`sed -i 's#${wrong}#${right}#' ${file}`, 'systemctl restart kubelet'],
+  ...wrongPart({ component: 'kubelet', file, right, wrong }),
   explanation: {
     en: 'The kubelet could not verify the certificate that kube-apiserver shows it, and took it for nobody. All else goes the other way, from the kubelet to the API server, so all looked healthy. It happens when a CA is replaced on one side only.',
     fr: 'Le kubelet ne pouvait pas vérifier le certificat que lui présente kube-apiserver, et le prenait pour un inconnu. Tout le reste va dans l’autre sens, du kubelet vers le serveur d’API : tout semblait sain. Cela arrive quand une CA n’est remplacée que d’un côté.',

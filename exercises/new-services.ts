@@ -1,5 +1,7 @@
 import { kubeconfigFile } from '../lib/host/paths.ts';
-import { type Exercise, newServiceAnswers, spoilInput } from './exercise.ts';
+import type { Exercise } from './exercise.ts';
+import { wrongPart } from './fault.ts';
+import { aNewServiceAnswers } from './look.ts';
 
 const file = kubeconfigFile('kube-proxy');
 const right = 'https://127.0.0.1:6443';
@@ -12,7 +14,6 @@ export const newServices: Exercise = {
   topics: ['kube-proxy', 'kubeconfig', 'Service'],
   level: 2,
   minutes: 8,
-  prepare: (context) => spoilInput(context, { file, component: 'kube-proxy' }, right, wrong),
   ticket: {
     en: 'Services of last week work. One that I made today does not answer, though its Pods are Ready and its endpoints are there.',
     fr: 'Les Services de la semaine dernière fonctionnent. Celui que j’ai créé aujourd’hui ne répond pas, alors que ses Pods sont Ready et que ses endpoints sont là.',
@@ -25,15 +26,8 @@ export const newServices: Exercise = {
     { en: 'Who writes these rules? Read its journal.', fr: 'Qui écrit ces règles ? Lisez son journal.' },
     { en: `server: in ${file} has a wrong port.`, fr: `server: dans ${file} a un mauvais port.` },
   ],
-  solved: [
-    {
-      phrase: { en: 'a new Service leads to its Pod', fr: 'un nouveau Service mène à son Pod' },
-      probe: newServiceAnswers,
-    },
-  ],
-  free: [file],
-  restarts: ['kube-proxy'],
-  solution: [`sed -i 's#${wrong}#${right}#' ${file}`, 'systemctl restart kube-proxy'],
+  solved: [aNewServiceAnswers],
+  ...wrongPart({ component: 'kube-proxy', file, right, wrong }),
   explanation: {
     en: 'kube-proxy did not reach the API server and heard of no change, but the rules that it had written stay in the kernel: old Services live without it. It happens when the address of a load balancer before the API server changes.',
     fr: 'kube-proxy n’atteignait plus le serveur d’API et n’apprenait aucun changement, mais les règles qu’il avait écrites restent dans le noyau : les anciens Services vivent sans lui. Cela arrive quand l’adresse du répartiteur devant le serveur d’API change.',

@@ -1,4 +1,6 @@
-import { type Exercise, newServiceAnswers, repairUnit, spoilUnit, unitFiles } from './exercise.ts';
+import type { Exercise } from './exercise.ts';
+import { wrongPart } from './fault.ts';
+import { aNewServiceAnswers } from './look.ts';
 
 const component = 'kube-controller-manager';
 const right = '--controllers=*,';
@@ -11,7 +13,6 @@ export const noEndpoints: Exercise = {
   topics: ['controller-manager', 'Service'],
   level: 3,
   minutes: 12,
-  prepare: (context) => spoilUnit(context, component, right, wrong),
   ticket: {
     en: 'My new Service refuses each connection. Its selector is right, its Pods are Ready, kube-proxy runs. The old ones work.',
     fr: 'Mon nouveau Service refuse chaque connexion. Son sélecteur est juste, ses Pods sont Ready, kube-proxy tourne. Les anciens fonctionnent.',
@@ -30,15 +31,8 @@ export const noEndpoints: Exercise = {
       fr: '--controllers de kube-controller-manager : un nom après un moins est désactivé.',
     },
   ],
-  solved: [
-    {
-      phrase: { en: 'a new Service leads to its Pod', fr: 'un nouveau Service mène à son Pod' },
-      probe: newServiceAnswers,
-    },
-  ],
-  free: unitFiles(component),
-  restarts: [component],
-  solution: repairUnit(component, right, wrong),
+  solved: [aNewServiceAnswers],
+  ...wrongPart({ component, right, wrong }),
   explanation: {
     en: 'Each controller is a loop of its own: with one switched off all others go on, and nothing says so. A Service without an EndpointSlice has nowhere to lead to, and kube-proxy refuses its connections. It happens when somebody turns a controller off to look at something, and forgets it.',
     fr: 'Chaque contrôleur est une boucle à part : si l’un est désactivé, les autres continuent et rien ne le dit. Un Service sans EndpointSlice ne mène nulle part, et kube-proxy refuse ses connexions. Cela arrive quand quelqu’un désactive un contrôleur pour observer, puis l’oublie.',

@@ -1,6 +1,7 @@
-import { nodeIsReady } from '../lib/cluster/objects.ts';
 import { paths, system } from '../lib/host/paths.ts';
-import { type Exercise, podIsReady, spoilInput, withNewPod } from './exercise.ts';
+import type { Exercise } from './exercise.ts';
+import { wrongPart } from './fault.ts';
+import { aNewPodRuns, aReadyNode } from './look.ts';
 
 const file = `${paths.config}/kubelet.yaml`;
 const right = `unix://${system.containerdSocket}`;
@@ -13,7 +14,6 @@ export const notReady: Exercise = {
   topics: ['kubelet', 'containerd'],
   level: 2,
   minutes: 6,
-  prepare: (context) => spoilInput(context, { file, component: 'kubelet' }, right, wrong),
   ticket: {
     en: 'After a change in the night the Node goes NotReady, and new Pods do not start. The Pods that ran still answer.',
     fr: 'Après un changement cette nuit, le Node passe NotReady et les nouveaux Pods ne démarrent pas. Les Pods d’avant répondent toujours.',
@@ -32,16 +32,8 @@ export const notReady: Exercise = {
       fr: `containerRuntimeEndpoint dans ${file} : comparez avec ls /run/containerd.`,
     },
   ],
-  solved: [
-    { phrase: { en: 'the Node is Ready', fr: 'le Node est Ready' }, probe: nodeIsReady },
-    {
-      phrase: { en: 'a new Pod runs', fr: 'un nouveau Pod tourne' },
-      probe: (context, signal) => withNewPod(context, podIsReady, signal),
-    },
-  ],
-  free: [file],
-  restarts: ['kubelet'],
-  solution: [`sed -i 's#${wrong}#${right}#' ${file}`, 'systemctl restart kubelet'],
+  solved: [aReadyNode, aNewPodRuns],
+  ...wrongPart({ component: 'kubelet', file, right, wrong }),
   explanation: {
     en: 'The kubelet could not reach containerd, ended, and no longer renewed its Lease: after 40 seconds the Node counts as lost. containerd and its shims went on, so Pods answered. It happens when a socket moves with a new version of the runtime.',
     fr: 'Le kubelet n’atteignait plus containerd, s’arrêtait et ne renouvelait plus son Lease : après 40 secondes le Node est considéré comme perdu. containerd et ses shims continuaient, donc les Pods répondaient. Cela arrive quand la socket du runtime change de place.',

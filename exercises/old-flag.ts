@@ -1,4 +1,6 @@
-import { type Exercise, newDeploymentIsObserved, repairUnit, spoilUnit, unitFiles } from './exercise.ts';
+import type { Exercise } from './exercise.ts';
+import { wrongPart } from './fault.ts';
+import { aNewDeploymentIsObserved } from './look.ts';
 
 const component = 'kube-controller-manager';
 const right = '--leader-elect=false';
@@ -11,7 +13,6 @@ export const oldFlag: Exercise = {
   topics: ['controller-manager', 'upgrade'],
   level: 1,
   minutes: 5,
-  prepare: (context) => spoilUnit(context, component, right, wrong),
   ticket: {
     en: 'We copied the flags of our old cluster. Since then a new Deployment stays at 0 of 1, and has no ReplicaSet. A Pod that I make by hand runs.',
     fr: 'Nous avons repris les options de notre ancien cluster. Depuis, un nouveau Deployment reste à 0 sur 1 et n’a pas de ReplicaSet. Un Pod créé à la main tourne.',
@@ -30,15 +31,8 @@ export const oldFlag: Exercise = {
       fr: 'L’option qu’il dit inconnue a été retirée de Kubernetes il y a des années : le port sécurisé a --bind-address.',
     },
   ],
-  solved: [
-    {
-      phrase: { en: 'a new Deployment gets its ReplicaSet', fr: 'un nouveau Deployment reçoit son ReplicaSet' },
-      probe: newDeploymentIsObserved,
-    },
-  ],
-  free: unitFiles(component),
-  restarts: [component],
-  solution: repairUnit(component, right, wrong),
+  solved: [aNewDeploymentIsObserved],
+  ...wrongPart({ component, right, wrong }),
   explanation: {
     en: 'A component ends at once for a flag that it does not know, and says which one. Nothing else is seen in the cluster: objects are stored, and nobody acts on them. It happens at each upgrade: the change log lists the flags that go.',
     fr: 'Un composant s’arrête aussitôt s’il ne connaît pas une option, et dit laquelle. Dans le cluster on ne voit rien d’autre : les objets sont enregistrés et personne n’agit. Cela arrive à chaque mise à jour : les notes de version listent les options retirées.',

@@ -1,7 +1,9 @@
 import { handedFolder } from '../lib/engine/daemon.ts';
 import { readText } from '../lib/host/files.ts';
 import { paths } from '../lib/host/paths.ts';
-import { type Exercise, repairUnit, spoilUnit, unitFiles, withNewPod } from './exercise.ts';
+import type { Exercise } from './exercise.ts';
+import { wrongPart } from './fault.ts';
+import { withNewPod } from './look.ts';
 
 const unit = `${paths.units}/kube-scheduler.service`;
 const right = `${handedFolder('kube-scheduler')}/kube-scheduler.conf`;
@@ -14,7 +16,6 @@ export const pending: Exercise = {
   topics: ['scheduler', 'kubeconfig'],
   level: 1,
   minutes: 5,
-  prepare: (context) => spoilUnit(context, 'kube-scheduler', `--kubeconfig=${right}`, `--kubeconfig=${wrong}`),
   ticket: {
     en: 'Since this morning each new Pod stays Pending. kubectl describe shows no event. What ran before still runs.',
     fr: 'Depuis ce matin, chaque nouveau Pod reste Pending. kubectl describe ne montre aucun événement. Ce qui tournait avant tourne encore.',
@@ -52,9 +53,7 @@ export const pending: Exercise = {
         ),
     },
   ],
-  free: unitFiles('kube-scheduler'),
-  restarts: ['kube-scheduler'],
-  solution: repairUnit('kube-scheduler', `--kubeconfig=${right}`, `--kubeconfig=${wrong}`),
+  ...wrongPart({ component: 'kube-scheduler', right: `--kubeconfig=${right}`, wrong: `--kubeconfig=${wrong}` }),
   explanation: {
     en: 'kube-scheduler was given a kubeconfig that does not exist, ended, and systemd started it again and again. A Pod that nobody looks at has no event at all, which tells a missing scheduler from one that finds no Node. It happens when a file is renamed and one unit forgotten.',
     fr: 'kube-scheduler avait reçu un kubeconfig qui n’existe pas ; il s’arrêtait, et systemd le relançait sans fin. Un Pod que personne ne regarde n’a aucun événement : c’est ce qui distingue un scheduler absent d’un scheduler qui ne trouve pas de Node. Cela arrive quand un fichier est renommé et qu’une unit est oubliée.',

@@ -1,7 +1,7 @@
-import { nodeIsReady } from '../lib/cluster/objects.ts';
 import { statIfThere } from '../lib/host/files.ts';
 import { system } from '../lib/host/paths.ts';
-import { type Exercise, podIsReady, withNewPod } from './exercise.ts';
+import type { Exercise } from './exercise.ts';
+import { aNewPodRuns, aReadyNode } from './look.ts';
 
 const file = `${system.cniConfig}/05-bad.conflist`;
 
@@ -37,13 +37,7 @@ export const twoNetworks: Exercise = {
           fr: 'Le fichier n’est plus là. Si cela continue, containerd ne l’a pas vu : redémarrez-le.',
         },
   ],
-  solved: [
-    { phrase: { en: 'the Node is Ready', fr: 'le Node est Ready' }, probe: nodeIsReady },
-    {
-      phrase: { en: 'a new Pod runs', fr: 'un nouveau Pod tourne' },
-      probe: (context, signal) => withNewPod(context, podIsReady, signal),
-    },
-  ],
+  solved: [aReadyNode, aNewPodRuns],
   free: [file],
   restarts: ['containerd'],
   solution: [`rm ${file}`, 'systemctl restart containerd'],
