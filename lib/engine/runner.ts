@@ -264,13 +264,12 @@ const mostEnds = 1;
  * the first call, because its checks can no longer pass.
  */
 const failIfDead = (session: Session, step: LabStep): (() => Promise<void>) => {
-  let first: number | undefined;
+  let before: number | undefined;
   let lastEnd: string | undefined;
   return async () => {
     if (!step.daemon) return;
     const { active, restarting, restarts, words } = await session.run.supervisor.status(step.daemon.name);
-    const before = first ?? restarts;
-    first = before;
+    before ??= restarts;
     if (!active) lastEnd = words;
     const ends = restarts - before + (restarting ? 1 : 0);
     if ((active || restarting) && ends <= mostEnds) return;

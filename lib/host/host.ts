@@ -176,9 +176,9 @@ const changesOf = ({ dryRun, ours, planned }: HostState, { record, tell }: Chang
  * Tells whether a program is copied to its place: others may change it, or it is on another file system in a folder that
  * only root enters, where a symbolic link would lead no other account.
  */
-const isCopied = async (path: string, from: string): Promise<boolean> => {
+const isCopied = async (path: string, from: string, source: Stats | undefined): Promise<boolean> => {
   if (await faultIn(from)) return true;
-  const [folder, source] = await Promise.all([statIfThere(dirname(path)), statIfThere(from)]);
+  const folder = await statIfThere(dirname(path));
   return source !== undefined && folder !== undefined && folder.dev !== source.dev && !(await isReachable(from));
 };
 
@@ -202,7 +202,7 @@ const filesOf = ({ mend, put }: ReturnType<typeof changesOf>): Pick<Host, 'write
 
   async linkFile(path, from) {
     const [there, source] = await Promise.all([statIfThere(path), statIfThere(from)]);
-    if (await isCopied(path, from)) {
+    if (await isCopied(path, from, source)) {
       if (there?.isFile() && there.ino !== source?.ino && (await sha256OfFile(path)) === (await sha256OfFile(from)))
         return false;
       const placed = placedFrom(from, await stat(from));

@@ -5,7 +5,7 @@ import { boolean, fields, mapOf, oneOf, optional, text } from '../host/shape.ts'
 import type { Pem } from './issue.ts';
 import { makeCertificate, makeKeyPair } from './make.ts';
 import { firstBlock } from './pem.ts';
-import type { CertificateRequest } from './templates.ts';
+import { type CertificateRequest, isServer } from './templates.ts';
 
 /** Stages in which a CA or the service-account key is replaced, in their order. */
 export const stages = ['trust', 'sign', 'finish'] as const;
@@ -110,7 +110,7 @@ export const filesIn = (request: CertificateRequest, pem: Pem, rotation: Rotatio
   if (own) return { ...pem, certificate: trustedIn(own) };
   if (request.chain) return { ...pem, certificate: `${firstBlock(pem.certificate)}${request.chain}` };
   const { stage, cross } = rotation[request.signer ?? ''] ?? {};
-  if (!cross || stage === 'trust' || !request.usages.includes('server auth')) return pem;
+  if (!cross || stage === 'trust' || !isServer(request)) return pem;
   return { ...pem, certificate: `${firstBlock(pem.certificate)}${cross}` };
 };
 

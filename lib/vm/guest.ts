@@ -33,28 +33,33 @@ export const guestFiles = (flavour: Flavour, nameserver?: string): GuestFile[] =
   { path: '/usr/local/bin/hardway', link: `${inside.project}/bin/hardway` },
 ];
 
+/** Returns a unit that runs a command early at each boot, before what is named. */
+const atBoot = (name: string, description: string, before: string, command: string): GuestFile[] => [
+  {
+    path: `/etc/systemd/system/${name}.service`,
+    text: `[Unit]
+Description=${description}
+DefaultDependencies=no
+Before=${before}
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=${command}
+`,
+  },
+  { path: `/etc/systemd/system/sysinit.target.wants/${name}.service`, link: `../${name}.service` },
+];
+
 /**
  * Unit that makes cgroup v1 writable inside a VM: systemd-nspawn mounts it read-only, and containerd and kubelet write
  * there.
  */
-export const writableCgroups: GuestFile[] = [
-  {
-    path: '/etc/systemd/system/hardway-cgroups.service',
-    text: `[Unit]
-Description=Make the cgroups writable for containerd and kubelet
-DefaultDependencies=no
-Before=sysinit.target
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/bin/sh -c 'for d in /sys/fs/cgroup/*/; do mount -o remount,bind,rw "$$d" || :; done'
-`,
-  },
-  {
-    path: '/etc/systemd/system/sysinit.target.wants/hardway-cgroups.service',
-    link: '../hardway-cgroups.service',
-  },
-];
+export const writableCgroups: GuestFile[] = atBoot(
+  'hardway-cgroups',
+  'Make the cgroups writable for containerd and kubelet',
+  'sysinit.target',
+  `/bin/sh -c 'for d in /sys/fs/cgroup/*/; do mount -o remount,bind,rw "$$d" || :; done'`,
+);
 
 /** Parameters that a kubelet sets (setupKernelTunables in kubernetes/pkg/kubelet/cm), and does not start without. */
 const ofKubelet = [
@@ -87,22 +92,12 @@ for name in ${ofKubelet.join(' ')}; do
 done
 `,
   },
-  {
-    path: '/etc/systemd/system/hardway-parameters.service',
-    text: `[Unit]
-Description=Keep the kernel parameters of the machine that this VM runs on
-DefaultDependencies=no
-Before=sysinit.target systemd-sysctl.service
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/bin/sh /usr/local/lib/hardway-parameters.sh
-`,
-  },
-  {
-    path: '/etc/systemd/system/sysinit.target.wants/hardway-parameters.service',
-    link: '../hardway-parameters.service',
-  },
+  ...atBoot(
+    'hardway-parameters',
+    'Keep the kernel parameters of the machine that this VM runs on',
+    'sysinit.target systemd-sysctl.service',
+    '/bin/sh /usr/local/lib/hardway-parameters.sh',
+  ),
 ];
 
 /** Writes files below `root`. */
